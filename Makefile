@@ -1,0 +1,58 @@
+# Every target sets up what it needs; `make help` lists them.
+PYTHON ?= python3
+TORCH ?= cpu
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+CLIP ?= examples/angry.wav
+MODEL ?= checkpoints/mini
+DATA ?= ../shared/data
+OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format space
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# CPU machines get the CPU build of torch: the default Linux build brings gigabytes of CUDA.
+# The version tag +cpu is looked for where pip looks anyway, then in PyTorch's own index.
+$(VENV)/torch-$(TORCH): constraints.txt
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+ifeq ($(TORCH)-$(shell uname -s),cpu-Linux)
+	@echo "installing torch (CPU build; make TORCH=gpu ... for the other)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check 'torch==2.13.0+cpu' 2>/dev/null \
+		|| $(PIP) --index-url $(TORCH_CPU_INDEX) torch
+else
+	@echo "installing torch"
+	@$(PIP) torch
+endif
+	@rm -f $(VENV)/torch-* && touch $@
+
+$(VENV)/installed: $(VENV)/torch-$(TORCH) requirements.txt constraints.txt
+	@echo "installing requirements.txt"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	@echo "installing requirements-dev.txt"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+install: $(VENV)/installed ## make .venv and install requirements.txt (TORCH=gpu for CUDA)
+
+demo: $(VENV)/installed ## recognise the emotion in a clip, offline (CLIP=path, TRANSCRIBER=id)
+	@$(OFFLINE) $(PY) -m hub_model predict $(CLIP) --model $(MODEL) $(if $(TRANSCRIBER),--transcriber $(TRANSCRIBER))
+
+test: $(VENV)/installed-dev ## run the whole test suite, offline
+	@$(PY) -m pytest
+
+lint: $(VENV)/installed-dev ## check style
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+format: $(VENV)/installed-dev ## mend style
+	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+
+space: $(VENV)/installed ## open the demo in a browser
+	@$(PY) space/app.py

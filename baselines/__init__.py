@@ -1,0 +1,1 @@
+"""The other rows of the paper's Tables 6 and 8."""

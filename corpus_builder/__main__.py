@@ -1,0 +1,169 @@
+"""Command line: ``python -m corpus_builder build | stats | publish``."""
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+
+# What is slow to import is imported where it is used: every worker process reads this file.
+from corpus_builder.sources import SOURCES, CorpusError, Ravdess, Source
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code: 0; 1 when ``stats`` finds a leak; 2 on bad input; 130 when stopped.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.command(arguments)
+    except CorpusError as error:
+        print(f"corpus_builder: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"corpus_builder: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from corpus_builder.build import BuildConfig, build
+    from corpus_builder.splits import PROTOCOLS
+    from hub_model.audio import Cleaning
+
+    config = BuildConfig(
+        out=arguments.out,
+        configs=tuple(name for name in PROTOCOLS if name in (arguments.config or PROTOCOLS)),
+        seed=arguments.seed,
+        keep_neutral=arguments.keep_neutral,
+        min_duration=arguments.min_duration,
+        cleaning=Cleaning(denoise=arguments.denoise, trim=arguments.trim),
+        workers=arguments.workers,
+    )
+    build(_sources(arguments), config)
+    return _stats(arguments)
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    from corpus_builder.audit import audit
+    from corpus_builder.publishing import read_report
+    from corpus_builder.shards import read_rows
+    from corpus_builder.statistics import count_by_corpus, text_table
+
+    report = read_report(arguments.out)
+    emotions = report["emotions"]
+    leaks = []
+    for name in report["configs"]:
+        splits = read_rows(arguments.out, name)
+        for split, rows in splits.items():
+            header = [f"{name} {split}", *emotions, "total"]
+            print(text_table(header, count_by_corpus(rows, emotions)), end="\n\n")
+        findings = [finding for finding in audit(splits, config=name) if finding.count]
+        leaks += [finding for finding in findings if finding.is_leak]
+        for finding in findings:
+            print(f"{'LEAK' if finding.is_leak else 'by design'}: {finding}")
+        print()
+    for corpus, reasons in report["dropped"].items():
+        for reason, labels in reasons.items():
+            counts = ", ".join(f"{label} {count}" for label, count in labels.items())
+            print(f"dropped from {corpus}: {sum(labels.values())} {reason} ({counts})")
+    if leaks:
+        print("corpus_builder: the corpus holds a leak, see above", file=sys.stderr)
+    return 1 if leaks else 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from corpus_builder.publishing import publish
+
+    url = publish(
+        arguments.out,
+        repo=arguments.repo,
+        private=arguments.private,
+        have_rights=arguments.i_have_the_rights,
+    )
+    print(url)
+    return 0
+
+
+def _sources(arguments: argparse.Namespace) -> list[Source]:
+    sources: dict[str, Source] = {}
+    for argument in arguments.source:
+        name, separator, folder = argument.partition("=")
+        if not separator or name not in SOURCES or not folder:
+            raise CorpusError(
+                f"--source {argument}: expected NAME=DIR with NAME one of {', '.join(SOURCES)}"
+            )
+        if name in sources:
+            raise CorpusError(f"--source {name} is given twice; name the folder above both")
+        options = {"song": arguments.ravdess_song} if name == Ravdess.name else {}
+        sources[name] = SOURCES[name](Path(folder), **options)
+    return list(sources.values())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m corpus_builder", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    build = commands.add_parser("build", help="build the data set from raw corpora")
+    build.add_argument("--source", action="append", required=True, metavar="NAME=DIR")
+    build.add_argument("--out", type=Path, required=True, metavar="DIR")
+    build.add_argument(
+        "--config",
+        action="append",
+        choices=["speaker_disjoint", "paper"],
+        help="configuration to write, may be repeated; all when not given",
+    )
+    build.add_argument("--seed", type=_seed, default=42)
+    build.add_argument("--workers", type=_positive, default=os.cpu_count(), help="processes")
+    build.add_argument("--keep-neutral", action="store_true", help="neutral as an eighth class")
+    build.add_argument("--ravdess-song", action="store_true", help="read sung clips as well")
+    build.add_argument("--min-duration", type=_seconds, default=1.0, metavar="SECONDS")
+    build.add_argument("--no-denoise", dest="denoise", action="store_false")
+    build.add_argument("--no-trim", dest="trim", action="store_false")
+    build.set_defaults(command=_build)
+
+    stats = commands.add_parser("stats", help="count a built data set and audit it for leaks")
+    stats.add_argument("out", type=Path, metavar="DIR")
+    stats.set_defaults(command=_stats)
+
+    publish = commands.add_parser("publish", help="push a built data set to the Hub")
+    publish.add_argument("out", type=Path, metavar="DIR")
+    publish.add_argument("--repo", required=True, metavar="ID")
+    publish.add_argument("--private", action="store_true")
+    publish.add_argument(
+        "--i-have-the-rights",
+        action="store_true",
+        help="you have the right to store audio there that may not be shared",
+    )
+    publish.set_defaults(command=_publish)
+    return parser
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError("must be 0 to 2**32 - 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The leak audit: proves what crosses the splits of a configuration and what does not.
+
+It reads rows as published, not the plan they came from, so it also catches a fault in the writing
+of the shards, and it can be run on any corpus of this layout at any later time.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+from corpus_builder.sources import CorpusError
+
+Rows = Sequence[Mapping[str, Any]]
+
+CROSSING = {
+    "speaker": "speaker_id",
+    "source recording": "source_id",
+    "duplicate recording": "audio_hash",
+    "sentence": "sentence_id",
+}
+"""What may stand on both sides of a cut, and the column that tells."""
+
+AUGMENTED = "augmented clip"
+TWICE = "clip listed twice"
+
+ALLOWED: Mapping[str, Mapping[str, str]] = {
+    "speaker_disjoint": {
+        "sentence": "in acted corpora every speaker reads the same sentences",
+    },
+    "paper": {
+        "speaker": "the paper splits at random, so results are speaker-dependent",
+        "sentence": "in acted corpora every speaker reads the same sentences",
+    },
+}
+"""Per configuration: what it has by design, and why. Everything else is a leak."""
+
+
+class LeakError(CorpusError):
+    """The corpus holds a leak that its configuration forbids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing the audit looked for.
+
+    Args:
+        what: a key of :data:`CROSSING`, or an augmented or repeated clip.
+        splits: where it was looked for.
+        count: how many distinct ones were found.
+        examples: the first few.
+        allowed: why the configuration has it, or None when it may not.
+    """
+
+    what: str
+    splits: tuple[str, ...]
+    count: int
+    examples: tuple[str, ...]
+    allowed: str | None
+
+    @property
+    def is_leak(self) -> bool:
+        """Whether it was found and is not allowed."""
+        return self.count > 0 and self.allowed is None
+
+    def __str__(self) -> str:
+        where = f"{self.what} in {' and '.join(self.splits)}"
+        if not self.count:
+            return f"{where}: none"
+        more = ", ..." if self.count > len(self.examples) else ""
+        return f"{where}: {self.count} ({', '.join(self.examples)}{more})"
+
+
+def audit(splits: Mapping[str, Rows], *, config: str) -> list[Finding]:
+    """Look for speakers, sources, duplicates and sentences across splits (design rule 2).
+
+    Args:
+        splits: split name -> rows with the columns of the corpus; audio is not needed.
+        config: name of the configuration, which decides what is allowed.
+
+    Returns:
+        One finding per thing and pair of splits, found or not, plus augmented clips outside the
+        train split and clips listed twice.
+    """
+    allowed = ALLOWED[config]
+
+    def finding(what: str, where: Iterable[str], found: Iterable[str]) -> Finding:
+        examples = sorted(found)
+        return Finding(
+            what=what,
+            splits=tuple(where),
+            count=len(examples),
+            examples=tuple(examples[:3]),
+            allowed=allowed.get(what),
+        )
+
+    findings = [
+        finding(what, pair, _values(splits[pair[0]], column) & _values(splits[pair[1]], column))
+        for what, column in CROSSING.items()
+        for pair in combinations(splits, 2)
+    ]
+    for name, rows in splits.items():
+        if name != "train":
+            found = {row["utterance_id"] for row in rows if row["augmentation"] is not None}
+            findings.append(finding(AUGMENTED, [name], found))
+    counts = Counter(row["utterance_id"] for rows in splits.values() for row in rows)
+    twice = {name for name, count in counts.items() if count > 1}
+    findings.append(finding(TWICE, splits, twice))
+    return findings
+
+
+def require_no_leak(findings: Iterable[Finding], *, config: str) -> None:
+    """Raise :class:`LeakError`, naming every leak, unless there is none."""
+    leaks = [str(finding) for finding in findings if finding.is_leak]
+    if leaks:
+        raise LeakError(f"{config}: leak: {'; '.join(leaks)}")
+
+
+def to_dicts(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Return the findings as JSON values."""
+    return [asdict(finding) | {"splits": list(finding.splits)} for finding in findings]
+
+
+def _values(rows: Rows, column: str) -> set[str]:
+    return {row[column] for row in rows if row[column] is not None}

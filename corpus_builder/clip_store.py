@@ -1,0 +1,140 @@
+"""Cleaned clips on their way from the workers to the shards: small Arrow files, one per part.
+
+A part is a fixed run of utterances. Its name is a hash of everything that decides its content,
+and it appears under that name only when it is whole. So an interrupted build finds the parts it
+has finished, two settings never mix, and no audio passes through the parent process.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus_builder import cleaning as cleaning_module
+from corpus_builder import provenance
+from corpus_builder.cleaning import CleanedClip, clean_utterance
+from corpus_builder.sources import Utterance
+from hub_model import audio
+from hub_model.audio import Cleaning
+
+PART_SIZE = 32
+
+SCHEMA = pa.schema(
+    {
+        "utterance_id": pa.string(),
+        "duration": pa.float64(),
+        "audio_hash": pa.string(),
+        "flac": pa.binary(),
+        "reason": pa.string(),
+        "detail": pa.string(),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningTask:
+    """One part to be made: picklable, independent of all others.
+
+    Args:
+        folder: where parts are kept.
+        utterances: what the part holds, in order.
+        cleaning: audio settings.
+        min_duration: seconds.
+    """
+
+    folder: Path
+    utterances: tuple[Utterance, ...]
+    cleaning: Cleaning
+    min_duration: float
+
+    @property
+    def path(self) -> Path:
+        """Return the part's file, named by its content's recipe."""
+        files = [
+            (utterance.utterance_id, str(utterance.path), status.st_size, status.st_mtime_ns)
+            for utterance in self.utterances
+            for status in (utterance.path.stat(),)
+        ]
+        recipe = [_code(), self.cleaning.to_dict(), self.min_duration, files]
+        digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        return self.folder / f"{digest[:24]}.arrow"
+
+    def run(self) -> Path:
+        """Clean the utterances unless that was done before; return the part's file."""
+        path = self.path
+        if not path.exists():
+            write_part(
+                path,
+                (
+                    clean_utterance(
+                        utterance, cleaning=self.cleaning, min_duration=self.min_duration
+                    )
+                    for utterance in self.utterances
+                ),
+            )
+        return path
+
+
+def split_into_tasks(
+    utterances: Sequence[Utterance], *, folder: Path, cleaning: Cleaning, min_duration: float
+) -> list[CleaningTask]:
+    """Cut the utterances into parts of :data:`PART_SIZE`, in order."""
+    return [
+        CleaningTask(
+            folder=folder,
+            utterances=tuple(utterances[start : start + PART_SIZE]),
+            cleaning=cleaning,
+            min_duration=min_duration,
+        )
+        for start in range(0, len(utterances), PART_SIZE)
+    ]
+
+
+def write_part(path: Path, clips: Iterable[CleanedClip]) -> None:
+    """Write clips to ``path``, which appears only when whole."""
+    table = pa.Table.from_pylist([asdict(clip) for clip in clips], schema=SCHEMA)
+    with replacing(path) as temporary, pa.ipc.new_file(str(temporary), SCHEMA) as writer:
+        writer.write_table(table)
+
+
+def read_part(path: Path) -> list[tuple[CleanedClip, int]]:
+    """Return every clip of a part without its audio, and the audio's size in bytes."""
+    with pa.memory_map(str(path)) as file:
+        table = pa.ipc.open_file(file).read_all()
+        sizes = pc.binary_length(table["flac"]).to_pylist()
+        rows = table.drop_columns("flac").to_pylist()
+    return [(CleanedClip(**row), size or 0) for row, size in zip(rows, sizes, strict=True)]
+
+
+def read_flac(path: Path, row: int) -> bytes:
+    """Return the audio of one clip of a part; only its own pages are read from disk."""
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()["flac"][row].as_py()
+
+
+@cache
+def _code() -> str:
+    """Hash what turns a file into a clip: code and library versions. Old parts must not be used."""
+    digest = hashlib.sha256(json.dumps(provenance.versions()).encode())
+    for module in (audio, cleaning_module):
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path`` that becomes ``path`` when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,29 @@
+"""The seven emotions and how each corpus's own labels map to them (paper, section III-A)."""
+
+from collections.abc import Mapping
+
+EMOTIONS = ("angry", "calm", "disgust", "fearful", "happy", "sad", "surprised")
+"""The classes, in label-id order 0..6."""
+
+NEUTRAL = "neutral"
+"""The optional eighth class, id 7. The paper removes it."""
+
+LABEL_MAPS: Mapping[str, Mapping[str, str]] = {
+    "ravdess": {NEUTRAL: NEUTRAL} | {name: name for name in EMOTIONS},
+}
+"""Per corpus: source label -> emotion. A source label that is not listed is removed."""
+
+
+def class_names(*, keep_neutral: bool = False) -> tuple[str, ...]:
+    """Return the class names in label-id order, seven or, with neutral, eight."""
+    return (*EMOTIONS, NEUTRAL) if keep_neutral else EMOTIONS
+
+
+def harmonise(corpus: str, source_label: str, *, keep_neutral: bool = False) -> str | None:
+    """Return the emotion that a corpus's own label stands for, or None when it is removed.
+
+    Raises:
+        KeyError: there is no label map for this corpus.
+    """
+    emotion = LABEL_MAPS[corpus].get(source_label)
+    return emotion if emotion in class_names(keep_neutral=keep_neutral) else None

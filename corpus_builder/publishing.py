@@ -1,0 +1,85 @@
+"""Pushing a built corpus to the Hub, within its licences (design rule 10)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalTokenNotFoundError,
+)
+
+from corpus_builder.build import BUILD_FILE, REJECTED_FILE
+from corpus_builder.card import CARD_FILE
+from corpus_builder.sources import CorpusError
+
+
+def read_report(out: Path) -> dict[str, Any]:
+    """Return a built corpus's ``build.json``.
+
+    Raises:
+        CorpusError: the folder holds no finished build.
+    """
+    path = out / BUILD_FILE
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CorpusError(f"{out}: no finished build (no {BUILD_FILE})") from error
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{path}: cannot be read ({error})") from error
+
+
+def publish(out: Path, *, repo: str, private: bool = False, have_rights: bool = False) -> str:
+    """Push a built corpus to a data set repo, made when it is not there.
+
+    Args:
+        out: the folder that ``build`` wrote.
+        repo: id of the repo, ``you/speech-emotion-corpus``.
+        private: push to a private repo.
+        have_rights: the owner says that they may store the audio of closed corpora there.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        CorpusError: no finished build; audio that may not be shared; a repo that is public where
+            it must be private; the Hub refuses or cannot be reached.
+    """
+    report = read_report(out)
+    closed = sorted(
+        name for name, source in report["sources"].items() if not source["redistributable"]
+    )
+    if closed and not (private and have_rights):
+        raise CorpusError(
+            f"the audio of {', '.join(closed)} may not be shared: push to a private repo "
+            f"(--private) and only if you have the right to store it there (--i-have-the-rights)"
+        )
+    api = HfApi()
+    try:
+        api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
+        if private and not api.dataset_info(repo).private:
+            raise CorpusError(f"{repo} is a public repo already; name a new one or make it private")
+        commit = api.upload_folder(
+            folder_path=out,
+            repo_id=repo,
+            repo_type="dataset",
+            allow_patterns=[CARD_FILE, BUILD_FILE, REJECTED_FILE, *_shards(report)],
+            delete_patterns=["*.parquet"],
+            commit_message=f"Corpus {report['fingerprint'][:12]}",
+        )
+    except HFValidationError as error:
+        raise CorpusError(f"{repo}: {error}") from error
+    except LocalTokenNotFoundError as error:
+        raise CorpusError("not logged in: run `hf auth login` or set HF_TOKEN") from error
+    except HfHubHTTPError as error:
+        raise CorpusError(f"{repo}: the Hub refused ({error.server_message or error})") from error
+    except (HTTPError, OSError) as error:
+        raise CorpusError(f"{repo}: the Hub cannot be reached ({error})") from error
+    return commit.commit_url
+
+
+def _shards(report: dict[str, Any]) -> list[str]:
+    return [f"{name}/*.parquet" for name in report["configs"]]

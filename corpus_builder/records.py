@@ -1,0 +1,71 @@
+"""The columns of the corpus: one :class:`Clip` is one row, audio apart."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from datasets import Audio, ClassLabel, Features, Value
+
+from corpus_builder.labels import class_names
+from hub_model.audio import SAMPLING_RATE
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One row of the corpus and where its audio waits until the shards are written.
+
+    Args:
+        label: the emotion, by name.
+        source_label: the corpus's own label.
+        duration: seconds after cleaning.
+        transcript_source: ``corpus`` when the corpus fixes the sentence; None without transcript.
+        source_id: ``utterance_id`` of the recording this clip was made from; its own when it was
+            not augmented.
+        augmentation: None, or the parameters as a JSON string.
+        audio_hash: hash of the decoded source samples.
+        part: the store's file that holds the audio.
+        part_row: row in that file.
+        num_bytes: size of the encoded audio.
+    """
+
+    label: str
+    source_label: str
+    corpus: str
+    speaker_id: str
+    gender: str | None
+    intensity: str | None
+    sentence_id: str | None
+    transcript: str | None
+    transcript_source: str | None
+    duration: float
+    utterance_id: str
+    source_id: str
+    augmentation: str | None
+    audio_hash: str
+    part: Path
+    part_row: int
+    num_bytes: int
+
+    def columns(self) -> dict[str, Any]:
+        """Return the row as published, without its audio and with the label by name."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+
+COLUMNS = tuple(
+    field.name for field in fields(Clip) if field.name not in {"part", "part_row", "num_bytes"}
+)
+"""Every column but ``audio``, in published order."""
+
+
+def features(*, keep_neutral: bool = False) -> Features:
+    """Return the data set's features; ``audio`` is 16 kHz FLAC, already cleaned."""
+    return Features(
+        {
+            "audio": Audio(sampling_rate=SAMPLING_RATE),
+            **{name: Value("string") for name in COLUMNS},
+            "label": ClassLabel(names=list(class_names(keep_neutral=keep_neutral))),
+            "duration": Value("float64"),
+        }
+    )

@@ -1,0 +1,132 @@
+"""What a corpus reader is, and what it yields."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc")
+    + (".au", ".caf", ".w64", ".rf64", ".m4a", ".aac", ".wma")
+)
+"""File endings taken for audio. What cannot be decoded after all is listed as rejected."""
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be read, built or published. The message is one clear line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance:
+    """One recording as its corpus describes it, before anything is decoded.
+
+    Args:
+        utterance_id: unique over all corpora, for example ``ravdess-03-01-05-01-02-01-12``.
+        corpus: name of the source.
+        path: the audio file.
+        source_label: the corpus's own label, never changed.
+        speaker_id: unique over all corpora, for example ``ravdess-12``.
+        gender: ``female`` or ``male``; None when the corpus does not say.
+        intensity: the corpus's own word for it; None when it has none.
+        sentence_id: unique over all corpora; None when the speech is free.
+        transcript: the sentence, where the corpus fixes it.
+    """
+
+    utterance_id: str
+    corpus: str
+    path: Path
+    source_label: str
+    speaker_id: str
+    gender: str | None = None
+    intensity: str | None = None
+    sentence_id: str | None = None
+    transcript: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """A file that does not reach the corpus, and why; one row of ``rejected.csv``.
+
+    Args:
+        reason: one word to count by: ``name`` (not a name this corpus uses), ``repeated`` (the
+            same clip is stored twice), ``unusable`` (cannot be decoded, empty, silent),
+            ``short`` or ``duplicate`` (same samples as another clip).
+        detail: what exactly is wrong, one line.
+        label: the emotion, when the name tells it.
+    """
+
+    corpus: str
+    path: Path
+    reason: str
+    detail: str
+    label: str | None = None
+
+
+class Source(ABC):
+    """A corpus on disk. Subclasses know its layouts; licences are data (``redistributable``).
+
+    Args:
+        root: the folder that the user names.
+
+    Raises:
+        CorpusError: the folder does not exist.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    url: ClassVar[str]
+    licence: ClassVar[str]
+    """Licence id as the Hub's cards spell it."""
+    redistributable: ClassVar[bool]
+    """Whether the audio, cleaned and cut, may be shared with the public."""
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise CorpusError(f"{self.name}: no such folder: {root}")
+        self.root = root
+
+    @abstractmethod
+    def read(self) -> Iterator[Utterance | Rejected]:
+        """Yield every recording in a fixed order.
+
+        Raises:
+            CorpusError: the folder holds something else; says what was expected and found.
+        """
+
+    def options(self) -> dict[str, object]:
+        """Return the reader's settings, which belong to the recipe of a build."""
+        return {}
+
+    def describe(self) -> dict[str, object]:
+        """Return what a card and a push must know about this corpus, as JSON values."""
+        return {
+            "title": self.title,
+            "url": self.url,
+            "licence": self.licence,
+            "redistributable": self.redistributable,
+            "options": self.options(),
+        }
+
+    def audio_files(self) -> list[Path]:
+        """Return all audio files below the root, sorted, without hidden ones."""
+        return sorted(
+            path
+            for path in self.root.rglob("*")
+            if path.suffix.lower() in AUDIO_SUFFIXES
+            and not any(part.startswith(".") for part in path.relative_to(self.root).parts)
+            and "__MACOSX" not in path.parts
+            and path.is_file()
+        )
+
+    def wrong_folder(self, expected: str, found: list[Path]) -> CorpusError:
+        """Return the error for a folder that does not hold this corpus."""
+        if not found:
+            return CorpusError(
+                f"{self.name}: expected {expected} below {self.root}; found no audio"
+            )
+        example = found[0].relative_to(self.root)
+        return CorpusError(
+            f"{self.name}: expected {expected} below {self.root}; "
+            f"found {len(found)} audio files of other names, such as {example}"
+        )

@@ -1,0 +1,63 @@
+"""Where a figure comes from: command, commit, versions. No path of this machine gets out."""
+
+import platform
+import shlex
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from corpus_builder.provenance import commit
+
+LIBRARIES = (
+    "datasets",
+    "librosa",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "soundfile",
+    "soxr",
+    "torch",
+    "transformers",
+)
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of every library that can move a figure."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def git_state() -> dict[str, str | bool | None]:
+    """The commit, and whether Python code or configs differ from it; None without git."""
+    changed = _git("status", "--porcelain", "--", "*.py", "*.yaml")
+    return {"commit": commit(), "code_changed": None if changed is None else bool(changed)}
+
+
+def portable(argument: str) -> str:
+    """An argument as typed, but an absolute path without the machine's own part.
+
+    >>> portable("checkpoints/mini"), portable("/home/me/corpus")
+    ('checkpoints/mini', 'corpus')
+    """
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    if path.is_relative_to(Path.cwd()):
+        return path.relative_to(Path.cwd()).as_posix()
+    return path.name
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """A command of `evaluate_benchmarks.py`, ready to be typed again."""
+    return shlex.join(["python", "evaluate_benchmarks.py", *arguments])
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        result = subprocess.run(
+            ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()

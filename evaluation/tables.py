@@ -1,0 +1,204 @@
+"""Markdown from a results file: nothing here measures, and nothing is typed in by hand."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+PROTOCOL_NAMES = {
+    "speaker_disjoint": "speaker-disjoint",
+    "paper": "paper's, speaker-dependent",
+    None: "",
+}
+PAPER_TABLE_9 = {"wa": 0.7845, "ua": 0.7931}
+FEW_SPEAKERS = 10
+"""Below this number of speakers a table says that its intervals are rough."""
+
+Result = dict[str, Any]
+Row = dict[str, Any]
+
+
+def ravdess_table(result: Result) -> str:
+    """The RAVDESS benchmark (paper, Table 9) with its yardsticks and its notes."""
+    header = (
+        "System",
+        "Protocol",
+        "WA",
+        "UA",
+        "UA+WA",
+        "Clips",
+        "Speakers",
+        "Of these heard in training",
+    )
+    return "\n\n".join(
+        (
+            markdown_table(header, map(_ravdess_cells, result["rows"])),
+            "\n".join(f"- {note}" for note in _notes(result)),
+        )
+    )
+
+
+def ravdess_summary(result: Result) -> str:
+    """One sentence per scored model."""
+    rows = [row for row in result["rows"] if row["kind"] == "model"]
+    return "\n".join(
+        f"- `{row['system']}`, {PROTOCOL_NAMES[row['protocol']]}: "
+        f"WA {_with_interval(row, 'wa')}, UA {_with_interval(row, 'ua')}, "
+        f"UA+WA {_with_interval(row, 'ua_plus_wa')} on {row['scores']['clips']} clips of "
+        f"{row['scores']['speakers']} speakers; heard in training: {_overlap(row)}."
+        for row in rows
+    )
+
+
+def confusion_tables(result: Result) -> str:
+    """One confusion matrix per scored model (paper, Figure 8)."""
+    return "\n\n".join(
+        f"`{row['system']}`, {PROTOCOL_NAMES[row['protocol']]}: clips by true emotion (row) and "
+        f"answer (column).\n\n{_confusion(row)}"
+        for row in result["rows"]
+        if row["kind"] == "model"
+    )
+
+
+def speaker_tables(result: Result) -> str:
+    """Figures of every test speaker, one table per scored model."""
+    return "\n\n".join(
+        f"`{row['system']}`, {PROTOCOL_NAMES[row['protocol']]}, by speaker.\n\n"
+        + markdown_table(
+            ("Speaker", "Clips", "WA", "UA"),
+            (
+                (name, str(figures["clips"]), percent(figures["wa"]), percent(figures["ua"]))
+                for name, figures in row["scores"]["per_speaker"].items()
+            ),
+        )
+        for row in result["rows"]
+        if row["kind"] == "model"
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; pipes in cells are escaped.
+
+    >>> print(markdown_table(("a", "b"), [("1", "x|y")]))
+    | a | b |
+    | --- | --- |
+    | 1 | x\\|y |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def percent(fraction: float, *, digits: int = 1) -> str:
+    """A fraction as per cent, as the paper prints it.
+
+    >>> percent(0.5714)
+    '57.1'
+    """
+    return f"{100 * fraction:.{digits}f}"
+
+
+def _ravdess_cells(row: Row) -> tuple[str, ...]:
+    protocol = PROTOCOL_NAMES[row["protocol"]]
+    match row["kind"]:
+        case "not_run":
+            return (row["system"], protocol, *["not run here"] * 3, "", "", row["reason"])
+        case "chance":
+            chance = 1 / row["classes"]
+            figures = [percent(value) for value in (chance, chance, 2 * chance)]
+            return (f"chance (1/{row['classes']})", protocol, *figures, "", "", "")
+        case "paper":
+            wa, ua = PAPER_TABLE_9["wa"], PAPER_TABLE_9["ua"]
+            figures = [percent(value, digits=2) for value in (wa, ua, wa + ua)]
+            return ("paper, Table 9, as printed", protocol, *figures, "", "", "not stated")
+    scores = row["scores"]
+    name = f"`{row['system']}`" if row["kind"] == "model" else row["system"]
+    return (
+        name,
+        protocol,
+        *(_with_interval(row, figure) for figure in ("wa", "ua", "ua_plus_wa")),
+        str(scores["clips"]),
+        str(scores["speakers"]),
+        _overlap(row),
+    )
+
+
+def _with_interval(row: Row, figure: str) -> str:
+    interval = row["scores"]["bootstrap"]["over_speakers"][figure]
+    ends = "no interval" if interval is None else " to ".join(map(percent, interval))
+    return f"{percent(row['scores'][figure])} ({ends})"
+
+
+def _overlap(row: Row) -> str:
+    overlap, left_out = row["overlap"], row["left_out"]
+    if overlap is None:
+        text = "unknown: the model does not say"
+    elif not overlap["speakers"]:
+        text = "none"
+    else:
+        text = f"{len(overlap['speakers'])} speakers, {overlap['clips']} clips"
+        if row["protocol"] != "paper":
+            text = f"**LEAK: {text}** ({', '.join(overlap['speakers'])})"
+    if left_out["clips"]:
+        text += (
+            f"; left out because it was trained on them: {len(left_out['speakers'])} speakers, "
+            f"{left_out['clips']} clips"
+        )
+    return text
+
+
+def _confusion(row: Row) -> str:
+    scores = row["scores"]
+    labels = scores["confusion"]["labels"]
+    matrix = scores["confusion"]["rows_true_columns_predicted"]
+    lines = [
+        (f"**{label}**", *map(str, counts), "" if recall is None else percent(recall))
+        for label, counts, recall in zip(labels, matrix, scores["recall"].values(), strict=True)
+    ]
+    table = markdown_table(("true", *labels, "recall"), lines)
+    if scores["unanswered"]:
+        table += f"\n\n{scores['unanswered']} clips without an answer stand in no column."
+    return table
+
+
+def _notes(result: Result) -> list[str]:
+    data, bootstrap = result["data"], result["bootstrap"]
+    notes = [
+        "WA, UA and UA+WA in per cent, with the "
+        f"{100 * bootstrap['level']:.0f} % interval over speakers "
+        f"({bootstrap['resamples']} bootstrap samples, seed {bootstrap['seed']}).",
+        f"Data: `{data['source']}`, "
+        + (f"its {data['split']} split" if data["kind"] == "corpus" else "a raw folder")
+        + f", RAVDESS alone, neutral removed; text: {_TEXT[data['text']]}.",
+        "The speaker-disjoint rows are the headline. In the paper's protocol the same speakers "
+        "are in training and test, so its figures say little about a new voice.",
+        "The paper does not say which RAVDESS clips its Table 9 scores; RAVDESS is part of its "
+        "training corpus, which it splits at random.",
+    ]
+    if data["limit"] is not None:
+        notes.append(f"**Only {data['limit']} clips a set were scored (`--limit`).**")
+    for reason, count in data["removed"].items():
+        notes.append(f"Removed before scoring: {count} clips ({reason}).")
+    notes += [f"Rejected: {line}" for line in data["rejected"]]
+    fewest = min(row["scores"]["speakers"] for row in result["rows"] if "scores" in row)
+    if fewest < FEW_SPEAKERS:
+        notes.append(
+            f"Some rows rest on {fewest} speakers: an interval over so few is a rough guide "
+            "and tends to be too narrow."
+        )
+    for row in result["rows"]:
+        for utterance_id, error in row.get("scores", {}).get("errors", {}).items():
+            notes.append(
+                f"No answer, counted as an error: {utterance_id}, {row['system']} "
+                f"({PROTOCOL_NAMES[row['protocol']]}): {error}"
+            )
+        for utterance_id, error in row.get("skipped_in_training", {}).items():
+            notes.append(f"Left out of training: {utterance_id}, {row['system']}: {error}")
+    notes.append(f"Made by `{result['command']}`.")
+    return notes
+
+
+_TEXT = {
+    "corpus": "the corpus's own transcript",
+    "none": "none, audio alone",
+    "asr": "the model's own transcriber",
+}

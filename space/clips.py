@@ -1,0 +1,147 @@
+"""A clip as the page needs it: read with limits before any model runs, and drawn."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from transformers.audio_utils import hertz_to_mel, mel_filter_bank, spectrogram
+
+MIN_SECONDS = 0.1
+MIN_RATE, MAX_RATE = 4_000, 384_000
+SILENCE_RANGE = 2e-4
+
+PICTURE_RATE = 16_000
+PICTURE_FRAMES = 800
+MEL_BANDS = 80
+MEL_TICKS = np.array([250, 500, 1000, 2000, 4000, 8000])
+INK = "#808795"
+WAVE = "#6366f1"
+
+
+class ClipError(ValueError):
+    """A request that cannot be answered; its message is one line for the person who asked."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A decoded clip: float32 waveform (num_samples,), mono, and its sampling rate in Hz."""
+
+    waveform: np.ndarray
+    sampling_rate: int
+
+    @property
+    def seconds(self) -> float:
+        return self.waveform.size / self.sampling_rate
+
+    def resampled(self, rate: int) -> np.ndarray:
+        """Return the waveform at the given rate in Hz: float32 (num_samples,)."""
+        if rate == self.sampling_rate:
+            return self.waveform
+        return soxr.resample(self.waveform, self.sampling_rate, rate)
+
+
+def read_clip(path: str | Path | None, *, max_seconds: float, max_megabytes: float) -> Clip:
+    """Decode a file, never holding more than the allowed length in memory.
+
+    Raises:
+        ClipError: no file, too large, too long, too short, silent, or not audio.
+    """
+    if not path:
+        raise ClipError("There is no clip yet: upload one, record one, or take an example.")
+    path = Path(path)
+    if not path.is_file():
+        raise ClipError("The clip is no longer on the server: please upload it again.")
+    if path.stat().st_size > max_megabytes * 1e6:
+        raise ClipError(f"The file is too large: at most {max_megabytes:g} MB are accepted.")
+    try:
+        with sf.SoundFile(path) as file:
+            rate = file.samplerate
+            if not MIN_RATE <= rate <= MAX_RATE:
+                raise ClipError(f"The sampling rate of {rate} Hz is not usable.")
+            limit = int(max_seconds * rate) + 1
+            blocks = [
+                block.mean(axis=1)
+                for block in file.blocks(rate, dtype="float32", always_2d=True, frames=limit)
+            ]
+    except (sf.SoundFileError, RuntimeError, TypeError) as error:
+        raise ClipError(
+            "This file could not be read as audio: WAV, FLAC, OGG and MP3 files work."
+        ) from error
+    clip = Clip(np.concatenate(blocks) if blocks else np.zeros(0, np.float32), rate)
+    if clip.waveform.size == limit:
+        raise ClipError(f"The clip is too long: at most {max_seconds:g} seconds are accepted.")
+    if clip.seconds < MIN_SECONDS:
+        raise ClipError(
+            f"The clip is too short: {clip.seconds:.2f} s of audio, "
+            f"at least {MIN_SECONDS} s is needed."
+        )
+    if not np.isfinite(clip.waveform).all():
+        raise ClipError("The clip holds samples that are not numbers.")
+    if np.ptp(clip.waveform) < SILENCE_RANGE:
+        raise ClipError("The clip is silent from start to end.")
+    return clip
+
+
+def draw(clip: Clip) -> np.ndarray:
+    """Draw waveform and mel spectrogram: uint8 (height, width, 4), clear background.
+
+    The background is clear and the ink grey, so that the picture suits a light and a dark page.
+    """
+    waveform = clip.resampled(PICTURE_RATE)
+    # pyplot keeps global state and is not safe with several requests at once; Figure is.
+    figure = Figure(figsize=(6.4, 4.4), dpi=150, layout="constrained", facecolor="none")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
+    times = np.arange(waveform.size) / PICTURE_RATE
+    top.plot(times, waveform, color=WAVE, linewidth=0.6, rasterized=True)
+    top.set_ylabel("amplitude")
+    bottom.imshow(
+        _log_mel(waveform),
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        extent=(0, clip.seconds, 0, hertz_to_mel(PICTURE_RATE / 2)),
+    )
+    bottom.set_yticks(hertz_to_mel(MEL_TICKS), MEL_TICKS)
+    bottom.set_ylabel("Hz (mel scale)")
+    bottom.set_xlabel("seconds")
+    for axes in (top, bottom):
+        axes.set_facecolor("none")
+        axes.tick_params(colors=INK, labelsize=10)
+        axes.xaxis.label.set(color=INK, fontsize=11)
+        axes.yaxis.label.set(color=INK, fontsize=11)
+        for spine in axes.spines.values():
+            spine.set_color(INK)
+    top.spines[["top", "right"]].set_visible(False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
+
+
+def _log_mel(waveform: np.ndarray) -> np.ndarray:
+    """Return decibels below the loudest value, at least -60: (80, about 800 frames at most)."""
+    window = 400
+    hop = max(160, waveform.size // PICTURE_FRAMES)
+    filters = mel_filter_bank(
+        num_frequency_bins=257,
+        num_mel_filters=MEL_BANDS,
+        min_frequency=0.0,
+        max_frequency=PICTURE_RATE / 2,
+        sampling_rate=PICTURE_RATE,
+    )
+    return spectrogram(
+        waveform,
+        np.hanning(window),
+        frame_length=window,
+        hop_length=hop,
+        fft_length=512,
+        power=2.0,
+        mel_filters=filters,
+        mel_floor=1e-10,
+        log_mel="dB",
+        reference=1.0,
+        db_range=60.0,
+    )

@@ -1,0 +1,20 @@
+"""Fixtures shared by all tests."""
+
+import os
+
+# huggingface_hub reads this once, when it is imported: the loopback hub speaks plain LFS only.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.loopback_hub import LoopbackHub
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    """An empty Hub of its own for every test, see ``LoopbackHub``."""
+    hub = LoopbackHub()
+    yield hub
+    hub.close()

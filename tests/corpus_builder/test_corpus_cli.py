@@ -1,0 +1,74 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from corpus_builder.__main__ import main
+
+
+def test_stats_counts_splits_classes_and_corpora(corpus, capsys):
+    assert main(["stats", str(corpus)]) == 0
+    printed = capsys.readouterr().out
+    assert "speaker_disjoint train" in printed and "paper validation" in printed
+    assert "by design: speaker in train and test: 6 (ravdess-01, " in printed
+    assert "LEAK" not in printed
+    totals = [int(line.split()[-1]) for line in printed.splitlines() if line.startswith("total")]
+    assert len(totals) == 6 and sum(totals) == 2 * 84
+
+
+def test_stats_finds_a_leak_planted_in_the_shards(corpus, tmp_path, capsys):
+    out = tmp_path / "corpus"
+    shutil.copytree(corpus, out)
+    train, test = (
+        out / "speaker_disjoint" / f"{split}-00000-of-00001.parquet" for split in ("train", "test")
+    )
+    rows = [pq.read_table(train), pq.read_table(test).slice(0, 1)]
+    pq.write_table(pa.concat_tables(rows), train)
+    assert main(["stats", str(out)]) == 1
+    printed = capsys.readouterr()
+    for what in ("speaker", "source recording", "duplicate recording"):
+        assert f"LEAK: {what} in train and test: 1" in printed.out
+    assert "holds a leak" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["build", "--source", "ravdess", "--out", "o"], "expected NAME=DIR"),
+        (["build", "--source", "emodb=x", "--out", "o"], "NAME one of ravdess"),
+        (["build", "--source", "ravdess=nowhere", "--out", "o"], "no such folder: nowhere"),
+        (["build", "--source", "ravdess=.", "--out", "o"], "found no audio"),
+        (["build", *["--source", "ravdess=."] * 2, "--out", "o"], "given twice"),
+        (["stats", "nowhere"], "no finished build"),
+        (["publish", "nowhere", "--repo", "you/corpus"], "no finished build"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.startswith("corpus_builder: ") and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "option", [["--workers", "0"], ["--seed", "-1"], ["--min-duration", "nan"]]
+)
+def test_bad_options_are_refused(option, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["build", "--source", "ravdess=.", "--out", "o", *option])
+    assert stopped.value.code == 2
+    assert option[0] in capsys.readouterr().err
+
+
+def test_the_module_runs(tmp_path):
+    command = [sys.executable, "-m", "corpus_builder", "stats", str(tmp_path)]
+    root = Path(__file__).resolve().parents[2]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=root)
+    assert result.returncode == 2
+    assert result.stderr.startswith("corpus_builder: ") and "Traceback" not in result.stderr

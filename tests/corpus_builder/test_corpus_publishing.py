@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from corpus_builder.publishing import publish, read_report
+from corpus_builder.sources import CorpusError
+
+REPO = {"repo_id": "owner/corpus", "repo_type": "dataset"}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def push(hub, folder, out, *options, repo="owner/corpus", token=True):
+    """Run the command line against the loopback Hub."""
+    env = hub.env(folder, PYTHONPATH=str(ROOT))
+    command = ["-m", "corpus_builder", "publish", str(out), "--repo", repo, *options]
+    return hub.process(command, env=env, token=token)
+
+
+@pytest.fixture
+def closed(tmp_path):
+    """A corpus that holds audio which may not be shared."""
+    sources = {
+        "ravdess": {"redistributable": True},
+        "iemocap": {"redistributable": False},
+        "savee": {"redistributable": False},
+    }
+    report = {"sources": sources, "configs": {"paper": {}}, "fingerprint": "0" * 64}
+    (tmp_path / "build.json").write_text(json.dumps(report))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"private": True}, {"have_rights": True}], ids=["public", "private", "rights"]
+)
+def test_audio_that_may_not_be_shared_is_refused(closed, options):
+    with pytest.raises(CorpusError, match="the audio of iemocap, savee may not be shared"):
+        publish(closed, repo="you/corpus", **options)
+
+
+def test_an_unfinished_build_is_not_published(tmp_path):
+    with pytest.raises(CorpusError, match=r"no finished build \(no build.json\)"):
+        publish(tmp_path, repo="you/corpus")
+
+
+def test_a_broken_report_is_one_line(tmp_path):
+    (tmp_path / "build.json").write_text("{")
+    with pytest.raises(CorpusError, match="cannot be read"):
+        read_report(tmp_path)
+
+
+def test_a_wrong_repo_id_is_one_line(corpus):
+    with pytest.raises(CorpusError, match="not/a/repo"):
+        publish(corpus, repo="not/a/repo")
+
+
+def test_an_unreachable_hub_is_one_line(corpus, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(CorpusError, match="you/corpus: the Hub cannot be reached"):
+        publish(corpus, repo="you/corpus")
+
+
+def test_a_pushed_corpus_is_loaded_by_its_id(hub, corpus, tmp_path):
+    done = push(hub, tmp_path, corpus)
+    assert done.returncode == 0, done.stderr
+    assert "/datasets/owner/corpus/commit/" in done.stdout
+    printed = hub.run(
+        """
+        from datasets import load_dataset
+
+        for config in ("speaker_disjoint", "paper"):
+            data = load_dataset("owner/corpus", config)
+            print(config, sum(data.num_rows.values()), data["train"].features["label"].names[0])
+        """
+    )
+    assert printed.splitlines() == ["speaker_disjoint 84 angry", "paper 84 angry"]
+
+
+def test_a_private_push_into_a_public_repo_is_refused(hub, corpus, tmp_path):
+    api = HfApi(endpoint=hub.url, token=hub.token)
+    api.create_repo("owner/corpus", repo_type="dataset")
+    done = push(hub, tmp_path, corpus, "--private")
+    assert done.returncode == 2
+    assert "owner/corpus is a public repo already" in done.stderr
+    assert not any(name.endswith(".parquet") for name in api.list_repo_files(**REPO))
+    assert push(hub, tmp_path, corpus, "--private", repo="owner/hidden").returncode == 0
+    assert api.dataset_info("owner/hidden").private
+
+
+def test_shards_of_an_older_build_are_removed(hub, corpus, tmp_path):
+    api = HfApi(endpoint=hub.url, token=hub.token)
+    api.create_repo("owner/corpus", repo_type="dataset")
+    api.upload_file(
+        path_or_fileobj=b"old", path_in_repo="paper/train-00000-of-00007.parquet", **REPO
+    )
+    assert push(hub, tmp_path, corpus).returncode == 0
+    assert "paper/train-00000-of-00007.parquet" not in api.list_repo_files(**REPO)
+
+
+def test_a_push_without_a_token_is_one_line(hub, corpus, tmp_path):
+    done = push(hub, tmp_path, corpus, token=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("corpus_builder: owner/corpus: the Hub refused")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,126 @@
+"""Documents written from results files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from corpus_builder.labels import EMOTIONS
+from evaluation.report import main
+from evaluation.scoring import PROBABILITIES, score
+
+ROOT = Path(__file__).resolve().parents[2]
+README = "# Title\n\n<!-- results:ravdess -->\nold\n<!-- /results:ravdess -->\n\nThe end.\n"
+
+
+def made_result() -> dict:
+    """A results file of one model, from random predictions."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(EMOTIONS, size=60)
+    predicted = np.where(rng.random(60) < 0.5, labels, rng.choice(EMOTIONS, size=60)).astype(object)
+    probabilities = rng.dirichlet(np.ones(7), size=60)
+    predicted[0], probabilities[0] = None, np.nan
+    table = pd.DataFrame(probabilities, columns=PROBABILITIES).assign(
+        utterance_id=[f"clip-{number}" for number in range(60)],
+        speaker_id=[f"ravdess-{number % 4:02d}" for number in range(60)],
+        label=labels,
+        predicted=predicted,
+        error=["clip-0: not audio"] + [None] * 59,
+    )
+    row = {
+        "kind": "model",
+        "system": "checkpoints/mini",
+        "protocol": "speaker_disjoint",
+        "overlap": {"speakers": [], "clips": 0},
+        "left_out": {"speakers": [], "clips": 0},
+        "scores": score(table, resamples=50, seed=0),
+    }
+    return {
+        "benchmark": "ravdess",
+        "command": "python evaluate_benchmarks.py ravdess",
+        "commit": "0123456789abcdef",
+        "code_changed": False,
+        "seed": 0,
+        "versions": {"python": "3.11"},
+        "bootstrap": {"level": 0.95, "resamples": 50, "seed": 0},
+        "data": {
+            "kind": "corpus",
+            "source": "corpus",
+            "split": "test",
+            "text": "corpus",
+            "limit": None,
+            "removed": {},
+            "rejected": [],
+        },
+        "rows": [row, {"kind": "chance", "protocol": None, "classes": 7}],
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/ravdess.json").write_text(json.dumps(made_result()), encoding="utf-8")
+    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    return tmp_path
+
+
+def test_documents_hold_the_measured_figures(project):
+    assert main(["--root", str(project)]) == 0
+    scores = made_result()["rows"][0]["scores"]
+    for file in ("docs/results.md", "README.md"):
+        text = (project / file).read_text(encoding="utf-8")
+        (line,) = (line for line in text.splitlines() if line.startswith("| `checkpoints/mini`"))
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[2].startswith(f"{100 * scores['wa']:.1f} (")
+        assert cells[3].startswith(f"{100 * scores['ua']:.1f} (")
+        assert cells[5:7] == ["60", "4"]
+        assert "No answer, counted as an error: clip-0" in text
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# Title\n\n<!-- results:ravdess -->\n| System |")
+    assert readme.endswith("<!-- /results:ravdess -->\n\nThe end.\n")
+
+
+def test_writing_twice_changes_nothing(project):
+    main(["--root", str(project)])
+    before = {path: path.read_bytes() for path in project.rglob("*.md")}
+    assert main(["--root", str(project), "--check"]) == 0
+    assert main(["--root", str(project)]) == 0
+    assert {path: path.read_bytes() for path in project.rglob("*.md")} == before
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/results.md"])
+def test_check_finds_what_is_out_of_date(project, file, capsys):
+    main(["--root", str(project)])
+    path = project / file
+    path.write_text(path.read_text(encoding="utf-8").replace("chance", "luck"), encoding="utf-8")
+    edited = path.read_bytes()
+    assert main(["--root", str(project), "--check"]) == 1
+    assert f"{file} is out of date" in capsys.readouterr().err
+    assert path.read_bytes() == edited
+
+
+def test_a_block_without_results_is_one_clear_line(project, capsys):
+    (project / "README.md").write_text(README.replace("ravdess", "iemocap"), encoding="utf-8")
+    assert main(["--root", str(project)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "README.md: no results for the block 'iemocap'" in line
+
+
+@pytest.mark.parametrize("content", ["not json", "[]", '{"benchmark": "guessing"}'])
+def test_a_bad_results_file_is_one_clear_line(project, content, capsys):
+    (project / "results/odd.json").write_text(content, encoding="utf-8")
+    assert main(["--root", str(project)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: results/odd.json")
+
+
+def test_no_results_at_all_is_one_clear_line(tmp_path, capsys):
+    assert main(["--root", str(tmp_path)]) == 2
+    assert "run evaluate_benchmarks.py first" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not (ROOT / "results").is_dir(), reason="nothing was measured yet")
+def test_the_projects_own_documents_are_up_to_date(capsys):
+    assert main(["--root", str(ROOT), "--check"]) == 0, capsys.readouterr().err

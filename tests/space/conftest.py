@@ -1,0 +1,112 @@
+"""Tiny models with random weights, and the page served with them."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertTokenizerFast,
+    HubertConfig,
+    HubertForSequenceClassification,
+    Wav2Vec2FeatureExtractor,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "space")]
+
+from app import build_demo, launch_options  # noqa: E402
+from recogniser import Settings  # noqa: E402
+
+from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig  # noqa: E402
+from hub_model.modeling_hubert_bert import HubertBertForEmotion  # noqa: E402
+from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline  # noqa: E402
+from hub_model.processing_hubert_bert import HubertBertProcessor  # noqa: E402
+
+TINY_HUBERT = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+}
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "leave", "me", "alone", "hello"]
+
+
+@pytest.fixture(scope="session")
+def stock_model(tmp_path_factory) -> Path:
+    """A stock HubertForSequenceClassification folder with the seven labels."""
+    folder = tmp_path_factory.mktemp("stock") / "stock-hubert"
+    labels = dict(enumerate(EMOTIONS))
+    torch.manual_seed(0)
+    config = HubertConfig(
+        **TINY_HUBERT, id2label=labels, label2id={label: i for i, label in labels.items()}
+    )
+    HubertForSequenceClassification(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory) -> Path:
+    """A folder of this project's own model, with its code, whose text branch is heard."""
+    folder = tmp_path_factory.mktemp("text") / "tiny-hubert-bert"
+    vocabulary = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
+    vocabulary.write_text("\n".join(WORDS), encoding="utf-8")
+    torch.manual_seed(0)
+    config = HubertBertConfig(
+        audio_config=HubertConfig(**TINY_HUBERT),
+        text_config=BertConfig(
+            vocab_size=len(WORDS),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+        ),
+        transcriber="none",
+    )
+    model = HubertBertForEmotion(config)
+    processor = HubertBertProcessor(
+        feature_extractor=Wav2Vec2FeatureExtractor(return_attention_mask=True),
+        tokenizer=BertTokenizerFast(str(vocabulary)),
+    )
+    SpeechTextEmotionPipeline(
+        model=model, processor=processor, task="audio-classification"
+    ).save_pretrained(folder)
+    return folder
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """Serve the page on a free port and yield its address."""
+    demo = build_demo(settings)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(settings))
+    try:
+        yield url
+    finally:
+        demo.close()
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[..., str]]:
+    """Start a page with the given settings, once for the session; return its address."""
+    with ExitStack() as stack:
+        pages: dict[Settings, str] = {}
+
+        def start(**settings) -> str:
+            wanted = Settings(**settings)
+            if wanted not in pages:
+                pages[wanted] = stack.enter_context(serving(wanted))
+            return pages[wanted]
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def angry_clip() -> Path:
+    return ROOT / "examples" / "angry.wav"

@@ -1,0 +1,404 @@
+"""The benchmark command on a made corpus, with a tiny untrained model of the real classes."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from sklearn.metrics import balanced_accuracy_score
+from transformers import BertTokenizer, Wav2Vec2FeatureExtractor
+
+from corpus_builder.build import BuildConfig, build
+from corpus_builder.labels import EMOTIONS
+from corpus_builder.sources.ravdess import EMOTIONS as CODES
+from corpus_builder.sources.ravdess import Ravdess
+from evaluate_benchmarks import main
+from evaluation.baseline import NAME as BASELINE
+from hub_model.audio import SAMPLING_RATE, Cleaning
+from hub_model.configuration_hubert_bert import PIPELINE_TASK, HubertBertConfig
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
+from hub_model.processing_hubert_bert import HubertBertProcessor
+
+ACTORS = range(1, 6)
+NO_CLEANING = Cleaning(denoise=False, trim=False)
+
+
+def write_ravdess(root: Path) -> None:
+    """Two statements of each of the eight emotions by five actors; each emotion has its tone."""
+    time = np.arange(int(1.1 * SAMPLING_RATE)) / SAMPLING_RATE
+    for actor in ACTORS:
+        folder = root / f"Actor_{actor:02d}"
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng(actor)
+        for code in CODES:
+            for statement in ("01", "02"):
+                hertz = 200 * int(code) + rng.uniform(-20, 20)
+                waveform = 0.3 * np.sin(2 * np.pi * hertz * time) + rng.normal(0, 0.01, time.size)
+                name = f"03-01-{code}-01-{statement}-01-{actor:02d}.wav"
+                soundfile.write(folder / name, waveform, SAMPLING_RATE)
+
+
+def write_model(folder: Path, training: dict | None) -> None:
+    """A model folder as it is pushed to the Hub, with random weights and the given training."""
+    sentences = "kids dogs are talking sitting by the door"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sentences.split()]
+    tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(words)})
+    config = HubertBertConfig(
+        audio_config={
+            "model_type": "hubert",
+            "conv_dim": [16] * 7,
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 16,
+            "num_conv_pos_embeddings": 16,
+            "num_conv_pos_embedding_groups": 4,
+        },
+        text_config={
+            "model_type": "bert",
+            "vocab_size": len(words),
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 16,
+            "max_position_embeddings": 32,
+        },
+        cleaning=NO_CLEANING.to_dict(),
+        transcriber="none",
+        training=training,
+    )
+    extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE, return_attention_mask=True)
+    SpeechTextEmotionPipeline(
+        model=HubertBertForEmotion(config).eval(),
+        processor=HubertBertProcessor(extractor, tokenizer),
+        task=PIPELINE_TASK,
+        device="cpu",
+    ).save_pretrained(folder)
+
+
+def split_speakers(corpus: Path, protocol: str, split: str) -> list[str]:
+    (file,) = (corpus / protocol).glob(f"{split}-*.parquet")
+    return sorted(set(pq.read_table(file, columns=["speaker_id"])["speaker_id"].to_pylist()))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory: pytest.TempPathFactory):
+    """A working folder with raw/, corpus/ and three models; the tests run inside it."""
+    root = tmp_path_factory.mktemp("benchmarks")
+    write_ravdess(root / "raw")
+    build([Ravdess(root / "raw")], BuildConfig(out=root / "corpus", cleaning=NO_CLEANING))
+    corpus = root / "corpus"
+    seen = [
+        name
+        for split in ("train", "validation")
+        for name in split_speakers(corpus, "speaker_disjoint", split)
+    ]
+    everyone = [f"ravdess-{actor:02d}" for actor in ACTORS]
+    write_model(root / "model", {"protocol": "speaker_disjoint", "speakers": seen})
+    write_model(root / "dependent", {"protocol": "paper", "speakers": everyone})
+    write_model(root / "leaky", {"protocol": "speaker_disjoint", "speakers": everyone})
+    write_model(root / "silent", None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        yield root
+
+
+def evaluate(*arguments: str) -> dict:
+    """Run the command and return its results file."""
+    assert main(["ravdess", *arguments]) == 0
+    out = arguments[arguments.index("--out") + 1] if "--out" in arguments else None
+    return json.loads(Path(out or "results/ravdess.json").read_text(encoding="utf-8"))
+
+
+def row_of(result: dict, system: str, protocol: str) -> dict:
+    (row,) = (
+        row for row in result["rows"] if row.get("system") == system and row["protocol"] == protocol
+    )
+    return row
+
+
+@pytest.fixture(scope="module")
+def both(folder: Path) -> dict:
+    """The results of one model of each protocol."""
+    return evaluate("--model", "model", "--model", "dependent", "--data", "corpus")
+
+
+def test_scores_agree_with_the_predictions_beside_them(both):
+    table = pd.read_parquet(Path("results") / both["predictions"])
+    for system in ("model", BASELINE):
+        row = row_of(both, system, "speaker_disjoint")
+        clips = table[(table.system == system) & (table.protocol == "speaker_disjoint")]
+        assert row["scores"]["clips"] == len(clips) > 0
+        assert row["scores"]["wa"] == pytest.approx(np.mean(clips.label == clips.predicted))
+        recalls = [np.mean(part.predicted == name) for name, part in clips.groupby("label")]
+        assert row["scores"]["ua"] == pytest.approx(np.mean(recalls))
+        probabilities = clips[[f"p_{emotion}" for emotion in EMOTIONS]].to_numpy()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+        chosen = [EMOTIONS[index] for index in probabilities.argmax(axis=1)]
+        assert chosen == clips.predicted.to_list()
+
+
+def test_each_model_is_scored_under_its_own_protocol(both):
+    systems = [(row["kind"], row.get("system"), row["protocol"]) for row in both["rows"]]
+    assert systems == [
+        ("model", "model", "speaker_disjoint"),
+        ("baseline", BASELINE, "speaker_disjoint"),
+        ("model", "dependent", "paper"),
+        ("baseline", BASELINE, "paper"),
+        ("chance", None, None),
+        ("paper", None, "paper"),
+    ]
+    clips = pq.read_table("corpus/paper", columns=["utterance_id"])
+    assert row_of(both, "dependent", "paper")["scores"]["clips"] < len(clips)
+
+
+def test_the_baseline_learns_what_can_be_learnt(both):
+    """Every emotion has its own tone, which mean MFCCs tell apart at once."""
+    assert row_of(both, BASELINE, "speaker_disjoint")["scores"]["ua"] > 0.9
+
+
+def test_speakers_heard_in_training_are_reported(both):
+    assert row_of(both, "model", "speaker_disjoint")["overlap"] == {"speakers": [], "clips": 0}
+    dependent = row_of(both, "dependent", "paper")
+    assert dependent["overlap"]["clips"] == dependent["scores"]["clips"]
+
+
+def test_a_planted_leak_is_shown_in_the_table(capsys):
+    result = evaluate("--model", "leaky", "--data", "corpus", "--out", "leak.json")
+    test_speakers = split_speakers(Path("corpus"), "speaker_disjoint", "test")
+    assert row_of(result, "leaky", "speaker_disjoint")["overlap"]["speakers"] == test_speakers
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "| `leaky` |" in line)
+    assert "LEAK" in line and test_speakers[0] in line
+
+
+def test_a_model_that_does_not_name_its_speakers_is_marked_unknown(capsys):
+    evaluate("--model", "silent", "--data", "corpus", "--out", "silent.json")
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "| `silent` |" in line)
+    assert "unknown: the model does not say" in line
+
+
+def test_a_missing_protocol_is_not_filled_in(capsys):
+    result = evaluate("--model", "model", "--data", "corpus", "--out", "one.json")
+    row = row_of(result, "multimodal model", "paper")
+    assert row["kind"] == "not_run" and "scores" not in row
+    printed = capsys.readouterr().out
+    assert "not run here" in printed
+    assert "train.py --config configs/mini.yaml --protocol paper --data corpus" in printed
+
+
+def test_a_second_run_gives_the_same_but_for_timings():
+    arguments = ("--model", "model", "--data", "corpus", "--limit", "6", "--out", "again.json")
+    first = evaluate(*arguments)
+    predictions = Path("again.predictions.parquet").read_bytes()
+    second = evaluate(*arguments)
+    assert first.pop("seconds").keys() == second.pop("seconds").keys()
+    assert first == second
+    assert Path("again.predictions.parquet").read_bytes() == predictions
+    assert first["data"]["limit"] == 6
+    assert row_of(first, "model", "speaker_disjoint")["scores"]["clips"] == 6
+
+
+def test_no_path_of_this_machine_gets_into_the_results(folder):
+    arguments = ["--model", str(folder / "model"), "--data", str(folder / "corpus")]
+    evaluate(*arguments, "--out", str(folder / "absolute.json"))
+    text = Path("absolute.json").read_text(encoding="utf-8")
+    assert str(folder) not in text
+    assert '"python evaluate_benchmarks.py ravdess --model model --data corpus' in text
+
+
+def test_answers_do_not_depend_on_the_batch_size(both):
+    result = evaluate(
+        "--model", "model", "--data", "corpus", "--batch-size", "3", "--out", "batch.json"
+    )
+    columns = [f"p_{emotion}" for emotion in EMOTIONS]
+    first, second = (
+        pd.read_parquet(path).query("system == 'model'")[columns].to_numpy()
+        for path in (Path("results") / both["predictions"], Path(result["predictions"]))
+    )
+    np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+def test_the_transcript_reaches_the_model(both):
+    result = evaluate(
+        "--model", "model", "--data", "corpus", "--text", "none", "--out", "silent.json"
+    )
+    columns = [f"p_{emotion}" for emotion in EMOTIONS]
+    with_text, without = (
+        pd.read_parquet(path).query("system == 'model'")[columns].to_numpy()
+        for path in (Path("results") / both["predictions"], Path(result["predictions"]))
+    )
+    assert np.abs(with_text - without).max() > 1e-4
+
+
+def test_a_raw_folder_is_scored_on_speakers_the_model_has_not_heard(capsys):
+    result = evaluate("--model", "model", "--data", "raw", "--out", "raw.json")
+    row = row_of(result, "model", "speaker_disjoint")
+    unheard = split_speakers(Path("corpus"), "speaker_disjoint", "test")
+    table = pd.read_parquet("raw.predictions.parquet").query("system == 'model'")
+    assert sorted(set(table.speaker_id)) == unheard
+    heard = len(ACTORS) - len(unheard)
+    assert len(row["left_out"]["speakers"]) == heard
+    assert row["left_out"]["clips"] == heard * 14
+    assert result["data"]["removed"] == {"neutral": 2 * len(ACTORS)}
+    assert row_of(result, BASELINE, "speaker_disjoint")["scores"]["ua"] > 0.9
+    assert f"trained on them: {heard} speakers, {heard * 14} clips" in capsys.readouterr().out
+
+
+def test_raw_and_built_clips_get_the_same_answers(both):
+    """The same audio by two ways: cleaned at build time, and by the pipeline itself."""
+    evaluate("--model", "model", "--data", "raw", "--out", "raw.json")
+    columns = ["utterance_id", *(f"p_{emotion}" for emotion in EMOTIONS)]
+    raw, built = (
+        pd.read_parquet(path)
+        .query("system == 'model'")[columns]
+        .sort_values("utterance_id")
+        .set_index("utterance_id")
+        for path in ("raw.predictions.parquet", Path("results") / both["predictions"])
+    )
+    np.testing.assert_allclose(raw.loc[built.index], built, atol=1e-3)
+
+
+def test_a_bad_clip_counts_as_an_error_and_is_listed(folder, capsys):
+    shutil.copytree("corpus", "broken", ignore=shutil.ignore_patterns(".work"))
+    (shard,) = Path("broken/speaker_disjoint").glob("test-*.parquet")
+    table = pq.read_table(shard)
+    rows = table.to_pylist()
+    rows[0]["audio"]["bytes"] = b"this is no audio"
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shard)
+
+    result = evaluate("--model", "model", "--data", "broken", "--out", "broken.json")
+    for system in ("model", BASELINE):
+        scores = row_of(result, system, "speaker_disjoint")["scores"]
+        assert scores["unanswered"] == 1
+        assert list(scores["errors"]) == [rows[0]["utterance_id"]]
+        assert scores["clips"] == len(rows)
+    predictions = pd.read_parquet("broken.predictions.parquet").query("system == 'model'")
+    predictions = predictions[predictions.protocol == "speaker_disjoint"]
+    answers = predictions.predicted.fillna("no answer")
+    expected = balanced_accuracy_score(
+        predictions.label, answers.where(answers != "no answer", "neutral")
+    )
+    scores = row_of(result, "model", "speaker_disjoint")["scores"]
+    assert scores["ua"] == pytest.approx(expected)
+    printed = capsys.readouterr().out
+    assert f"No answer, counted as an error: {rows[0]['utterance_id']}" in printed
+
+
+def rewrite_corpus(target: Path, change: Callable[[pa.Table, str], pa.Table]) -> None:
+    """Write a corpus whose shards are changed; its card says no more than where they lie."""
+    for shard in Path("corpus").glob("*/*.parquet"):
+        table = change(pq.read_table(shard), shard.name.split("-")[0])
+        (target / shard.parent.name).mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(target / shard.parent.name / shard.name, table.schema) as writer:
+            if len(table):
+                writer.write_table(table)
+    card = ["---", "configs:"]
+    for config in ("speaker_disjoint", "paper"):
+        card += [f"- config_name: {config}", "  data_files:"]
+        for split in ("train", "validation", "test"):
+            card += [f"  - split: {split}", f"    path: {config}/{split}-*.parquet"]
+    (target / "README.md").write_text("\n".join([*card, "---", ""]), encoding="utf-8")
+
+
+def altered_model(name: str, **changes) -> str:
+    shutil.copytree("model", name)
+    file = Path(name, "config.json")
+    config = json.loads(file.read_text(encoding="utf-8")) | changes
+    file.write_text(json.dumps(config), encoding="utf-8")
+    return name
+
+
+def no_config() -> list[str]:
+    shutil.copytree("model", "no_config", ignore=shutil.ignore_patterns("config.json"))
+    return ["--model", "no_config", "--data", "corpus"]
+
+
+def no_weights() -> list[str]:
+    shutil.copytree("model", "no_weights", ignore=shutil.ignore_patterns("*.safetensors"))
+    return ["--model", "no_weights", "--data", "corpus"]
+
+
+def unknown_label() -> list[str]:
+    labels = {str(i): name for i, name in enumerate([*EMOTIONS[:6], "bored"])}
+    return ["--model", altered_model("bored", id2label=labels), "--data", "corpus"]
+
+
+def no_speakers() -> list[str]:
+    rewrite_corpus(
+        Path("no_speakers"),
+        lambda table, split: table.drop_columns(["speaker_id"]).replace_schema_metadata(None),
+    )
+    return ["--model", "model", "--data", "no_speakers"]
+
+
+def empty_split() -> list[str]:
+    rewrite_corpus(
+        Path("empty"), lambda table, split: table.slice(0, 0) if split == "test" else table
+    )
+    return ["--model", "model", "--data", "empty"]
+
+
+def no_recordings() -> list[str]:
+    Path("letters").mkdir()
+    Path("letters/a.txt").write_text("no audio")
+    return ["--model", "model", "--data", "letters"]
+
+
+BAD_INPUT = {
+    "no such model": (lambda: ["--model", "./none", "--data", "corpus"], "no such folder"),
+    "no such model anywhere": (
+        lambda: ["--model", "nobody/none", "--data", "corpus"],
+        "no such folder, and not found on the Hub or in its cache",
+    ),
+    "model without config": (no_config, "no config.json"),
+    "model without weights": (no_weights, "no safetensors weights"),
+    "unknown label": (unknown_label, "unknown label bored and no label surprised"),
+    "unknown protocol": (
+        lambda: [
+            "--model",
+            altered_model("odd", training={"protocol": "by guess"}),
+            "--data",
+            "corpus",
+        ],
+        "trained under the protocol 'by guess'",
+    ),
+    "empty split": (empty_split, "no ravdess clips to score"),
+    "no such split": (
+        lambda: ["--model", "model", "--data", "corpus", "--split", "dev"],
+        "cannot be opened",
+    ),
+    "all speakers heard": (lambda: ["--model", "leaky", "--data", "raw"], "empty split"),
+    "raw and the paper's protocol": (
+        lambda: ["--model", "dependent", "--data", "raw"],
+        "does not say which clips are the test split",
+    ),
+    "no such data": (lambda: ["--model", "model", "--data", "./none"], "no such folder"),
+    "data that is neither": (no_recordings, "neither a built corpus nor a RAVDESS folder"),
+    "corpus without speakers": (no_speakers, "has no column speaker_id"),
+    "limit of zero": (
+        lambda: ["--model", "model", "--data", "corpus", "--limit", "0"],
+        "--limit 0: must be at least 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_clear_line_and_exit_code_2(case, capsys):
+    make, expected = BAD_INPUT[case]
+    arguments = make()
+    capsys.readouterr()
+    assert main(["ravdess", *arguments, "--out", "bad.json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.strip().splitlines()
+    assert line.startswith("error: ") and expected in line
+    assert not Path("bad.json").exists()

@@ -1,0 +1,1 @@
+"""What `train.py` is made of: configuration, data, model building, provenance."""

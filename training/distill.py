@@ -1,0 +1,238 @@
+"""Teach a small HuBERT to hear what a larger speech encoder hears, without labels.
+
+    python -m training.distill --config configs/mini_distill.yaml --data corpus/ --out runs/student
+
+The student predicts the hidden states of several teacher layers, each through a linear head of
+its own on its last layer, by L1 distance and cosine similarity (DistilHuBERT, arXiv 2110.01900).
+The heads are thrown away; the folder written is a plain ``HubertModel``.
+"""
+
+import json
+import math
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import nn
+from tqdm.auto import tqdm
+from transformers import (
+    HubertConfig,
+    HubertModel,
+    Wav2Vec2FeatureExtractor,
+    get_linear_schedule_with_warmup,
+)
+
+from hub_model.audio import SAMPLING_RATE
+from training.config import ConfigError, check_choices, parse_settings
+from training.speech import collect_speech
+from training.teacher import FRAME, FrameCache, WhisperTeacher
+
+
+@dataclass(kw_only=True)
+class DistillConfig:
+    """Everything that decides a distillation run.
+
+    Args:
+        data: corpus folder; only the train split of ``protocol`` is heard, so that held-out
+            speakers stay unheard. No labels are used.
+        out: folder of the student.
+        teacher: Hub id or folder of a Whisper model.
+        layers: teacher layers to predict, 1 is the first.
+        student: arguments of ``HubertConfig``.
+        protocol: configuration of the corpus.
+        folders: further folders with speech; every audio file in them is heard.
+        synthetic_clips: how many clips espeak-ng adds, with varied voices, rates and pitches.
+        synthetic_texts: text files that espeak-ng reads from.
+        speeds: every clip is heard at each of these speeds.
+        cosine_weight: weight of the cosine term beside the L1 term.
+        steps, batch_size, seconds: optimiser steps, of so many clips, cut to so many seconds.
+        learning_rate, weight_decay, warmup_steps, mixed_precision, seed: as in training.
+        save_every: steps between two saved states.
+        resume: go on from the last saved state.
+    """
+
+    data: str = ""
+    out: str = ""
+    teacher: str = "openai/whisper-tiny.en"
+    layers: list[int] = field(default_factory=lambda: [1, 2, 3, 4])
+    student: dict[str, Any] = field(default_factory=dict)
+    protocol: str = "speaker_disjoint"
+    folders: list[str] = field(default_factory=list)
+    synthetic_clips: int = 0
+    synthetic_texts: list[str] = field(default_factory=list)
+    speeds: list[float] = field(default_factory=lambda: [1.0])
+    cosine_weight: float = 1.0
+    steps: int = 1000
+    batch_size: int = 16
+    seconds: float = 3.0
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+    mixed_precision: str = "no"
+    seed: int = 0
+    save_every: int = 250
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        check_choices(self, mixed_precision=("no", "bf16", "fp16"))
+        if min(self.steps, self.batch_size, self.save_every) < 1 or self.seconds <= 0:
+            raise ConfigError("steps, batch_size, save_every and seconds must be positive")
+        if not self.layers or min(self.layers) < 1:
+            raise ConfigError("layers must name teacher layers from 1 on")
+        if not self.speeds or min(self.speeds) <= 0:
+            raise ConfigError("speeds must be positive")
+
+
+class Student(nn.Module):
+    """A HuBERT with one linear head for each teacher layer.
+
+    Args:
+        encoder: the student.
+        num_layers: how many teacher layers are predicted.
+        teacher_size: their hidden size.
+    """
+
+    def __init__(self, encoder: HubertModel, num_layers: int, teacher_size: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.heads = nn.Linear(encoder.config.hidden_size, num_layers * teacher_size)
+        self.num_layers = num_layers
+
+    def forward(self, input_values: torch.Tensor) -> torch.Tensor:
+        """``(batch, num_samples)`` to ``(batch, frames, layers, teacher size)``."""
+        hidden_states = self.encoder(input_values).last_hidden_state
+        return self.heads(hidden_states).unflatten(-1, (self.num_layers, -1))
+
+
+def distillation_loss(
+    predicted: torch.Tensor, target: torch.Tensor, cosine_weight: float
+) -> torch.Tensor:
+    """L1 distance plus the negative log-sigmoid of the cosine, averaged over frames and layers.
+
+    Args:
+        predicted, target: ``(batch, frames, layers, teacher size)``.
+    """
+    cosine = nn.functional.cosine_similarity(predicted, target, dim=-1)
+    distance = (predicted - target).abs().mean()
+    return distance - cosine_weight * nn.functional.logsigmoid(cosine).mean()
+
+
+def sample_batch(
+    cache: FrameCache, config: DistillConfig, extractor: Any, generator: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut ``batch_size`` random stretches of one length, with the teacher's frames for them."""
+    picked = generator.integers(len(cache), size=config.batch_size)
+    frames = min(round(config.seconds * SAMPLING_RATE / FRAME), *(cache.frames(i) for i in picked))
+    waveforms, targets = [], []
+    for index in picked:
+        start = int(generator.integers(cache.frames(index) - frames + 1))
+        waveform, target = cache.cut(index, start, frames)
+        waveforms.append(waveform)
+        targets.append(target)
+    inputs = extractor(waveforms, sampling_rate=SAMPLING_RATE, return_tensors="pt", padding=True)
+    return inputs["input_values"], torch.from_numpy(np.stack(targets))
+
+
+def distill(config: DistillConfig) -> list[dict[str, float]]:
+    """Train the student; return the smoothed loss at every saved state.
+
+    Raises:
+        ConfigError: no speech, no teacher, or a student that cannot be built.
+    """
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    set_seed(config.seed)
+    work = Path(f"{config.out}.state")
+    work.mkdir(parents=True, exist_ok=True)
+    teacher = WhisperTeacher(config.teacher, config.layers)
+    with accelerator.main_process_first():
+        cache = FrameCache.build(collect_speech(config), teacher, work / "frames")
+    try:
+        encoder = HubertModel(HubertConfig(**config.student))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the student cannot be built: {str(error).splitlines()[0]}") from error
+    model = Student(encoder, len(config.layers), teacher.hidden_size)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    model, optimizer = accelerator.prepare(model, optimizer)
+    scheduler = get_linear_schedule_with_warmup(optimizer, config.warmup_steps, config.steps)
+    accelerator.register_for_checkpointing(scheduler)
+    extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE)
+
+    history = _resume(accelerator, work) if config.resume else []
+    first = int(history[-1]["step"]) if history else 0
+    model.train()
+    smoothed = math.nan
+    progress = tqdm(range(first, config.steps), initial=first, total=config.steps)
+    for step in progress:
+        # Seeded by the step, so that a resumed run sees the batches of an uninterrupted one.
+        generator = np.random.default_rng([config.seed, step, accelerator.process_index])
+        waveforms, target = sample_batch(cache, config, extractor, generator)
+        predicted = model(waveforms.to(accelerator.device)).float()
+        target = target.to(accelerator.device).float()[:, : predicted.shape[1]]
+        loss = distillation_loss(predicted, target, config.cosine_weight)
+        if not torch.isfinite(loss):
+            raise ConfigError(f"the loss is {loss.item()} in step {step}")
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        value = loss.item()
+        smoothed = value if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * value
+        progress.set_postfix(loss=f"{smoothed:.4f}")
+        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
+            history.append({"step": step + 1, "loss": smoothed})
+            _save(accelerator, model, extractor, config, work, history)
+    return history
+
+
+def _save(
+    accelerator: Accelerator,
+    model: nn.Module,
+    extractor: Any,
+    config: DistillConfig,
+    work: Path,
+    history: list[dict],
+) -> None:
+    folder = work / f"step_{history[-1]['step']}"
+    accelerator.save_state(folder)
+    if accelerator.is_main_process:
+        (folder / "history.tmp").write_text(json.dumps(history))
+        (folder / "history.tmp").rename(folder / "history.json")
+        for older in work.glob("step_*"):
+            if older != folder:
+                shutil.rmtree(older)
+        accelerator.unwrap_model(model).encoder.save_pretrained(config.out)
+        extractor.save_pretrained(config.out)
+    accelerator.wait_for_everyone()
+
+
+def _resume(accelerator: Accelerator, work: Path) -> list[dict]:
+    finished = sorted(work.glob("step_*/history.json"), key=lambda p: p.stat().st_mtime)
+    if not finished:
+        return []
+    accelerator.load_state(finished[-1].parent)
+    return json.loads(finished[-1].read_text())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; 2 with one line on standard error when it cannot be done."""
+    try:
+        config = parse_settings(DistillConfig, "training.distill", __doc__, arguments)
+        history = distill(config)
+    except ConfigError as error:
+        print(f"training.distill: {error}", file=sys.stderr)
+        return 2
+    print(f"step {history[-1]['step']}: loss {history[-1]['loss']:.4f}, student in {config.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Speech without labels, for distillation: a corpus, folders, and espeak-ng."""
+
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+from datasets import Audio, load_dataset
+from tqdm.auto import tqdm
+
+from hub_model.audio import MIN_SECONDS, SAMPLING_RATE, AudioError, clean_audio, load_audio
+from training.config import ConfigError
+from training.data import texts_for_vocabulary
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
+MAX_SECONDS = 30
+VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan")
+
+
+def collect_speech(config: Any) -> list[np.ndarray]:
+    """Gather the speech that a ``DistillConfig`` names, cleaned, at every speed.
+
+    Returns:
+        waveforms, float32 ``(num_samples,)``, 16 kHz, 0.1 to 30 s.
+
+    Raises:
+        ConfigError: a folder or corpus that is not there, or espeak-ng is wanted but missing.
+    """
+    clips = [*_corpus(config.data, config.protocol)] if config.data else []
+    for folder in config.folders:
+        clips.extend(_folder(Path(folder)))
+    clips.extend(_synthetic(config.synthetic_clips, config.synthetic_texts, config.seed))
+    return [
+        _at_speed(clip, speed)[: MAX_SECONDS * SAMPLING_RATE]
+        for speed in config.speeds
+        for clip in clips
+    ]
+
+
+def _corpus(name: str, protocol: str) -> Iterator[np.ndarray]:
+    try:
+        rows = load_dataset(name, protocol, split="train")
+    except Exception as error:  # datasets raises many kinds
+        raise ConfigError(f"{name}: no corpus with configuration {protocol!r}") from error
+    rows = rows.cast_column("audio", Audio(decode=False))
+    for index in range(len(rows)):
+        yield load_audio(rows[index]["audio"])
+
+
+def _folder(folder: Path) -> Iterator[np.ndarray]:
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    if not files:
+        raise ConfigError(f"{folder}: no audio files")
+    for path in tqdm(files, desc=folder.name):
+        try:
+            yield clean_audio(load_audio(path))
+        except AudioError as error:
+            tqdm.write(f"left out: {error}")
+
+
+def _synthetic(count: int, texts: list[str], seed: int) -> Iterator[np.ndarray]:
+    if count == 0:
+        return
+    if shutil.which("espeak-ng") is None:
+        raise ConfigError("synthetic_clips needs the program espeak-ng")
+    sentences = texts_for_vocabulary(None, texts)
+    generator = random.Random(seed)
+    for _ in tqdm(range(count), desc="espeak-ng"):
+        words = generator.choice(sentences).split()[:12]
+        command = ["espeak-ng", "--stdout", "-v", generator.choice(VOICES)]
+        command += ["-s", str(generator.randint(110, 240)), "-p", str(generator.randint(0, 99))]
+        command += ["-a", str(generator.randint(40, 160)), "--", " ".join(words)]
+        spoken = subprocess.run(command, capture_output=True, check=True).stdout
+        try:
+            yield clean_audio(load_audio(spoken))
+        except AudioError:
+            continue  # a comment of signs only is not spoken
+
+
+def _at_speed(waveform: np.ndarray, speed: float) -> np.ndarray:
+    """Faster and higher, or slower and lower, as a tape would be."""
+    if speed == 1.0 or waveform.size / speed < MIN_SECONDS * SAMPLING_RATE:
+        return waveform
+    return soxr.resample(waveform, SAMPLING_RATE * speed, SAMPLING_RATE).astype(np.float32)
