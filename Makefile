@@ -11,7 +11,7 @@ DATA ?= ../shared/data
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format space
+.PHONY: help install demo test lint format space push-space
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,3 +56,6 @@ format: $(VENV)/installed-dev ## mend style
 
 space: $(VENV)/installed ## open the demo in a browser
 	@$(PY) space/app.py
+
+push-space: $(VENV)/installed ## push the demo (REPO=you/name, SER_MODEL=you/model)
+	@$(PY) scripts/push_space.py $(REPO) $(if $(SER_MODEL),--model $(SER_MODEL))

@@ -8,39 +8,50 @@ that ``transformers.pipeline`` loads. The state for ``--resume`` is kept in ``<o
 
 import copy
 import json
-import shutil
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import (
+    Accelerator,
+    DataLoaderConfiguration,
+    DistributedDataParallelKwargs,
+    PartialState,
+)
 from accelerate.utils import set_seed
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_linear_schedule_with_warmup
 
+from hub_model.audio import AudioError
 from hub_model.configuration_hubert_bert import EMOTIONS, PIPELINE_TASK
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 from metrics import ua, wa
-from training.build import build_model
+from training.build import build_model, get_accelerator
 from training.config import ConfigError, TrainConfig, parse_settings
 from training.data import Clips, collator, load_splits
 from training.provenance import training_record
-
-
-class TrainingFailed(RuntimeError):
-    """A run that cannot go on. The message is one line; the last good checkpoint is kept."""
+from training.saving import (
+    TrainingFailed,
+    check_out,
+    check_settings,
+    clear_states,
+    load_state,
+    replaced_folder,
+    restore_folder,
+    save_state,
+)
 
 
 def get_dataloaders(
     config: TrainConfig, splits: dict[str, Any], processor: Any
 ) -> tuple[DataLoader, DataLoader]:
-    """Return loaders of training batches, in an order set by the seed, and of validation ones."""
+    """Return loaders of shuffled training batches and of validation batches."""
     collate = collator(processor)
     clips = Clips(splits["train"], max_seconds=config.max_seconds)
-    order = RandomSampler(clips, generator=torch.Generator().manual_seed(config.seed))
-    train = DataLoader(clips, batch_size=config.batch_size, sampler=order, collate_fn=collate)
+    train = DataLoader(clips, batch_size=config.batch_size, shuffle=True, collate_fn=collate)
     clips = Clips(splits["validation"])
     return train, DataLoader(clips, batch_size=config.eval_batch_size, collate_fn=collate)
 
@@ -68,35 +79,80 @@ def evaluate(
 
 def save_checkpoint(model: Any, processor: Any, config: TrainConfig) -> None:
     """Write the checkpoint folder beside its place, then move it there."""
-    out, new, old = (Path(f"{config.out}{suffix}") for suffix in ("", ".new", ".old"))
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    half = copy.deepcopy(model).to("cpu", getattr(torch, config.save_dtype))
+    copied = copy.deepcopy(model).to("cpu", getattr(torch, config.save_dtype))
     pipe = SpeechTextEmotionPipeline(
-        model=half, processor=processor, task=PIPELINE_TASK, device="cpu", transcriber="none"
+        model=copied, processor=processor, task=PIPELINE_TASK, device="cpu", transcriber="none"
     )
-    pipe.save_pretrained(new)
-    if out.exists():
-        out.rename(old)
-    new.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+    with replaced_folder(Path(config.out)) as folder:
+        pipe.save_pretrained(folder)
 
 
-def training_function(config: TrainConfig) -> dict[str, Any]:
+def train_epoch(
+    model: torch.nn.Module,
+    loader: DataLoader,
+    optimizer: torch.optim.Optimizer,
+    scheduler: Any,
+    accelerator: Accelerator,
+    config: TrainConfig,
+    progress: tqdm,
+) -> float:
+    """Go through the training split once and return the mean loss of its batches.
+
+    Raises:
+        TrainingFailed: the loss is no longer a number.
+    """
+    model.train()
+    losses = []
+    for step, batch in enumerate(loader, start=1):
+        with accelerator.accumulate(model):
+            loss = model(**batch).loss
+            if not torch.isfinite(loss):
+                raise TrainingFailed(f"the loss is {loss.item()} in step {step}")
+            accelerator.backward(loss)
+            if accelerator.sync_gradients and config.max_grad_norm:
+                accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+            optimizer.step()
+            # With fp16 a step whose gradients overflow is skipped; it is no step of the schedule.
+            if accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped:
+                scheduler.step()
+            optimizer.zero_grad()
+        losses.append(loss.detach())
+        progress.update()
+    return accelerator.gather(torch.stack(losses)).mean().item()
+
+
+def training_function(config: TrainConfig) -> list[dict[str, Any]]:
     """Train, and return the history: one dict of figures an epoch.
 
     Raises:
         ConfigError: the config, the corpus and the model do not fit together.
-        TrainingFailed: the loss is no longer a number.
+        TrainingFailed: the loss is no longer a number, or the disk is full.
+        AudioError: a clip of the corpus cannot be decoded.
     """
-    accelerator = Accelerator(
-        mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.accumulation
+    out, state = Path(config.out), Path(f"{Path(config.out)}.state")
+    check_out(out)
+    accelerator = get_accelerator(
+        config.mixed_precision,
+        gradient_accumulation_steps=config.accumulation,
+        # The order of an epoch follows from seed and epoch alone, so a resumed run finds it.
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed),
+        # Layer drop, missing transcripts and the like leave weights without a gradient.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     set_seed(config.seed)
     with accelerator.main_process_first():
         splits = load_splits(config, EMOTIONS)
     model, processor = build_model(config, splits["train"])
-    model.config.training = training_record(config, splits)
+    model.config.training = record = training_record(config, splits)
+    if accelerator.is_main_process:
+        restore_folder(out)
+        settings = {**record["settings"], "model": config.model, "init_from": config.init_from}
+        settings |= {key: record[key] for key in ("train_fingerprint", "validation_fingerprint")}
+        del settings["epochs"]  # a finished run may be resumed for more
+        check_settings(state, settings, resume=config.resume)
+        if not config.resume:
+            clear_states(state)
+    accelerator.wait_for_everyone()
     train_loader, validation_loader = get_dataloaders(config, splits, processor)
 
     optimizer = torch.optim.AdamW(
@@ -112,77 +168,62 @@ def training_function(config: TrainConfig) -> dict[str, Any]:
     )
     accelerator.register_for_checkpointing(scheduler)
 
-    state = Path(f"{config.out}.state")
-    history = _resume(accelerator, state) if config.resume else []
-    progress = tqdm(
+    # All processes start from the same weights, and then draw cuts and dropouts of their own.
+    set_seed(config.seed, device_specific=True)
+    history = load_state(accelerator, state) if config.resume else []
+    with tqdm(
         total=config.epochs * len(train_loader),
         initial=len(history) * len(train_loader),
         disable=not accelerator.is_main_process,
-    )
-    for epoch in range(len(history), config.epochs):
-        model.train()
-        train_loader.set_epoch(epoch)
-        total = 0.0
-        for batch in train_loader:
-            with accelerator.accumulate(model):
-                loss = model(**batch).loss
-                if not torch.isfinite(loss):
-                    raise TrainingFailed(
-                        f"the loss is {loss.item()} in epoch {epoch + 1}, step {progress.n}; "
-                        f"the last good checkpoint is {config.out if history else 'none'}"
-                    )
-                accelerator.backward(loss)
-                if accelerator.sync_gradients and config.max_grad_norm:
-                    accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-                optimizer.step()
-                if accelerator.sync_gradients:
-                    scheduler.step()
-                optimizer.zero_grad()
-            total += loss.item()
-            progress.update()
-        figures = {"epoch": epoch + 1, "train_loss": total / len(train_loader)}
-        figures |= evaluate(model, validation_loader, accelerator)
-        best = max((row["ua"] + row["wa"] for row in history), default=-1.0)
-        if accelerator.is_main_process and figures["ua"] + figures["wa"] > best:
-            save_checkpoint(accelerator.unwrap_model(model), processor, config)
-        history.append(figures)
-        _save_state(accelerator, state, history)
-        progress.write(json.dumps({key: round(value, 4) for key, value in figures.items()}))
-    progress.close()
-    return {"history": history, "best": max(history, key=lambda row: row["ua"] + row["wa"])}
+    ) as progress:
+        for epoch in range(len(history), config.epochs):
+            train_loader.set_epoch(epoch)
+            try:
+                loss = train_epoch(
+                    model, train_loader, optimizer, scheduler, accelerator, config, progress
+                )
+                figures = {"epoch": epoch + 1, "train_loss": loss}
+                figures |= evaluate(model, validation_loader, accelerator)
+                if not math.isfinite(figures["validation_loss"]):
+                    raise TrainingFailed("the validation loss is not a number")
+                if accelerator.is_main_process and _score(figures) > max(
+                    map(_score, history), default=-1.0
+                ):
+                    save_checkpoint(accelerator.unwrap_model(model), processor, config)
+                history.append(figures)
+                save_state(accelerator, state / f"epoch_{epoch + 1}", history)
+            except TrainingFailed as error:
+                kept = f"the last good checkpoint is {out}" if history else "no checkpoint is saved"
+                raise TrainingFailed(f"epoch {epoch + 1}: {error}; {kept}") from error
+            if accelerator.is_main_process:
+                clear_states(state, keep=2)
+                rounded = {key: round(value, 4) for key, value in figures.items()}
+                progress.write(json.dumps(rounded))
+    return history
 
 
-def _save_state(accelerator: Accelerator, state: Path, history: list[dict]) -> None:
-    """Keep the last two finished epochs; a state counts once its history is written."""
-    folder = state / f"epoch_{len(history)}"
-    accelerator.save_state(folder)
-    if accelerator.is_main_process:
-        (folder / "history.tmp").write_text(json.dumps(history))
-        (folder / "history.tmp").rename(folder / "history.json")
-        shutil.rmtree(state / f"epoch_{len(history) - 2}", ignore_errors=True)
-    accelerator.wait_for_everyone()
-
-
-def _resume(accelerator: Accelerator, state: Path) -> list[dict]:
-    """Load the last finished epoch; an empty history when there is none."""
-    finished = sorted(
-        state.glob("epoch_*/history.json"), key=lambda path: int(path.parent.name.split("_")[1])
-    )
-    if not finished:
-        return []
-    accelerator.load_state(finished[-1].parent)
-    return json.loads(finished[-1].read_text())
+def _score(figures: dict[str, Any]) -> float:
+    return figures["ua"] + figures["wa"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line; 0 when trained, 2 with one line on standard error otherwise."""
+    """Run from the command line.
+
+    Returns:
+        0 when trained; 2, with one line on standard error, when that is not possible; 130 when
+        stopped.
+    """
     try:
-        result = training_function(parse_settings(TrainConfig, "train.py", __doc__, arguments))
-    except (ConfigError, TrainingFailed) as error:
+        config = parse_settings(TrainConfig, "train.py", __doc__, arguments)
+        best = max(training_function(config), key=_score)
+    except (ConfigError, TrainingFailed, AudioError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
-    best = result["best"]
-    print(f"best epoch {best['epoch']}: validation WA {best['wa']:.3f}, UA {best['ua']:.3f}")
+    except KeyboardInterrupt:
+        print("train.py: stopped; --resume goes on after the last whole epoch", file=sys.stderr)
+        return 130
+    if PartialState().is_main_process:
+        print(f"best epoch {best['epoch']}: validation WA {best['wa']:.3f}, UA {best['ua']:.3f}")
     return 0
 
 

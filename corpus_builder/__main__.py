@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 # What is slow to import is imported where it is used: every worker process reads this file.
-from corpus_builder.sources import SOURCES, CorpusError, Ravdess, Source
+from corpus_builder.sources import SOURCES, CorpusError, Iemocap, Ravdess, Source
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,6 +43,9 @@ def _build(arguments: argparse.Namespace) -> int:
         keep_neutral=arguments.keep_neutral,
         min_duration=arguments.min_duration,
         cleaning=Cleaning(denoise=arguments.denoise, trim=arguments.trim),
+        target=arguments.target,
+        noise=arguments.noise,
+        strict=arguments.strict,
         workers=arguments.workers,
     )
     build(_sources(arguments), config)
@@ -91,6 +94,10 @@ def _publish(arguments: argparse.Namespace) -> int:
 
 
 def _sources(arguments: argparse.Namespace) -> list[Source]:
+    options = {
+        Ravdess.name: {"song": arguments.ravdess_song},
+        Iemocap.name: {"excited": arguments.iemocap_excited},
+    }
     sources: dict[str, Source] = {}
     for argument in arguments.source:
         name, separator, folder = argument.partition("=")
@@ -100,8 +107,7 @@ def _sources(arguments: argparse.Namespace) -> list[Source]:
             )
         if name in sources:
             raise CorpusError(f"--source {name} is given twice; name the folder above both")
-        options = {"song": arguments.ravdess_song} if name == Ravdess.name else {}
-        sources[name] = SOURCES[name](Path(folder), **options)
+        sources[name] = SOURCES[name](Path(folder), **options.get(name, {}))
     return list(sources.values())
 
 
@@ -115,13 +121,27 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--config",
         action="append",
-        choices=["speaker_disjoint", "paper"],
+        choices=["speaker_disjoint", "paper", "natural"],
         help="configuration to write, may be repeated; all when not given",
     )
     build.add_argument("--seed", type=_seed, default=42)
     build.add_argument("--workers", type=_positive, default=os.cpu_count(), help="processes")
     build.add_argument("--keep-neutral", action="store_true", help="neutral as an eighth class")
     build.add_argument("--ravdess-song", action="store_true", help="read sung clips as well")
+    build.add_argument(
+        "--iemocap-excited", action="store_true", help="read exc as happy; dropped when not given"
+    )
+    build.add_argument(
+        "--target",
+        type=_positive,
+        metavar="N",
+        help="training clips per class; when not given the paper's 2,000, but at most as many as "
+        "the largest class has",
+    )
+    build.add_argument(
+        "--noise", type=Path, metavar="DIR", help="noise recordings; generated when not given"
+    )
+    build.add_argument("--strict", action="store_true", help="a file that is no use is an error")
     build.add_argument("--min-duration", type=_seconds, default=1.0, metavar="SECONDS")
     build.add_argument("--no-denoise", dest="denoise", action="store_false")
     build.add_argument("--no-trim", dest="trim", action="store_false")

@@ -1,4 +1,4 @@
-"""The build: read, clean, drop duplicates, split, write, audit (paper, section III-A)."""
+"""The build: read, clean, drop duplicates, split, balance, write, audit (section III-A)."""
 
 import csv
 import io
@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,22 @@ from tqdm import tqdm
 
 from corpus_builder import provenance
 from corpus_builder.audit import audit, require_no_leak, to_dicts
+from corpus_builder.augmentation import NoiseFolder
+from corpus_builder.balancing import Balancer, rarest_labels
 from corpus_builder.card import CARD_FILE, card_text
-from corpus_builder.cleaning import MIN_DURATION, rejection
-from corpus_builder.clip_store import read_part, split_into_tasks
-from corpus_builder.labels import class_names, harmonise
+from corpus_builder.cleaning import MIN_DURATION
+from corpus_builder.clip_store import split_into_tasks
+from corpus_builder.collecting import (
+    collect_clips,
+    read_sources,
+    require_clips,
+    require_sound,
+)
+from corpus_builder.labels import class_names
 from corpus_builder.records import Clip, features
 from corpus_builder.shards import MAX_SHARD_BYTES, read_rows, write_shards
-from corpus_builder.sources import CorpusError, Rejected, Source, Utterance
-from corpus_builder.splits import HELD_OUT, PROTOCOLS
+from corpus_builder.sources import CorpusError, Rejected, Source
+from corpus_builder.splits import HELD_OUT, PROTOCOLS, Balance
 from corpus_builder.statistics import describe_split
 from corpus_builder.workers import run_tasks
 from hub_model.audio import Cleaning
@@ -42,6 +51,9 @@ class BuildConfig:
         keep_neutral: keep neutral as an eighth class.
         min_duration: seconds; shorter clips are dropped.
         cleaning: audio settings.
+        target: training clips per class; see :func:`corpus_builder.balancing.targets`.
+        noise: folder of noise recordings for augmentation; generated noise when not given.
+        strict: a file that cannot be used is an error.
         max_shard_bytes: audio bytes in one parquet file.
         workers: processes.
     """
@@ -52,6 +64,9 @@ class BuildConfig:
     keep_neutral: bool = False
     min_duration: float = MIN_DURATION
     cleaning: Cleaning = field(default_factory=Cleaning)
+    target: int | None = None
+    noise: Path | None = None
+    strict: bool = False
     max_shard_bytes: int = MAX_SHARD_BYTES
     workers: int = 1
 
@@ -68,21 +83,32 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
             leak that a configuration forbids.
     """
     _refuse_foreign(config.out)
+    noise = NoiseFolder.open(config.noise) if config.noise else None
     work = config.out / WORK
     sources = sorted(sources, key=lambda source: source.name)
-    utterances, rejected, removed = _read(sources, keep_neutral=config.keep_neutral)
+    roots = {source.name: source.root for source in sources}
+    found = read_sources(sources, keep_neutral=config.keep_neutral)
+    if config.strict:
+        require_sound(found.rejected, roots)
     tasks = split_into_tasks(
-        list(utterances.values()),
+        list(found.utterances.values()),
         folder=work / "clips",
         cleaning=config.cleaning,
         min_duration=config.min_duration,
     )
-    parts = run_tasks(tasks, workers=config.workers)
-    clips, dropped = _collect(parts, utterances, keep_neutral=config.keep_neutral)
-    if not clips:
-        reasons = Counter(item.reason for item in rejected + dropped)
-        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        raise CorpusError(f"no clip is left to build from (rejected: {counts or 'none'})")
+    clips = collect_clips(run_tasks(tasks, workers=config.workers), found)
+    if config.strict:
+        require_sound(found.rejected, roots)
+    require_clips(clips, found.rejected)
+    balance = Balancer(
+        seed=config.seed,
+        target=config.target,
+        noise_labels=rarest_labels(clips),
+        min_duration=config.min_duration,
+        noise=noise,
+        folder=work / "clips",
+        run=partial(run_tasks, workers=config.workers, what="augmenting"),
+    )
     report = {
         "emotions": list(class_names(keep_neutral=config.keep_neutral)),
         "settings": {
@@ -92,22 +118,25 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
             "keep_neutral": config.keep_neutral,
             "min_duration": config.min_duration,
             "cleaning": config.cleaning.to_dict(),
+            "target": config.target,
+            "noise": dict(noise.files) if noise else None,
             "max_shard_bytes": config.max_shard_bytes,
         },
         "sources": {source.name: source.describe() for source in sources},
         "versions": provenance.versions(),
         "commit": provenance.commit(),
         "fingerprint": provenance.fingerprint({"": [clip.columns() for clip in clips]}),
-        "removed_labels": _count(removed.elements()),
-        "dropped": _count((i.corpus, i.reason, i.label or "unknown") for i in rejected + dropped),
+        "removed_labels": _count(found.removed.elements()),
+        "dropped": _count((i.corpus, i.reason, i.label or "unknown") for i in found.rejected),
         "kept": _count((clip.corpus, clip.label) for clip in clips),
         "configs": {
-            name: _write_config(name, clips, config=config, folder=work / "shards")
+            name: _write_config(
+                name, clips, config=config, balance=balance, folder=work / "shards"
+            )
             for name in config.configs
         },
     }
-    roots = {source.name: source.root for source in sources}
-    _install(config, rejected=rejected + dropped, roots=roots, report=report)
+    _install(config, rejected=found.rejected, roots=roots, report=report)
     return report
 
 
@@ -120,79 +149,11 @@ def _refuse_foreign(out: Path) -> None:
         raise CorpusError(f"--out {out}: holds files that no build has written; name a new one")
 
 
-def _read(
-    sources: Iterable[Source], *, keep_neutral: bool
-) -> tuple[dict[str, Utterance], list[Rejected], Counter[tuple[str, str]]]:
-    """Return utterances by id, files with unusable names, and counts of removed labels."""
-    utterances: dict[str, Utterance] = {}
-    rejected: list[Rejected] = []
-    removed: Counter[tuple[str, str]] = Counter()
-    for source in sources:
-        for found in source.read():
-            if isinstance(found, Rejected):
-                rejected.append(found)
-            elif harmonise(found.corpus, found.source_label, keep_neutral=keep_neutral) is None:
-                removed[found.corpus, found.source_label] += 1
-            else:
-                utterances[found.utterance_id] = found
-    return dict(sorted(utterances.items())), rejected, removed
-
-
-def _collect(
-    parts: Iterable[Path], utterances: dict[str, Utterance], *, keep_neutral: bool
-) -> tuple[list[Clip], list[Rejected]]:
-    """Return the clips to publish in id order, each recording once, and the dropped ones."""
-    clips: list[Clip] = []
-    rejected: list[Rejected] = []
-    first_with: dict[str, str] = {}
-    for part in parts:
-        for row, (cleaned, num_bytes) in enumerate(read_part(part)):
-            utterance = utterances[cleaned.utterance_id]
-            label = harmonise(utterance.corpus, utterance.source_label, keep_neutral=keep_neutral)
-            if cleaned.reason:
-                rejected.append(rejection(utterance, cleaned, label=label))
-                continue
-            first = first_with.setdefault(cleaned.audio_hash, cleaned.utterance_id)
-            if first != cleaned.utterance_id:
-                rejected.append(
-                    Rejected(
-                        corpus=utterance.corpus,
-                        path=utterance.path,
-                        reason="duplicate",
-                        detail=f"same samples as {first}",
-                        label=label,
-                    )
-                )
-                continue
-            clips.append(
-                Clip(
-                    label=label,
-                    source_label=utterance.source_label,
-                    corpus=utterance.corpus,
-                    speaker_id=utterance.speaker_id,
-                    gender=utterance.gender,
-                    intensity=utterance.intensity,
-                    sentence_id=utterance.sentence_id,
-                    transcript=utterance.transcript,
-                    transcript_source="corpus" if utterance.transcript else None,
-                    duration=cleaned.duration,
-                    utterance_id=utterance.utterance_id,
-                    source_id=utterance.utterance_id,
-                    augmentation=None,
-                    audio_hash=cleaned.audio_hash,
-                    part=part,
-                    part_row=row,
-                    num_bytes=num_bytes,
-                )
-            )
-    return clips, rejected
-
-
 def _write_config(
-    name: str, clips: Sequence[Clip], *, config: BuildConfig, folder: Path
+    name: str, clips: Sequence[Clip], *, config: BuildConfig, balance: Balance, folder: Path
 ) -> dict[str, Any]:
     """Split, write the shards, audit what was written; return the configuration's description."""
-    splits = PROTOCOLS[name](clips, seed=config.seed)
+    splits = PROTOCOLS[name](clips, seed=config.seed, balance=balance)
     columns = features(keep_neutral=config.keep_neutral)
     shutil.rmtree(folder / name, ignore_errors=True)
     files: dict[str, list[Path]] = {}

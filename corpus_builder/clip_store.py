@@ -1,21 +1,27 @@
-"""Cleaned clips on their way from the workers to the shards: small Arrow files, one per part.
+"""Clips on their way from the workers to the shards: small Arrow files, one per part.
 
-A part is a fixed run of utterances. Its name is a hash of everything that decides its content,
+A part is a fixed run of clips. Its name is a hash of everything that decides its content,
 and it appears under that name only when it is whole. So an interrupted build finds the parts it
 has finished, two settings never mix, and no audio passes through the parent process.
 """
 
 import hashlib
+import io
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import soundfile
 
 from corpus_builder import cleaning as cleaning_module
 from corpus_builder import provenance
@@ -39,47 +45,77 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, kw_only=True)
-class CleaningTask:
+class PartTask(ABC):
     """One part to be made: picklable, independent of all others.
 
     Args:
         folder: where parts are kept.
+    """
+
+    folder: Path
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Return the number of clips."""
+
+    @abstractmethod
+    def recipe(self) -> list[Any]:
+        """Return everything that decides the part's content, as JSON values."""
+
+    @abstractmethod
+    def make(self) -> Iterable[CleanedClip]:
+        """Do the work, clip by clip."""
+
+    @property
+    def path(self) -> Path:
+        """Return the part's file, named by its content's recipe."""
+        recipe = json.dumps(self.recipe(), sort_keys=True)
+        return self.folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.arrow"
+
+    def run(self) -> Path:
+        """Make the part unless that was done before; return its file."""
+        path = self.path
+        if not path.exists():
+            write_part(path, self.make())
+        return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningTask(PartTask):
+    """Source files to be cleaned.
+
+    Args:
         utterances: what the part holds, in order.
         cleaning: audio settings.
         min_duration: seconds.
     """
 
-    folder: Path
     utterances: tuple[Utterance, ...]
     cleaning: Cleaning
     min_duration: float
 
     @property
-    def path(self) -> Path:
-        """Return the part's file, named by its content's recipe."""
+    def size(self) -> int:
+        """Return the number of clips."""
+        return len(self.utterances)
+
+    def recipe(self) -> list[Any]:
+        """See :meth:`PartTask.recipe`."""
         files = [
             (utterance.utterance_id, str(utterance.path), status.st_size, status.st_mtime_ns)
             for utterance in self.utterances
             for status in (utterance.path.stat(),)
         ]
-        recipe = [_code(), self.cleaning.to_dict(), self.min_duration, files]
-        digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-        return self.folder / f"{digest[:24]}.arrow"
+        code = code_hash(audio, cleaning_module)
+        return [code, self.cleaning.to_dict(), self.min_duration, files]
 
-    def run(self) -> Path:
-        """Clean the utterances unless that was done before; return the part's file."""
-        path = self.path
-        if not path.exists():
-            write_part(
-                path,
-                (
-                    clean_utterance(
-                        utterance, cleaning=self.cleaning, min_duration=self.min_duration
-                    )
-                    for utterance in self.utterances
-                ),
+    def make(self) -> Iterable[CleanedClip]:
+        """See :meth:`PartTask.make`."""
+        for utterance in self.utterances:
+            yield clean_utterance(
+                utterance, cleaning=self.cleaning, min_duration=self.min_duration
             )
-        return path
 
 
 def split_into_tasks(
@@ -119,11 +155,17 @@ def read_flac(path: Path, row: int) -> bytes:
         return pa.ipc.open_file(file).read_all()["flac"][row].as_py()
 
 
+def read_waveform(path: Path, row: int) -> np.ndarray:
+    """Return the samples of one clip of a part: float32 ``(num_samples,)``, 16 kHz."""
+    samples, _ = soundfile.read(io.BytesIO(read_flac(path, row)), dtype="float32")
+    return samples
+
+
 @cache
-def _code() -> str:
-    """Hash what turns a file into a clip: code and library versions. Old parts must not be used."""
+def code_hash(*modules: ModuleType) -> str:
+    """Hash what makes a clip: code and library versions. Old parts must not be used."""
     digest = hashlib.sha256(json.dumps(provenance.versions()).encode())
-    for module in (audio, cleaning_module):
+    for module in modules:
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()
 

@@ -8,8 +8,56 @@ EMOTIONS = ("angry", "calm", "disgust", "fearful", "happy", "sad", "surprised")
 NEUTRAL = "neutral"
 """The optional eighth class, id 7. The paper removes it."""
 
+VOTE_CLASSES = (*EMOTIONS, NEUTRAL)
+"""The order of the shares in the column ``votes``."""
+
 LABEL_MAPS: Mapping[str, Mapping[str, str]] = {
     "ravdess": {NEUTRAL: NEUTRAL} | {name: name for name in EMOTIONS},
+    "tess": {
+        "angry": "angry",
+        "disgust": "disgust",
+        "fear": "fearful",
+        "happy": "happy",
+        "ps": "surprised",
+        "sad": "sad",
+        "neutral": NEUTRAL,
+    },
+    "crema_d": {
+        "ANG": "angry",
+        "DIS": "disgust",
+        "FEA": "fearful",
+        "HAP": "happy",
+        "SAD": "sad",
+        "NEU": NEUTRAL,
+    },
+    "savee": {
+        "a": "angry",
+        "d": "disgust",
+        "f": "fearful",
+        "h": "happy",
+        "sa": "sad",
+        "su": "surprised",
+        "n": NEUTRAL,
+    },
+    # Removed as in the paper: xxx, oth, fru; and exc, unless it is read as happy.
+    "iemocap": {
+        "ang": "angry",
+        "dis": "disgust",
+        "fea": "fearful",
+        "hap": "happy",
+        "sad": "sad",
+        "sur": "surprised",
+        "neu": NEUTRAL,
+    },
+    "csv": {
+        "anger": "angry",
+        "fear": "fearful",
+        "happiness": "happy",
+        "sadness": "sad",
+        "surprise": "surprised",
+        NEUTRAL: NEUTRAL,
+    }
+    | {name: name for name in EMOTIONS},
 }
 """Per corpus: source label -> emotion. A source label that is not listed is removed."""
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
+    "audiomentations",
     "datasets",
     "librosa",
     "noisereduce",
     "numpy",
     "pyarrow",
+    "python-stretch",
     "scikit-learn",
     "soundfile",
     "soxr",

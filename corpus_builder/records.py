@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from datasets import Audio, ClassLabel, Features, Value
+from datasets import Audio, ClassLabel, Features, List, Value
 
 from corpus_builder.labels import class_names
 from hub_model.audio import SAMPLING_RATE
@@ -16,15 +16,18 @@ SPLITS = ("train", "validation", "test")
 class Clip:
     """One row of the corpus and where its audio waits until the shards are written.
 
+    What the corpus says of a recording is explained at :class:`corpus_builder.sources.Utterance`.
+
     Args:
         label: the emotion, by name.
         source_label: the corpus's own label.
+        transcript_source: ``corpus`` when the corpus tells the text, or the transcriber's name;
+            None without transcript.
         duration: seconds after cleaning.
-        transcript_source: ``corpus`` when the corpus fixes the sentence; None without transcript.
         source_id: ``utterance_id`` of the recording this clip was made from; its own when it was
             not augmented.
         augmentation: None, or the parameters as a JSON string.
-        audio_hash: hash of the decoded source samples.
+        audio_hash: hash of the decoded samples: of the source file, or of an augmented copy.
         part: the store's file that holds the audio.
         part_row: row in that file.
         num_bytes: size of the encoded audio.
@@ -44,6 +47,13 @@ class Clip:
     source_id: str
     augmentation: str | None
     audio_hash: str
+    fold: int | None = None
+    session: str | None = None
+    age: int | None = None
+    votes: tuple[float, ...] | None = None
+    valence: float | None = None
+    activation: float | None = None
+    dominance: float | None = None
     part: Path
     part_row: int
     num_bytes: int
@@ -61,11 +71,14 @@ COLUMNS = tuple(
 
 def features(*, keep_neutral: bool = False) -> Features:
     """Return the data set's features; ``audio`` is 16 kHz FLAC, already cleaned."""
+    numbers = ("duration", "valence", "activation", "dominance")
     return Features(
         {
             "audio": Audio(sampling_rate=SAMPLING_RATE),
             **{name: Value("string") for name in COLUMNS},
+            **{name: Value("int64") for name in ("fold", "age")},
+            **{name: Value("float64") for name in numbers},
+            "votes": List(Value("float64")),
             "label": ClassLabel(names=list(class_names(keep_neutral=keep_neutral))),
-            "duration": Value("float64"),
         }
     )

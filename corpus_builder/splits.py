@@ -1,7 +1,7 @@
 """Train, validation and test: the paper's protocol and the speaker-disjoint one.
 
-Both cut test off first, then validation from what is left. Balancing (paper, section III-A)
-belongs between the two cuts in ``paper`` and after both in ``speaker_disjoint``.
+Both cut test off first, then validation from what is left. Balancing (paper, section III-A) comes
+between the two cuts in ``paper`` and after both in ``speaker_disjoint``.
 """
 
 import random
@@ -19,26 +19,30 @@ HELD_OUT = 0.2
 """Share that each cut takes away: 80:20, twice (paper, section III-A)."""
 
 Splits = dict[str, list[Clip]]
+Balance = Callable[[Sequence[Clip]], list[Clip]]
+"""Takes training clips, returns balanced ones."""
 
 
-def paper(clips: Sequence[Clip], *, seed: int) -> Splits:
+def paper(clips: Sequence[Clip], *, seed: int, balance: Balance = list) -> Splits:
     """Cut 80:20 into train and test, then train 80:20 into train and validation, by label.
 
-    Speakers and sentences are in all three parts: the protocol is speaker-dependent.
+    Speakers and sentences are in all three parts: the protocol is speaker-dependent. Train is
+    balanced before validation is cut from it, so copies of one clip are in both.
 
     Args:
         clips: all clips, in a fixed order.
         seed: decides which clips go where.
+        balance: what is done to train before the second cut.
 
     Raises:
         CorpusError: a class has too few clips to be in all three splits.
     """
     train, test = _cut_by_label(clips, seed=seed)
-    train, validation = _cut_by_label(train, seed=seed)
+    train, validation = _cut_by_label(balance(train), seed=seed)
     return _ordered({"train": train, "validation": validation, "test": test}, seed=seed)
 
 
-def speaker_disjoint(clips: Sequence[Clip], *, seed: int) -> Splits:
+def speaker_disjoint(clips: Sequence[Clip], *, seed: int, balance: Balance = list) -> Splits:
     """Cut whole speakers off: a fifth for test, then a fifth of the rest for validation.
 
     Labels, genders and corpora are spread as evenly as whole speakers allow.
@@ -46,6 +50,7 @@ def speaker_disjoint(clips: Sequence[Clip], *, seed: int) -> Splits:
     Args:
         clips: all clips, in a fixed order.
         seed: decides which speakers go where.
+        balance: what is done to train after both cuts.
 
     Raises:
         CorpusError: there are fewer than three speakers.
@@ -58,12 +63,22 @@ def speaker_disjoint(clips: Sequence[Clip], *, seed: int) -> Splits:
         )
     train, test = _cut_by_speaker(clips, seed=seed)
     train, validation = _cut_by_speaker(train, seed=seed)
-    return _ordered({"train": train, "validation": validation, "test": test}, seed=seed)
+    return _ordered({"train": balance(train), "validation": validation, "test": test}, seed=seed)
+
+
+def natural(clips: Sequence[Clip], *, seed: int, balance: Balance = list) -> Splits:
+    """Cut as :func:`speaker_disjoint` does and balance nothing.
+
+    Train differs from that configuration's, validation and test do not. For cross-validation put
+    the splits together again and cut by the column ``fold``.
+    """
+    return speaker_disjoint(clips, seed=seed)
 
 
 PROTOCOLS: dict[str, Callable[..., Splits]] = {
     "speaker_disjoint": speaker_disjoint,
     "paper": paper,
+    "natural": natural,
 }
 """The configurations of the data set; the first is the default one."""
 

@@ -12,18 +12,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from corpus_builder.clip_store import CleaningTask
+from corpus_builder.clip_store import PartTask
 from corpus_builder.sources import CorpusError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def run_tasks(tasks: Sequence[CleaningTask], *, workers: int) -> list[Path]:
+def run_tasks(tasks: Sequence[PartTask], *, workers: int, what: str = "cleaning") -> list[Path]:
     """Run every task, here or spread over processes, with a progress bar.
 
     Args:
         tasks: independent of each other.
         workers: processes; with 1 the work is done here.
+        what: name of the work, for the progress bar.
 
     Returns:
         The parts, in the order of the tasks.
@@ -31,13 +32,15 @@ def run_tasks(tasks: Sequence[CleaningTask], *, workers: int) -> list[Path]:
     Raises:
         CorpusError: a worker process died.
     """
-    total = sum(len(task.utterances) for task in tasks)
-    with tqdm(total=total, desc="cleaning", unit="clip") as progress:
+    if not tasks:
+        return []
+    total = sum(task.size for task in tasks)
+    with tqdm(total=total, desc=what, unit="clip") as progress:
         if workers == 1 or len(tasks) < 2:
             parts = []
             for task in tasks:
                 parts.append(task.run())
-                progress.update(len(task.utterances))
+                progress.update(task.size)
             return parts
         # Forked children would inherit this process's threads; spawned ones start clean and
         # read the thread limits.
@@ -46,7 +49,7 @@ def run_tasks(tasks: Sequence[CleaningTask], *, workers: int) -> list[Path]:
             _one_thread_each(),
             ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool,
         ):
-            futures = {pool.submit(task.run): len(task.utterances) for task in tasks}
+            futures = {pool.submit(task.run): task.size for task in tasks}
             try:
                 for future in as_completed(futures):
                     future.result()

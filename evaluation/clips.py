@@ -135,7 +135,10 @@ def read_corpus(data: str, protocol: str, split: str, *, corpus: str | None = No
     try:
         clips = datasets.load_dataset(data, protocol, split=split)
     except Exception as error:
-        raise EvaluationError(f"--data {what}: cannot be opened: {one_line(error)}") from error
+        reason = f"cannot be opened: {one_line(error)}"
+        if "corresponds to no data" in reason:
+            reason = "empty split"
+        raise EvaluationError(f"--data {what}: {reason}") from error
     needed = [name for name in (*COLUMNS, "corpus") if name != "transcript"]
     missing = [name for name in needed if name not in clips.column_names]
     if missing:

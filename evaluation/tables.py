@@ -135,15 +135,19 @@ def _overlap(row: Row) -> str:
     elif not overlap["speakers"]:
         text = "none"
     else:
-        text = f"{len(overlap['speakers'])} speakers, {overlap['clips']} clips"
+        text = f"{_count(overlap['speakers'], 'speaker')}, {overlap['clips']} clips"
         if row["protocol"] != "paper":
             text = f"**LEAK: {text}** ({', '.join(overlap['speakers'])})"
     if left_out["clips"]:
         text += (
-            f"; left out because it was trained on them: {len(left_out['speakers'])} speakers, "
-            f"{left_out['clips']} clips"
+            "; left out because it was trained on them: "
+            f"{_count(left_out['speakers'], 'speaker')}, {left_out['clips']} clips"
         )
     return text
+
+
+def _count(things: Sequence[str], name: str) -> str:
+    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
 
 
 def _confusion(row: Row) -> str:

@@ -36,7 +36,7 @@ PATIENCE_SECONDS = 60
 
 
 @contextmanager
-def chromium(*, width: int = 1200, height: int = 1300, dark: bool = False) -> Iterator[WebDriver]:
+def chromium(*, width: int = 1200, height: int = 1400, dark: bool = False) -> Iterator[WebDriver]:
     """Open a headless Chromium with a fresh profile and a page of this size in CSS pixels."""
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()

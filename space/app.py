@@ -28,6 +28,7 @@ CSS = """
 #status p.hint { border-color: #6366f1; }
 #status p.error { border-color: #dc2626; }
 #picture .image-container { padding-top: 2.2rem; }
+#picture img { max-height: 420px; object-fit: contain; }
 footer { opacity: 0.8; }
 """
 
@@ -48,7 +49,7 @@ with a probability for each of: {labels}.
 
 ### Your clips
 Clips are used for the answer and for nothing else. They are removed from the server
-{minutes} minutes after they came, or earlier when it restarts.
+about {minutes} minutes after they came, or earlier when it restarts.
 
 ### From a program
 ```python
@@ -70,12 +71,13 @@ def status(kind: str, line: str) -> str:
 
 def describe(answer: Answer) -> str:
     """Say in one line what the answer rests on."""
-    time = f"in {answer.elapsed_seconds:.1f} s; the clip lasts {answer.clip_seconds:.1f} s."
-    if "text" not in answer.modalities:
-        why = f" ({answer.note})" if answer.note else ""
-        return f"Answered from the audio alone{why} {time}"
-    words = "your text" if answer.transcript_source == "given" else "its transcript"
-    return f"Answered from the audio and {words} {time}"
+    sources = "the audio alone"
+    if "text" in answer.modalities:
+        own_words = answer.transcript_source == "given"
+        sources = "the audio and " + ("your text" if own_words else "its transcript")
+    line = f"Answered from {sources} in {answer.elapsed_seconds:.2f} s"
+    line += f" ({answer.clip_seconds:.1f} s of audio)."
+    return f"{line} No transcript: {answer.note.rstrip('.')}." if answer.note else line
 
 
 def example_clips() -> list[str]:
@@ -231,7 +233,14 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     fonts = ["system-ui", "sans-serif"]
     theme = gr.themes.Soft(
         primary_hue="indigo", font=fonts, font_mono=["ui-monospace", "monospace"]
-    ).set(block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300")
+    ).set(
+        background_fill_primary="*neutral_50",  # Soft's own, which `set` would forget
+        # The theme's own label and hint colours are too pale to read with ease.
+        block_label_text_color="*primary_700",
+        block_title_text_color="*primary_700",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+    )
     return {
         "theme": theme,
         "css": CSS,

@@ -1,6 +1,7 @@
 """The model behind the page: settings, loading, and one answer for one clip."""
 
 import logging
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -178,6 +179,6 @@ def _number(variable: str, default: float) -> float:
         number = float(value)
     except ValueError:
         number = 0.0
-    if number <= 0:
+    if not 0 < number < math.inf:
         raise ValueError(f"{variable} must be a number above 0, not {value!r}")
     return number

@@ -1,7 +1,8 @@
-"""Building the model and its processor for a run."""
+"""Building the accelerator, the model and its processor for a run."""
 
 from typing import Any
 
+from accelerate import Accelerator
 from datasets import Dataset
 from tokenizers import BertWordPieceTokenizer
 from transformers import (
@@ -12,10 +13,32 @@ from transformers import (
 )
 
 from hub_model.audio import SAMPLING_RATE
+from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.processing_hubert_bert import HubertBertProcessor
 from training.config import ConfigError, TrainConfig
-from training.data import texts_for_vocabulary
+from training.data import corpus_cleaning, texts_for_vocabulary
+from training.saving import one_line
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789'.,!?-"
+"""Always in a trained vocabulary, so that a word never seen can still be spelt."""
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def get_accelerator(mixed_precision: str, **settings: Any) -> Accelerator:
+    """Return the accelerator of a run.
+
+    Args:
+        settings: other arguments of ``Accelerator``.
+
+    Raises:
+        ConfigError: this machine does not know the precision that is asked for.
+    """
+    try:
+        return Accelerator(mixed_precision=mixed_precision, **settings)
+    except ValueError as error:
+        raise ConfigError(f"mixed_precision {mixed_precision}: {one_line(error)}") from error
 
 
 def build_model(
@@ -23,28 +46,61 @@ def build_model(
 ) -> tuple[HubertBertForEmotion, HubertBertProcessor]:
     """Build what ``config.model`` describes, or load ``config.init_from``.
 
+    The model cleans audio as its corpus was cleaned, unless ``config.model`` says otherwise.
+
     Raises:
         ConfigError: settings that the model refuses, or weights that cannot be found.
     """
+    cleaning = corpus_cleaning(config.data)
     try:
         if config.init_from:
             model = HubertBertForEmotion.from_pretrained(config.init_from)
-            return model, HubertBertProcessor.from_pretrained(config.init_from)
-        settings = dict(config.model)
-        audio, text = settings.pop("audio_config", {}), settings.pop("text_config", {})
-        if isinstance(text, str):
-            tokenizer = AutoTokenizer.from_pretrained(text)
+            processor = HubertBertProcessor.from_pretrained(config.init_from)
+            model.config.cleaning = cleaning or model.config.cleaning
         else:
-            tokenizer = _train_tokenizer(config.tokenizer, train_rows)
-            text = {**text, "vocab_size": len(tokenizer)}
-        if isinstance(audio, str):
-            extractor = AutoFeatureExtractor.from_pretrained(audio)
-        else:
-            extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE)
-        model = HubertBertForEmotion.from_encoders(audio, text, **settings)
-        tokenizer.model_max_length = model.config.text_config.max_position_embeddings
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"the model cannot be built: {_one_line(error)}") from error
+            model, processor = _new_model(config, train_rows, cleaning)
+    except ConfigError:
+        raise
+    except Exception as error:  # transformers raises many kinds for settings it refuses
+        raise ConfigError(f"the model cannot be built: {one_line(error)}") from error
+    labels = tuple(model.config.id2label.values())
+    if labels != EMOTIONS:
+        raise ConfigError(f"the model's labels are {list(labels)}, not {list(EMOTIONS)}")
+    return model, processor
+
+
+def check_keys(name: str, settings: dict[str, Any], kind: type) -> None:
+    """Refuse a setting that a config class does not have; it would keep it and do nothing.
+
+    Raises:
+        ConfigError: names the unknown keys.
+    """
+    known = kind()
+    unknown = [key for key in settings if not hasattr(known, key)]
+    if unknown:
+        raise ConfigError(f"unknown key in {name}: {', '.join(unknown)}")
+
+
+def _new_model(
+    config: TrainConfig, train_rows: Dataset, cleaning: dict[str, Any] | None
+) -> tuple[HubertBertForEmotion, HubertBertProcessor]:
+    check_keys("model", config.model, HubertBertConfig)
+    settings = {"cleaning": cleaning, **config.model}
+    audio, text = settings.pop("audio_config", {}), settings.pop("text_config", {})
+    if isinstance(text, str):
+        tokenizer = AutoTokenizer.from_pretrained(text)
+    else:
+        tokenizer = _train_tokenizer(config.tokenizer, train_rows)
+        text = {**text, "vocab_size": len(tokenizer)}
+    if isinstance(audio, str):
+        extractor = AutoFeatureExtractor.from_pretrained(audio)
+    else:
+        extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE)
+    model = HubertBertForEmotion.from_encoders(audio, text, **settings)
+    for name, given in (("audio_config", audio), ("text_config", text)):
+        if isinstance(given, dict):
+            check_keys(name, given, type(getattr(model.config, name)))
+    tokenizer.model_max_length = model.config.text_config.max_position_embeddings
     extractor.return_attention_mask = True
     return model, HubertBertProcessor(extractor, tokenizer)
 
@@ -55,17 +111,23 @@ def _train_tokenizer(settings: dict[str, Any], train_rows: Dataset) -> BertToken
         raise ConfigError(f"unknown tokenizer setting: {', '.join(sorted(unknown))}")
     texts = texts_for_vocabulary(train_rows, settings.get("texts", []))
     trainer = BertWordPieceTokenizer(lowercase=True)
-    # The whole alphabet is in, so that a word never seen can still be spelt.
-    alphabet = list("abcdefghijklmnopqrstuvwxyz0123456789'.,!?-")
+    words = {
+        word
+        for text in texts
+        for word, _ in trainer.pre_tokenizer.pre_tokenize_str(
+            trainer.normalizer.normalize_str(text)
+        )
+    }
+    letters = sorted({*ALPHABET, *(letter for word in words for letter in word)})
+    inner = sorted({*ALPHABET, *(letter for word in words for letter in word[1:])})
     trainer.train_from_iterator(
         texts,
         vocab_size=settings.get("vocab_size", 1000),
-        initial_alphabet=alphabet,
+        # The library gives the letters inside words ids in an order that changes from run to
+        # run, unless they come first.
+        special_tokens=[*SPECIAL_TOKENS, *(f"##{letter}" for letter in inner)],
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
         show_progress=False,
     )
     return BertTokenizer(vocab=trainer.get_vocab(), do_lower_case=True)
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__

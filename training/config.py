@@ -66,6 +66,9 @@ class TrainConfig:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.learning_rate <= 0 or self.max_seconds <= 0:
             raise ConfigError("learning_rate and max_seconds must be positive")
+        for name in ("weight_decay", "warmup_steps", "max_grad_norm", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative")
         check_choices(
             self,
             protocol=("speaker_disjoint", "paper"),
@@ -124,6 +127,8 @@ def _read_yaml(path: Path | None, config_class: type, types: dict[str, type]) ->
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not YAML (not UTF-8)") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(values, dict):
@@ -133,7 +138,7 @@ def _read_yaml(path: Path | None, config_class: type, types: dict[str, type]) ->
         raise ConfigError(f"{path}: unknown key {', '.join(sorted(map(str, unknown)))}")
     for name, value in values.items():
         kind = types[name]
-        if kind is float and isinstance(value, int | str):
+        if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
             # YAML reads 5e-5 as text: it wants 5.0e-5.
             with contextlib.suppress(ValueError):
                 values[name] = value = float(value)

@@ -1,6 +1,7 @@
 """The corpus as batches of waveforms, transcripts and labels."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Audio, ClassLabel, Dataset, load_dataset
+from huggingface_hub import hf_hub_download
 
 from hub_model.audio import SAMPLING_RATE, load_audio
 from training.config import ConfigError, TrainConfig
@@ -57,6 +59,22 @@ def load_splits(config: TrainConfig, labels: tuple[str, ...]) -> dict[str, Datas
             raise ConfigError(f"{config.data}: the {name} split is empty")
         parts[name] = part.cast_column("audio", Audio(decode=False))
     return parts
+
+
+def corpus_cleaning(name: str) -> dict[str, Any] | None:
+    """Return the settings with which a corpus of ours was cleaned; None for any other.
+
+    Args:
+        name: folder or Hub id.
+    """
+    try:
+        if Path(name).is_dir():
+            path = Path(name) / "build.json"
+        else:
+            path = Path(hf_hub_download(name, "build.json", repo_type="dataset"))
+        return json.loads(path.read_text(encoding="utf-8"))["settings"]["cleaning"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 class Clips(torch.utils.data.Dataset):
@@ -113,6 +131,8 @@ def texts_for_vocabulary(rows: Dataset | None, files: list[str]) -> list[str]:
             lines = Path(name).read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise ConfigError(f"{name}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{name}: cannot be read (not UTF-8)") from error
         texts.extend(line.split("\t")[0] for line in lines)
     return texts
 

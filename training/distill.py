@@ -7,17 +7,15 @@ its own on its last layer, by L1 distance and cosine similarity (DistilHuBERT, a
 The heads are thrown away; the folder written is a plain ``HubertModel``.
 """
 
-import json
 import math
-import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import DistributedDataParallelKwargs, PartialState
 from accelerate.utils import set_seed
 from torch import nn
 from tqdm.auto import tqdm
@@ -28,8 +26,20 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from hub_model.audio import SAMPLING_RATE
+from hub_model.audio import SAMPLING_RATE, AudioError
+from training.build import check_keys, get_accelerator
 from training.config import ConfigError, check_choices, parse_settings
+from training.saving import (
+    TrainingFailed,
+    check_out,
+    check_settings,
+    clear_states,
+    load_state,
+    one_line,
+    replaced_folder,
+    restore_folder,
+    save_state,
+)
 from training.speech import collect_speech
 from training.teacher import FRAME, FrameCache, WhisperTeacher
 
@@ -83,10 +93,13 @@ class DistillConfig:
         check_choices(self, mixed_precision=("no", "bf16", "fp16"))
         if min(self.steps, self.batch_size, self.save_every) < 1 or self.seconds <= 0:
             raise ConfigError("steps, batch_size, save_every and seconds must be positive")
-        if not self.layers or min(self.layers) < 1:
+        if not self.layers or not all(isinstance(n, int) and n >= 1 for n in self.layers):
             raise ConfigError("layers must name teacher layers from 1 on")
-        if not self.speeds or min(self.speeds) <= 0:
-            raise ConfigError("speeds must be positive")
+        if not self.speeds or not all(isinstance(n, int | float) and n > 0 for n in self.speeds):
+            raise ConfigError("speeds must be positive numbers")
+        for name in ("learning_rate", "weight_decay", "warmup_steps", "synthetic_clips", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative")
 
 
 class Student(nn.Module):
@@ -124,11 +137,19 @@ def distillation_loss(
 
 
 def sample_batch(
-    cache: FrameCache, config: DistillConfig, extractor: Any, generator: np.random.Generator
+    cache: FrameCache,
+    clips: np.ndarray,
+    config: DistillConfig,
+    extractor: Any,
+    generator: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut ``batch_size`` random stretches of one length, with the teacher's frames for them."""
-    picked = generator.integers(len(cache), size=config.batch_size)
-    frames = min(round(config.seconds * SAMPLING_RATE / FRAME), *(cache.frames(i) for i in picked))
+    """Cut ``batch_size`` random stretches of one length, with the teacher's frames for them.
+
+    Args:
+        clips: numbers of the clips to choose from.
+    """
+    picked = clips[generator.integers(len(clips), size=config.batch_size)]
+    frames = min(_frames(config), *(cache.frames(i) for i in picked))
     waveforms, targets = [], []
     for index in picked:
         start = int(generator.integers(cache.frames(index) - frames + 1))
@@ -139,98 +160,134 @@ def sample_batch(
     return inputs["input_values"], torch.from_numpy(np.stack(targets))
 
 
+def _frames(config: DistillConfig) -> int:
+    return round(config.seconds * SAMPLING_RATE / FRAME)
+
+
+def build_student(config: DistillConfig, teacher: WhisperTeacher) -> Student:
+    """Return a student with random weights.
+
+    Raises:
+        ConfigError: settings that HuBERT refuses, or cuts shorter than one mask.
+    """
+    check_keys("student", config.student, HubertConfig)
+    try:
+        encoder = HubertModel(HubertConfig(**config.student))
+    except Exception as error:  # transformers raises many kinds for settings it refuses
+        raise ConfigError(f"the student cannot be built: {one_line(error)}") from error
+    if _frames(config) < _shortest(encoder):
+        raise ConfigError(f"seconds must be at least {_shortest(encoder) * FRAME / SAMPLING_RATE}")
+    return Student(encoder, len(config.layers), teacher.hidden_size)
+
+
+def _shortest(encoder: HubertModel) -> int:
+    """Frames that a cut needs: HuBERT makes one less of them, and a mask must fit in."""
+    return 1 + encoder.config.mask_time_length
+
+
 def distill(config: DistillConfig) -> list[dict[str, float]]:
     """Train the student; return the smoothed loss at every saved state.
 
     Raises:
         ConfigError: no speech, no teacher, or a student that cannot be built.
+        TrainingFailed: the loss is no longer a number, or the disk is full.
     """
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    out, work = Path(config.out), Path(f"{Path(config.out)}.state")
+    check_out(out)
+    accelerator = get_accelerator(
+        config.mixed_precision,
+        # Layer drop leaves weights without a gradient.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
     set_seed(config.seed)
-    work = Path(f"{config.out}.state")
-    work.mkdir(parents=True, exist_ok=True)
     teacher = WhisperTeacher(config.teacher, config.layers)
+    model = build_student(config, teacher)
+    shortest = _shortest(model.encoder)
+    if accelerator.is_main_process:
+        restore_folder(out)
+        changeable = ("data", "out", "resume", "steps", "save_every")
+        settings = {key: value for key, value in asdict(config).items() if key not in changeable}
+        check_settings(work, settings, resume=config.resume)
+        if not config.resume:
+            clear_states(work)
     with accelerator.main_process_first():
         cache = FrameCache.build(collect_speech(config), teacher, work / "frames")
-    try:
-        encoder = HubertModel(HubertConfig(**config.student))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"the student cannot be built: {str(error).splitlines()[0]}") from error
-    model = Student(encoder, len(config.layers), teacher.hidden_size)
+    clips = cache.at_least(shortest)
+    if clips.size == 0:
+        raise ConfigError(f"no clip is as long as {shortest * FRAME / SAMPLING_RATE} s")
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     model, optimizer = accelerator.prepare(model, optimizer)
+    # Not prepared: a prepared scheduler would count one step a process.
     scheduler = get_linear_schedule_with_warmup(optimizer, config.warmup_steps, config.steps)
     accelerator.register_for_checkpointing(scheduler)
     extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE)
 
-    history = _resume(accelerator, work) if config.resume else []
-    first = int(history[-1]["step"]) if history else 0
+    # All processes start from the same weights, and then draw masks and dropouts of their own.
+    set_seed(config.seed, device_specific=True)
+    history = load_state(accelerator, work) if config.resume else []
+    first, smoothed = (history[-1]["step"], history[-1]["loss"]) if history else (0, math.nan)
     model.train()
-    smoothed = math.nan
-    progress = tqdm(range(first, config.steps), initial=first, total=config.steps)
+    progress = tqdm(
+        range(first, config.steps),
+        initial=first,
+        total=config.steps,
+        disable=not accelerator.is_main_process,
+    )
     for step in progress:
         # Seeded by the step, so that a resumed run sees the batches of an uninterrupted one.
         generator = np.random.default_rng([config.seed, step, accelerator.process_index])
-        waveforms, target = sample_batch(cache, config, extractor, generator)
+        waveforms, target = sample_batch(cache, clips, config, extractor, generator)
         predicted = model(waveforms.to(accelerator.device)).float()
         target = target.to(accelerator.device).float()[:, : predicted.shape[1]]
         loss = distillation_loss(predicted, target, config.cosine_weight)
         if not torch.isfinite(loss):
-            raise ConfigError(f"the loss is {loss.item()} in step {step}")
+            progress.close()
+            raise TrainingFailed(
+                f"the loss is {loss.item()} in step {step + 1}; the last state is that of step "
+                f"{history[-1]['step'] if history else 0}"
+            )
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        scheduler.step()
+        if not accelerator.optimizer_step_was_skipped:
+            scheduler.step()
         optimizer.zero_grad()
         value = loss.item()
         smoothed = value if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * value
         progress.set_postfix(loss=f"{smoothed:.4f}")
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
             history.append({"step": step + 1, "loss": smoothed})
-            _save(accelerator, model, extractor, config, work, history)
+            save_state(accelerator, work / f"step_{step + 1}", history)
+            if accelerator.is_main_process:
+                clear_states(work, keep=1)
+                with replaced_folder(out) as folder:
+                    accelerator.unwrap_model(model).encoder.save_pretrained(folder)
+                    extractor.save_pretrained(folder)
     return history
 
 
-def _save(
-    accelerator: Accelerator,
-    model: nn.Module,
-    extractor: Any,
-    config: DistillConfig,
-    work: Path,
-    history: list[dict],
-) -> None:
-    folder = work / f"step_{history[-1]['step']}"
-    accelerator.save_state(folder)
-    if accelerator.is_main_process:
-        (folder / "history.tmp").write_text(json.dumps(history))
-        (folder / "history.tmp").rename(folder / "history.json")
-        for older in work.glob("step_*"):
-            if older != folder:
-                shutil.rmtree(older)
-        accelerator.unwrap_model(model).encoder.save_pretrained(config.out)
-        extractor.save_pretrained(config.out)
-    accelerator.wait_for_everyone()
-
-
-def _resume(accelerator: Accelerator, work: Path) -> list[dict]:
-    finished = sorted(work.glob("step_*/history.json"), key=lambda p: p.stat().st_mtime)
-    if not finished:
-        return []
-    accelerator.load_state(finished[-1].parent)
-    return json.loads(finished[-1].read_text())
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line; 2 with one line on standard error when it cannot be done."""
+    """Run from the command line.
+
+    Returns:
+        0 when trained; 2, with one line on standard error, when that is not possible; 130 when
+        stopped.
+    """
     try:
         config = parse_settings(DistillConfig, "training.distill", __doc__, arguments)
         history = distill(config)
-    except ConfigError as error:
+    except (ConfigError, TrainingFailed, AudioError) as error:
         print(f"training.distill: {error}", file=sys.stderr)
         return 2
-    print(f"step {history[-1]['step']}: loss {history[-1]['loss']:.4f}, student in {config.out}")
+    except KeyboardInterrupt:
+        print("training.distill: stopped; --resume goes on from the last state", file=sys.stderr)
+        return 130
+    if PartialState().is_main_process:
+        print(
+            f"step {history[-1]['step']}: loss {history[-1]['loss']:.4f}, student in {config.out}"
+        )
     return 0
 
 

@@ -74,9 +74,11 @@ def _synthetic(count: int, texts: list[str], seed: int) -> Iterator[np.ndarray]:
         command = ["espeak-ng", "--stdout", "-v", generator.choice(VOICES)]
         command += ["-s", str(generator.randint(110, 240)), "-p", str(generator.randint(0, 99))]
         command += ["-a", str(generator.randint(40, 160)), "--", " ".join(words)]
-        spoken = subprocess.run(command, capture_output=True, check=True).stdout
+        spoken = subprocess.run(command, capture_output=True)
+        if spoken.returncode != 0:
+            raise ConfigError(f"espeak-ng cannot speak: {spoken.stderr.decode().strip()[:200]}")
         try:
-            yield clean_audio(load_audio(spoken))
+            yield clean_audio(load_audio(spoken.stdout))
         except AudioError:
             continue  # a comment of signs only is not spoken
 

@@ -88,6 +88,10 @@ class FrameCache:
         """Number of whole frames of a clip."""
         return int(self._frames[index])
 
+    def at_least(self, frames: int) -> np.ndarray:
+        """Numbers of the clips with so many frames or more."""
+        return np.flatnonzero(self._frames >= frames)
+
     def cut(self, index: int, start: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """Return a stretch of a clip.
 

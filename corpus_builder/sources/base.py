@@ -1,10 +1,13 @@
 """What a corpus reader is, and what it yields."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+
+from corpus_builder.labels import harmonise
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc")
@@ -30,7 +33,14 @@ class Utterance:
         gender: ``female`` or ``male``; None when the corpus does not say.
         intensity: the corpus's own word for it; None when it has none.
         sentence_id: unique over all corpora; None when the speech is free.
-        transcript: the sentence, where the corpus fixes it.
+        transcript: the sentence, where the corpus tells it.
+        age: years, where the corpus tells it.
+        session: the recording session, where the corpus has such.
+        fold: number of the corpus's cross-validation fold; None when it has none.
+        votes: share of listeners per class, in the order of ``labels.VOTE_CLASSES``.
+        valence: 1 (negative) to 5 (positive), mean of the raters.
+        activation: 1 (calm) to 5 (excited), mean of the raters.
+        dominance: 1 (weak) to 5 (strong), mean of the raters.
     """
 
     utterance_id: str
@@ -42,6 +52,13 @@ class Utterance:
     intensity: str | None = None
     sentence_id: str | None = None
     transcript: str | None = None
+    age: int | None = None
+    session: str | None = None
+    fold: int | None = None
+    votes: tuple[float, ...] | None = None
+    valence: float | None = None
+    activation: float | None = None
+    dominance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +66,10 @@ class Rejected:
     """A file that does not reach the corpus, and why; one row of ``rejected.csv``.
 
     Args:
-        reason: one word to count by: ``name`` (not a name this corpus uses), ``repeated`` (the
-            same clip is stored twice), ``unusable`` (cannot be decoded, empty, silent),
-            ``short`` or ``duplicate`` (same samples as another clip).
+        reason: one word to count by: ``name`` (not a name this corpus uses), ``label`` (no usable
+            label), ``missing`` (labelled, but not there), ``repeated`` (the same clip is stored
+            twice), ``unusable`` (cannot be decoded, empty, silent), ``short`` or ``duplicate``
+            (same samples as another clip).
         detail: what exactly is wrong, one line.
         label: the emotion, when the name tells it.
     """
@@ -94,6 +112,10 @@ class Source(ABC):
             CorpusError: the folder holds something else; says what was expected and found.
         """
 
+    def harmonise(self, source_label: str, *, keep_neutral: bool = False) -> str | None:
+        """Return the emotion that a label of this corpus stands for, None when it is removed."""
+        return harmonise(self.name, source_label, keep_neutral=keep_neutral)
+
     def options(self) -> dict[str, object]:
         """Return the reader's settings, which belong to the recipe of a build."""
         return {}
@@ -113,11 +135,13 @@ class Source(ABC):
         return sorted(
             path
             for path in self.root.rglob("*")
-            if path.suffix.lower() in AUDIO_SUFFIXES
-            and not any(part.startswith(".") for part in path.relative_to(self.root).parts)
-            and "__MACOSX" not in path.parts
-            and path.is_file()
+            if path.suffix.lower() in AUDIO_SUFFIXES and self.is_visible(path) and path.is_file()
         )
+
+    def is_visible(self, path: Path) -> bool:
+        """Whether a path below the root is neither hidden nor a leftover of an archive."""
+        parts = path.relative_to(self.root).parts
+        return "__MACOSX" not in parts and not any(part.startswith(".") for part in parts)
 
     def wrong_folder(self, expected: str, found: list[Path]) -> CorpusError:
         """Return the error for a folder that does not hold this corpus."""
@@ -130,3 +154,45 @@ class Source(ABC):
             f"{self.name}: expected {expected} below {self.root}; "
             f"found {len(found)} audio files of other names, such as {example}"
         )
+
+    def reject(self, path: Path, reason: str, detail: str) -> Rejected:
+        """Return a file of this corpus as rejected."""
+        return Rejected(corpus=self.name, path=path, reason=reason, detail=detail)
+
+
+class NamedSource(Source):
+    """A corpus whose file names say everything, so that any folder layout will do.
+
+    A second file of the same clip is rejected as ``repeated``: packs that store a set twice are
+    read once.
+    """
+
+    expected: ClassVar[str]
+    """What the names look like, for the error of a wrong folder."""
+
+    @abstractmethod
+    def match(self, path: Path) -> re.Match[str] | None:
+        """Return what a file's name says, or None when it is not a name of this corpus."""
+
+    @abstractmethod
+    def utterance(self, path: Path, match: re.Match[str]) -> Utterance:
+        """Return the recording that a name describes."""
+
+    def read(self) -> Iterator[Utterance | Rejected]:
+        """Yield the recordings in path order; see :meth:`Source.read`."""
+        files = self.audio_files()
+        named = [(path, self.match(path)) for path in files]
+        if not any(match for _, match in named):
+            raise self.wrong_folder(self.expected, files)
+        seen: dict[str, Path] = {}
+        for path, match in named:
+            if match is None:
+                yield self.reject(path, "name", f"expected {self.expected}")
+                continue
+            found = self.utterance(path, match)
+            first = seen.setdefault(found.utterance_id, path)
+            if first != path:
+                where = first.relative_to(self.root).as_posix()
+                yield self.reject(path, "repeated", f"same clip as {where}")
+            else:
+                yield found

@@ -22,6 +22,15 @@ STATEMENTS = {
     "02": "Dogs are sitting by the door",
 }
 INTENSITIES = {"01": "normal", "02": "strong"}
+FOLDS = (
+    (2, 5, 14, 15, 16),
+    (3, 6, 7, 13, 18),
+    (10, 11, 12, 19, 20),
+    (8, 17, 21, 23, 24),
+    (1, 4, 9, 22),
+)
+"""The five subject-wise folds of Luna-Jimenez et al. (2021), by actor."""
+FOLD_OF = {actor: fold for fold, actors in enumerate(FOLDS) for actor in actors}
 AUDIO_ONLY, SPEECH, SONG = "03", "01", "02"
 
 NAME = re.compile(
@@ -75,20 +84,17 @@ class Ravdess(Source):
         for path in files:
             match = NAME.fullmatch(path.stem)
             if not match:
-                yield self._reject(path, "name", _explain(path.stem))
+                yield self.reject(path, "name", _explain(path.stem))
             elif match["modality"] != AUDIO_ONLY:
-                yield self._reject(path, "name", "not an audio-only clip (03-...)")
+                yield self.reject(path, "name", "not an audio-only clip (03-...)")
             elif match["channel"] not in channels:
                 continue
             elif path.stem in seen:
                 first = seen[path.stem].relative_to(self.root).as_posix()
-                yield self._reject(path, "repeated", f"same clip as {first}")
+                yield self.reject(path, "repeated", f"same clip as {first}")
             else:
                 seen[path.stem] = path
                 yield self._utterance(path, match)
-
-    def _reject(self, path: Path, reason: str, detail: str) -> Rejected:
-        return Rejected(corpus=self.name, path=path, reason=reason, detail=detail)
 
     def _utterance(self, path: Path, match: re.Match[str]) -> Utterance:
         return Utterance(
@@ -101,6 +107,7 @@ class Ravdess(Source):
             intensity=INTENSITIES[match["intensity"]],
             sentence_id=f"ravdess-statement-{match['statement']}",
             transcript=STATEMENTS[match["statement"]],
+            fold=FOLD_OF[int(match["actor"])],
         )
 
 

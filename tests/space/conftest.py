@@ -1,12 +1,12 @@
 """Tiny models with random weights, and the page served with them."""
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
+from space_server import ROOT, Settings, serving
 from transformers import (
     BertConfig,
     BertTokenizerFast,
@@ -15,16 +15,10 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "space")]
-
-from app import build_demo, launch_options  # noqa: E402
-from recogniser import Settings  # noqa: E402
-
-from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig  # noqa: E402
-from hub_model.modeling_hubert_bert import HubertBertForEmotion  # noqa: E402
-from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline  # noqa: E402
-from hub_model.processing_hubert_bert import HubertBertProcessor  # noqa: E402
+from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
+from hub_model.processing_hubert_bert import HubertBertProcessor
 
 TINY_HUBERT = {
     "hidden_size": 16,
@@ -79,17 +73,6 @@ def text_model(tmp_path_factory) -> Path:
         model=model, processor=processor, task="audio-classification"
     ).save_pretrained(folder)
     return folder
-
-
-@contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """Serve the page on a free port and yield its address."""
-    demo = build_demo(settings)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(settings))
-    try:
-        yield url
-    finally:
-        demo.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,10 @@ import time
 
 import gradio
 import pytest
-from conftest import ROOT
 from gradio_client import Client, handle_file
 from huggingface_hub import metadata_load
 from recogniser import Settings, default_model
-
-SPACE = ROOT / "space"
+from space_server import ROOT, SPACE
 
 
 def test_card_has_what_the_hub_reads():
@@ -28,8 +26,10 @@ def test_card_has_what_the_hub_reads():
 
 
 def test_requirements_are_those_of_the_project():
-    project = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
-    assert set((SPACE / "requirements.txt").read_text(encoding="utf-8").split()) <= set(project)
+    project = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert set((SPACE / "requirements.txt").read_text(encoding="utf-8").splitlines()) <= set(
+        project
+    )
 
 
 def test_default_model_is_the_checkpoint_or_the_card(monkeypatch, tmp_path):
@@ -46,15 +46,22 @@ def test_default_model_is_the_checkpoint_or_the_card(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("value", ["long", "-1", "nan"])
-def test_bad_setting_is_one_line(value):
+def test_bad_setting_is_an_error(monkeypatch, value):
+    monkeypatch.setenv("SER_MAX_MEGABYTES", value)
+    with pytest.raises(ValueError, match=f"SER_MAX_MEGABYTES must be a number .* not '{value}'"):
+        Settings.from_environment()
+
+
+def test_bad_setting_ends_the_program_with_one_line():
     run = subprocess.run(
         [sys.executable, SPACE / "app.py"],
-        env={**os.environ, "SER_MAX_SECONDS": value},
+        env={**os.environ, "SER_MAX_SECONDS": "long"},
         capture_output=True,
         text=True,
+        timeout=300,  # a page that starts after all would never end
     )
     assert run.returncode == 2
-    assert run.stderr == f"error: SER_MAX_SECONDS must be a number above 0, not '{value}'\n"
+    assert run.stderr == "error: SER_MAX_SECONDS must be a number above 0, not 'long'\n"
 
 
 def test_settings_come_from_the_environment(monkeypatch):

@@ -2,10 +2,14 @@
 
 import time
 
+import app
 import pytest
 import soundfile as sf
+import soxr
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from space_server import Settings, serving
+from transformers import pipeline
 
 from hub_model.configuration_hubert_bert import EMOTIONS
 
@@ -48,8 +52,6 @@ def test_stock_checkpoint_answers_from_audio_alone(stock_client, angry_clip):
 
 
 def test_stock_checkpoint_hears_the_same_at_another_rate(stock_client, angry_clip, tmp_path):
-    import soxr
-
     waveform, rate = sf.read(angry_clip)
     resampled = tmp_path / "48k.wav"
     sf.write(resampled, soxr.resample(waveform, rate, 48_000), 48_000)
@@ -67,8 +69,6 @@ def test_own_words_are_read(text_client, angry_clip):
 
 
 def test_the_same_as_the_pipeline(text_client, text_model, angry_clip):
-    from transformers import pipeline
-
     pipe = pipeline("audio-classification", model=str(text_model), trust_remote_code=True)
     expected = {row["label"]: row["score"] for row in pipe(str(angry_clip))}
     assert scores(predict(text_client, angry_clip)) == pytest.approx(expected, abs=1e-6)
@@ -115,10 +115,6 @@ def test_a_model_that_cannot_be_loaded_is_said(serve, tmp_path, angry_clip):
 
 
 def test_clips_leave_the_server(stock_model, angry_clip, tmp_path, monkeypatch):
-    import app
-    from conftest import serving
-    from recogniser import Settings
-
     monkeypatch.setattr(app, "CLEANING_SECONDS", (1, 1))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     with serving(Settings(model=str(stock_model))) as url:

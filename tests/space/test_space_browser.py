@@ -47,7 +47,7 @@ def outside_requests(driver) -> list[str]:
 def test_upload_answer_own_words_and_wrong_file(browser, serve, text_model, angry_clip, tmp_path):
     url = serve(model=str(text_model))
     line = page.ask_about(browser, url, angry_clip)
-    assert "audio alone" in line and "no transcriber" in line
+    assert "audio alone" in line and "No transcript: no transcriber was asked for." in line
     first = chart(browser)
     assert len(first) == 7 and sum(first.values()) == pytest.approx(100, abs=4)
     picture = browser.find_element(By.CSS_SELECTOR, "#picture img")

@@ -48,7 +48,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("write, words", BAD.values(), ids=BAD)
+@pytest.mark.parametrize(("write", "words"), BAD.values(), ids=BAD)
 def test_bad_clips_are_refused_in_one_line(tmp_path, write, words):
     path = tmp_path / "clip.wav"
     write(path)

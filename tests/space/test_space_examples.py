@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import soundfile as sf
-from conftest import ROOT
+from space_server import ROOT
 
 from scripts import make_examples
 

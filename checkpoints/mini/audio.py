@@ -1,0 +1,287 @@
+"""Loading and cleaning of audio: the only place where a clip is decoded, resampled or cleaned.
+
+Training and serving both come through here, so a model hears at inference what it heard in
+training. Every failure is an :class:`AudioError` whose message is one clear line.
+"""
+
+import hashlib
+import io
+import os
+import struct
+import warnings
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+
+SAMPLING_RATE = 16_000
+"""Rate in Hz at which every clip is cleaned, stored and classified (paper, section III-A)."""
+
+MIN_SECONDS = 0.1
+"""Shortest clip that is accepted; below it there is not one syllable to judge."""
+
+SILENCE_RANGE = 2e-4
+"""A clip whose samples all lie within this range (about -80 dBFS) counts as silent."""
+
+MAX_SECONDS = 3600
+"""Longest clip that is decoded into memory."""
+
+MIN_RATE, MAX_RATE = 1_000, 768_000
+MAX_CHANNELS = 64
+
+
+class AudioError(ValueError):
+    """A clip that cannot be used. The message is one line that a user can act on."""
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """Settings of :func:`clean_audio`, stored in a model's config and a corpus's card.
+
+    Args:
+        denoise: reduce noise by spectral gating (noisereduce, non-stationary).
+        denoise_strength: share of the estimated noise that is removed, 0 to 1. The paper names no
+            method and no strength; half keeps the soft parts of speech that a full gate removes.
+        trim: remove silent and low-energy stretches.
+        trim_db: a stretch is silent when it lies this many dB below the loudest frame.
+        keep_silence_s: seconds of silence kept on both sides of every speech stretch, so that
+            word edges and short pauses survive.
+    """
+
+    denoise: bool = True
+    denoise_strength: float = 0.5
+    trim: bool = True
+    trim_db: float = 30.0
+    keep_silence_s: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.denoise_strength <= 1:
+            raise ValueError(f"denoise_strength must be 0 to 1, not {self.denoise_strength}")
+        if self.trim_db <= 0 or self.keep_silence_s < 0:
+            raise ValueError("trim_db must be positive and keep_silence_s not negative")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any] | None) -> "Cleaning":
+        """Build settings from :meth:`to_dict`; an unknown key is a ``ValueError``."""
+        settings = settings or {}
+        unknown = set(settings) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown cleaning setting: {', '.join(sorted(unknown))}")
+        return cls(**settings)
+
+
+def load_audio(source: Any, *, sampling_rate: int | None = None) -> np.ndarray:
+    """Decode anything a user may hand over into one mono waveform at 16 kHz.
+
+    Args:
+        source: a path; the bytes of an audio file; a numpy array or a list of samples (with
+            ``sampling_rate``; 16 kHz when it is not given); ``{"array" | "raw", "sampling_rate"}``;
+            ``{"bytes", "path"}`` as datasets stores it; a datasets ``AudioDecoder``; or Gradio's
+            ``(rate, array)``. Arrays may be ``(num_samples,)`` or two-dimensional, the shorter
+            axis being the channels; integers are scaled by their full range.
+        sampling_rate: rate in Hz of a bare array. Files know their own.
+
+    Returns:
+        float32 ``(num_samples,)``, mono, 16 kHz, not cleaned.
+
+    Raises:
+        AudioError: missing, empty, truncated or undecodable file; NaN or infinite samples; less
+            than 0.1 s or more than an hour; digital silence; a rate or shape that cannot be audio.
+    """
+    samples, rate, name = _decode(source, sampling_rate)
+    waveform = _to_mono(samples, name)
+    if not isinstance(rate, int | float | np.integer | np.floating) or not (
+        MIN_RATE <= rate <= MAX_RATE
+    ):
+        raise AudioError(f"{name}: a sampling rate of {rate} Hz is not usable")
+    if waveform.size == 0:
+        raise AudioError(f"{name}: no samples")
+    if not np.isfinite(waveform).all():
+        raise AudioError(f"{name}: holds NaN or infinite samples")
+    seconds = waveform.size / rate
+    _refuse_long(seconds, name)
+    if seconds < MIN_SECONDS:
+        raise AudioError(f"{name}: {seconds:.3f} s of audio, at least {MIN_SECONDS} s is needed")
+    if np.ptp(waveform) < SILENCE_RANGE:
+        raise AudioError(f"{name}: silent from start to end")
+    if rate != SAMPLING_RATE:
+        waveform = soxr.resample(waveform, rate, SAMPLING_RATE, quality="HQ")
+    return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def clean_audio(waveform: np.ndarray, cleaning: Cleaning | None = None) -> np.ndarray:
+    """Reduce noise and remove silence (paper, section III-A, steps 2 and 3).
+
+    Args:
+        waveform: float32 ``(num_samples,)``, mono, 16 kHz.
+        cleaning: the settings; those of :class:`Cleaning` when not given.
+
+    Returns:
+        float32 ``(at most num_samples,)``. When cleaning would leave less than 0.1 s, or nothing
+        audible, the step that would do so is left out: a clip is never cleaned to nothing.
+    """
+    cleaning = cleaning or Cleaning()
+    if cleaning.denoise and cleaning.denoise_strength > 0:
+        waveform = _reduce_noise(waveform, cleaning.denoise_strength)
+    if cleaning.trim:
+        waveform = _remove_silence(waveform, cleaning.trim_db, cleaning.keep_silence_s)
+    return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def audio_hash(waveform: np.ndarray) -> str:
+    """Hash the decoded samples, so that one recording in two containers has one hash.
+
+    Args:
+        waveform: float32 ``(num_samples,)``.
+
+    Returns:
+        64 hexadecimal digits: SHA-256 of the samples rounded to 16 bits.
+    """
+    quantised = np.clip(np.round(waveform * 32767.0), -32768, 32767).astype("<i2")
+    return hashlib.sha256(quantised.tobytes()).hexdigest()
+
+
+def _decode(source: Any, sampling_rate: int | None) -> tuple[np.ndarray, int, str]:
+    """Return raw samples, their rate in Hz, and a name for messages."""
+    if isinstance(source, str | os.PathLike):
+        return _decode_file(Path(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _decode_bytes(bytes(source), "audio bytes")
+    if isinstance(source, dict):
+        return _decode_dict(source, sampling_rate)
+    if isinstance(source, tuple) and len(source) == 2 and np.isscalar(source[0]):
+        return _as_array(source[1]), source[0], "audio"
+    if hasattr(source, "get_all_samples"):
+        decoded = source.get_all_samples()
+        return _as_array(decoded.data), int(decoded.sample_rate), "audio"
+    rate = SAMPLING_RATE if sampling_rate is None else sampling_rate
+    return _as_array(source), rate, "audio"
+
+
+def _decode_dict(source: dict[str, Any], sampling_rate: int | None) -> tuple[np.ndarray, int, str]:
+    name = Path(source["path"]).name if source.get("path") else "audio"
+    for key in ("array", "raw"):
+        if source.get(key) is not None:
+            rate = source.get("sampling_rate", sampling_rate)
+            if rate is None:
+                raise AudioError(f"{name}: an array needs its sampling_rate")
+            return _as_array(source[key]), rate, name
+    if source.get("bytes") is not None:
+        return _decode_bytes(source["bytes"], name)
+    if source.get("path"):
+        return _decode_file(Path(source["path"]))
+    raise AudioError(
+        f"a clip given as a dict needs 'array' or 'raw' with 'sampling_rate', 'bytes', or 'path'; "
+        f"found {', '.join(map(repr, source)) or 'nothing'}"
+    )
+
+
+def _decode_file(path: Path) -> tuple[np.ndarray, int, str]:
+    if not path.exists():
+        raise AudioError(f"{path}: no such file")
+    if path.is_dir():
+        raise AudioError(f"{path}: a folder, not an audio file")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror})") from error
+    return _decode_bytes(data, str(path))
+
+
+def _decode_bytes(data: bytes, name: str) -> tuple[np.ndarray, int, str]:
+    if not data:
+        raise AudioError(f"{name}: empty file")
+    _refuse_truncated_wav(data, name)
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            _refuse_long(file.frames / file.samplerate, name)
+            samples = file.read(dtype="float32", always_2d=True)
+            expected, rate = file.frames, file.samplerate
+    except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
+        raise AudioError(f"{name}: not an audio file that can be decoded") from error
+    if len(samples) < expected:
+        raise AudioError(f"{name}: truncated, {len(samples)} of {expected} samples are there")
+    return samples, rate, name
+
+
+def _refuse_long(seconds: float, name: str) -> None:
+    if seconds > MAX_SECONDS:
+        raise AudioError(
+            f"{name}: {seconds / 60:.0f} minutes of audio, at most {MAX_SECONDS / 60:.0f} are read"
+        )
+
+
+def _refuse_truncated_wav(data: bytes, name: str) -> None:
+    """libsndfile silently shortens a cut WAV file, so its header is compared with its size."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return
+    position = 12
+    while position + 8 <= len(data):
+        chunk, size = struct.unpack("<4sI", data[position : position + 8])
+        if chunk == b"data":
+            present = len(data) - position - 8
+            # Streamed files carry a size that was never filled in.
+            if present < size < 0x7FFF_FFFF:
+                raise AudioError(
+                    f"{name}: truncated, {present} of {size} bytes of samples are there"
+                )
+            return
+        position += 8 + size + size % 2
+    raise AudioError(f"{name}: truncated, its samples are missing")
+
+
+def _as_array(values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise AudioError("the samples do not form an array of numbers") from error
+
+
+def _to_mono(samples: np.ndarray, name: str) -> np.ndarray:
+    """Scale to float32 in -1..1 and average the channels: ``(num_samples,)``."""
+    if samples.dtype.kind not in "iufb" or samples.ndim not in (1, 2):
+        raise AudioError(
+            f"{name}: expected samples of shape (num_samples,) or (num_samples, channels), "
+            f"got {samples.dtype} {samples.shape}"
+        )
+    if samples.dtype.kind in "iu":
+        info = np.iinfo(samples.dtype)
+        middle = 0.0 if samples.dtype.kind == "i" else (info.max + 1) / 2
+        samples = ((samples - middle) / ((info.max - info.min + 1) / 2)).astype(np.float32)
+    if samples.ndim == 2:
+        channel_axis = int(np.argmin(samples.shape))
+        if samples.shape[channel_axis] > MAX_CHANNELS:
+            raise AudioError(f"{name}: shape {samples.shape} is not audio")
+        samples = samples.mean(axis=channel_axis) if samples.size else samples.reshape(-1)
+    return samples.astype(np.float32)
+
+
+def _reduce_noise(waveform: np.ndarray, strength: float) -> np.ndarray:
+    import noisereduce  # slow to import, and not needed where cleaning is off
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # bands without energy divide zero by zero
+        reduced = noisereduce.reduce_noise(
+            y=waveform, sr=SAMPLING_RATE, stationary=False, prop_decrease=strength
+        )
+    usable = np.isfinite(reduced).all() and np.ptp(reduced) >= SILENCE_RANGE
+    return reduced.astype(np.float32) if usable else waveform
+
+
+def _remove_silence(waveform: np.ndarray, trim_db: float, keep_silence_s: float) -> np.ndarray:
+    import librosa
+
+    loud = librosa.effects.split(waveform, top_db=trim_db, frame_length=512, hop_length=128)
+    margin = round(keep_silence_s * SAMPLING_RATE)
+    keep = np.zeros(waveform.size, dtype=bool)
+    for start, end in loud:
+        keep[max(0, start - margin) : end + margin] = True
+    kept = waveform[keep]
+    return kept if kept.size >= MIN_SECONDS * SAMPLING_RATE else waveform

@@ -1,0 +1,89 @@
+"""Configuration of the speech-and-text emotion model (paper, section III-D.2)."""
+
+from typing import Any, ClassVar
+
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from .audio import Cleaning
+
+EMOTIONS = ("angry", "calm", "disgust", "fearful", "happy", "sad", "surprised")
+"""The seven labels of the paper, in the order of their ids."""
+
+PIPELINE_TASK = "audio-classification"
+
+
+class HubertBertConfig(PreTrainedConfig):
+    """Configuration of :class:`~hub_model.modeling_hubert_bert.HubertBertForEmotion`.
+
+    Args:
+        audio_config: config (or dict with ``model_type``) of the speech encoder; HuBERT base
+            when not given.
+        text_config: config of the text encoder; BERT base when not given.
+        audio_dropout: dropout on the pooled speech vector.
+        text_dropout: dropout on the pooled text vector.
+        text_modality_dropout: share of training clips whose transcript is hidden, so that the
+            model also learns to answer from audio alone.
+        audio_modality_dropout: share of training clips (of those whose transcript is kept) whose
+            audio is hidden.
+        cleaning: settings of :class:`~hub_model.audio.Cleaning` with which the training clips
+            were cleaned and with which the pipeline cleans.
+        window_s: longest stretch in seconds that goes through the encoder at once; the pipeline
+            cuts longer clips into equal windows and averages their logits.
+        transcriber: speech recogniser that the pipeline uses by default: a transformers id or
+            folder, ``"openai-whisper:<name or file>"``, or ``"none"``.
+        training: what the weights were trained on: corpora, protocol, speakers, data
+            fingerprint, seed, commit, versions.
+        custom_pipelines: tells ``transformers.pipeline`` which class serves this model.
+
+    The labels (``id2label``) default to :data:`EMOTIONS`.
+
+    Raises:
+        ValueError: a rate outside 0 to 1, an unknown cleaning setting, a window of no length.
+    """
+
+    model_type = "hubert_bert"
+    sub_configs_defaults: ClassVar[dict[str, SubConfigSpec]] = {
+        "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="hubert"),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
+    }
+
+    audio_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    audio_dropout: float | int = 0.1
+    text_dropout: float | int = 0.1
+    text_modality_dropout: float | int = 0.3
+    audio_modality_dropout: float | int = 0.0
+    cleaning: dict[str, Any] | None = None
+    window_s: float | int = 15.0
+    transcriber: str = "openai/whisper-base.en"
+    training: dict[str, Any] | None = None
+    custom_pipelines: dict[str, Any] | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.id2label is None and kwargs.get("num_labels") in (None, len(EMOTIONS)):
+            self.id2label = dict(enumerate(EMOTIONS))
+        if self.id2label is not None:
+            self.label2id = {label: int(index) for index, label in self.id2label.items()}
+        super().__post_init__(**kwargs)
+        for name in (
+            "audio_dropout",
+            "text_dropout",
+            "text_modality_dropout",
+            "audio_modality_dropout",
+        ):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be 0 to 1, not {getattr(self, name)}")
+        if self.window_s <= 0:
+            raise ValueError(f"window_s must be positive, not {self.window_s}")
+        self.cleaning = Cleaning.from_dict(self.cleaning).to_dict()
+        if self.custom_pipelines is None:
+            self.custom_pipelines = {
+                PIPELINE_TASK: {
+                    "impl": "pipeline_hubert_bert.SpeechTextEmotionPipeline",
+                    "pt": ["AutoModelForAudioClassification"],
+                }
+            }
+
+
+HubertBertConfig.register_for_auto_class()

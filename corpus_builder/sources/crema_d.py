@@ -1,0 +1,124 @@
+"""CREMA-D: 91 actors, twelve sentences, six emotions, listeners' votes (paper, section III-A)."""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from corpus_builder.labels import VOTE_CLASSES
+from corpus_builder.sources.base import CorpusError, NamedSource, Rejected, Utterance
+
+SENTENCES = {
+    "IEO": "It's eleven o'clock",
+    "TIE": "That is exactly what happened",
+    "IOM": "I'm on my way to the meeting",
+    "IWW": "I wonder what this is about",
+    "TAI": "The airplane is almost full",
+    "MTI": "Maybe tomorrow it will be cold",
+    "IWL": "I would like a new alarm clock",
+    "ITH": "I think I have a doctor's appointment",
+    "DFA": "Don't forget a jacket",
+    "ITS": "I think I've seen this before",
+    "TSI": "The surface is slick",
+    "WSI": "We'll stop in a couple of minutes",
+}
+INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": None, "X": None}
+VOTES = {"A": "angry", "D": "disgust", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
+NUM_FOLDS = 5
+
+NAME = re.compile(
+    rf"(?P<actor>10\d\d)_(?P<sentence>{'|'.join(SENTENCES)})"
+    r"_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<intensity>LO|MD|HI|XX?)"
+)
+
+
+class CremaD(NamedSource):
+    """Reader of CREMA-D: the file name says most, three tables say the rest where they lie near.
+
+    ``VideoDemographics.csv`` gives gender and age. ``processedResults/tabulatedVotes.csv`` gives
+    the shares of the listeners' votes on the voice alone; without it, the majority in
+    ``processedResults/summaryTable.csv`` does, a tie being shared. The tables may lie beside,
+    above or below the clips.
+    """
+
+    name: ClassVar[str] = "crema_d"
+    title: ClassVar[str] = "CREMA-D"
+    url: ClassVar[str] = "https://github.com/CheyneyComputerScience/CREMA-D"
+    licence: ClassVar[str] = "odbl"
+    redistributable: ClassVar[bool] = True
+    expected: ClassVar[str] = "files named like AudioWAV/1001_DFA_ANG_XX.wav"
+
+    def read(self) -> Iterator[Utterance | Rejected]:
+        """Read the tables, then the clips; see :meth:`Source.read`."""
+        self._people = {row["ActorID"]: row for row in self._table("VideoDemographics.csv")}
+        self._votes = self._read_votes()
+        yield from super().read()
+
+    def match(self, path: Path) -> re.Match[str] | None:
+        """See :meth:`NamedSource.match`."""
+        return NAME.fullmatch(path.stem)
+
+    def utterance(self, path: Path, match: re.Match[str]) -> Utterance:
+        """See :meth:`NamedSource.utterance`.
+
+        No published folds keep the speakers apart, so a fold is the actor's number modulo 5.
+        """
+        person = self._people.get(match["actor"], {})
+        age = person.get("Age", "")
+        gender = person.get("Sex", "").lower()
+        return Utterance(
+            utterance_id=f"crema_d-{path.stem}",
+            corpus=self.name,
+            path=path,
+            source_label=match["emotion"],
+            speaker_id=f"crema_d-{match['actor']}",
+            gender=gender if gender in ("female", "male") else None,
+            intensity=INTENSITIES[match["intensity"]],
+            sentence_id=f"crema_d-{match['sentence']}",
+            transcript=SENTENCES[match["sentence"]],
+            age=int(age) if age.isdigit() else None,
+            fold=int(match["actor"]) % NUM_FOLDS,
+            votes=self._votes.get(path.stem),
+        )
+
+    def _read_votes(self) -> dict[str, tuple[float, ...]]:
+        """Return per clip the shares of :data:`VOTE_CLASSES`; empty without the tables."""
+        found: dict[str, tuple[float, ...]] = {}
+        for row in self._table("processedResults/tabulatedVotes.csv"):
+            if row[""].startswith("1"):  # 1.....: voice alone; 2: face alone; 3: both
+                found[row["fileName"]] = _shares({key: float(row[key] or 0) for key in VOTES})
+        if not found:
+            for row in self._table("processedResults/summaryTable.csv"):
+                majority = row["VoiceVote"].split(":")
+                found[row["FileName"]] = _shares({key: float(key in majority) for key in VOTES})
+        return {name: shares for name, shares in found.items() if sum(shares)}
+
+    def _table(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of a table that lies below the root or up to two folders above it."""
+        below = sorted(path for path in self.root.rglob(name) if self.is_visible(path))
+        above = [folder / name for folder in (self.root.parent, self.root.parent.parent)]
+        path = next((path for path in [*below, *above] if path.is_file()), None)
+        if path is None:
+            return []
+        wanted = {
+            "VideoDemographics.csv": ("ActorID", "Age", "Sex"),
+            "processedResults/tabulatedVotes.csv": ("", "fileName", *VOTES),
+            "processedResults/summaryTable.csv": ("FileName", "VoiceVote"),
+        }[name]
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)
+                missing = set(wanted) - set(reader.fieldnames or ())
+                if missing:
+                    names = ", ".join(repr(column) for column in sorted(missing))
+                    raise CorpusError(f"{self.name}: {path}: no column {names}")
+                return list(reader)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise CorpusError(f"{self.name}: {path}: not a table ({error})") from error
+
+
+def _shares(votes: Mapping[str, float]) -> tuple[float, ...]:
+    total = sum(votes.values())
+    by_class = {VOTES[key]: count / total for key, count in votes.items()} if total else {}
+    return tuple(by_class.get(name, 0.0) for name in VOTE_CLASSES)

@@ -1,0 +1,136 @@
+"""IEMOCAP: ten actors in five two-person sessions, scripted and improvised (section III-A)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from corpus_builder.sources.base import CorpusError, Rejected, Source, Utterance
+
+TURN = re.compile(
+    r"Ses0(?P<session>[1-5])(?P<side>[FM])_(?P<part>(?P<script>script\d\d_\d)\w*|impro\w+)"
+    r"_(?P<gender>[FM])\w{3,4}"
+)
+DIALOG = re.compile(r"Ses0[1-5][FM]_(script|impro)\w+")
+NUMBER = r"(-?\d+(?:\.\d+)?)"
+EVALUATION = re.compile(
+    rf"\[{NUMBER}\s*-\s*{NUMBER}\]\s+(?P<turn>\S+)\s+(?P<label>[a-z]+)"
+    rf"\s+\[(?P<v>{NUMBER}),\s*(?P<a>{NUMBER}),\s*(?P<d>{NUMBER})\]"
+)
+TRANSCRIPT = re.compile(r"(?P<turn>Ses\S+)\s+\[[^\]]*\]:?\s*(?P<text>.*)")
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    label: str
+    valence: float
+    activation: float
+    dominance: float
+
+
+class Iemocap(Source):
+    """Reader of the released tree; its root, a folder above it or one ``Session`` will do.
+
+    Clips come from ``Session*/sentences/wav``, labels with valence, activation and dominance from
+    ``dialog/EmoEvaluation``, text from ``dialog/transcriptions``. A turn's speaker is the session
+    and the turn's own letter, whoever wore the markers. Scripted turns carry the script as their
+    sentence id: sessions repeat the scripts.
+
+    Args:
+        root: a folder that holds the sessions.
+        excited: read ``exc`` as happy. The paper drops it: Table 4's happy only adds up so.
+    """
+
+    name: ClassVar[str] = "iemocap"
+    title: ClassVar[str] = "IEMOCAP"
+    url: ClassVar[str] = "https://sail.usc.edu/iemocap/"
+    licence: ClassVar[str] = "other"
+    redistributable: ClassVar[bool] = False
+
+    def __init__(self, root: Path, *, excited: bool = False) -> None:
+        super().__init__(root)
+        self.excited = excited
+
+    def options(self) -> dict[str, object]:
+        """Return whether excited is read as happy."""
+        return {"excited": self.excited}
+
+    def harmonise(self, source_label: str, *, keep_neutral: bool = False) -> str | None:
+        """See :meth:`Source.harmonise`."""
+        if self.excited and source_label == "exc":
+            return "happy"
+        return super().harmonise(source_label, keep_neutral=keep_neutral)
+
+    def read(self) -> Iterator[Utterance | Rejected]:
+        """Yield the turns in path order, then labelled turns without audio."""
+        files = self.audio_files()
+        evaluations = self._evaluations()
+        if not evaluations:
+            raise CorpusError(
+                f"iemocap: expected Session*/dialog/EmoEvaluation/*.txt with labels below "
+                f"{self.root}; found {len(files)} audio files and no labels"
+            )
+        transcripts = self._transcripts()
+        seen: dict[str, Path] = {}
+        for path in files:
+            turn = path.stem
+            match = TURN.fullmatch(turn)
+            if not match:
+                # The recordings of whole dialogues lie in the same tree.
+                if not DIALOG.fullmatch(turn):
+                    yield self.reject(path, "name", "expected names like Ses01F_impro01_F000.wav")
+            elif turn in seen:
+                first = seen[turn].relative_to(self.root).as_posix()
+                yield self.reject(path, "repeated", f"same clip as {first}")
+            else:
+                seen[turn] = path
+                if turn in evaluations:
+                    yield self._utterance(path, match, evaluations[turn], transcripts.get(turn))
+                else:
+                    yield self.reject(path, "label", "no label in dialog/EmoEvaluation")
+        for turn in sorted(set(evaluations) - set(seen)):
+            yield self.reject(self.root / f"{turn}.wav", "missing", "labelled, but no audio")
+
+    def _utterance(
+        self, path: Path, match: re.Match[str], evaluation: _Evaluation, transcript: str | None
+    ) -> Utterance:
+        session = int(match["session"])
+        return Utterance(
+            utterance_id=f"iemocap-{path.stem}",
+            corpus=self.name,
+            path=path,
+            source_label=evaluation.label,
+            speaker_id=f"iemocap-Ses0{session}{match['gender']}",
+            gender="female" if match["gender"] == "F" else "male",
+            sentence_id=f"iemocap-{match['script']}" if match["script"] else None,
+            transcript=transcript,
+            session=f"Session{session}",
+            fold=session - 1,
+            valence=evaluation.valence,
+            activation=evaluation.activation,
+            dominance=evaluation.dominance,
+        )
+
+    def _evaluations(self) -> dict[str, _Evaluation]:
+        return {
+            match["turn"]: _Evaluation(
+                match["label"], float(match["v"]), float(match["a"]), float(match["d"])
+            )
+            for line in self._lines("EmoEvaluation")
+            if (match := EVALUATION.match(line))
+        }
+
+    def _transcripts(self) -> dict[str, str]:
+        return {
+            match["turn"]: match["text"].strip()
+            for line in self._lines("transcriptions")
+            if (match := TRANSCRIPT.match(line)) and match["text"].strip()
+        }
+
+    def _lines(self, folder: str) -> Iterator[str]:
+        """Yield the lines of the texts that lie directly in folders of this name."""
+        for path in sorted(self.root.rglob(f"{folder}/*.txt")):
+            if self.is_visible(path):
+                # Some releases hold stray bytes of another encoding.
+                yield from path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,0 +1,59 @@
+"""Push the demo to a Hub Space: `python scripts/push_space.py you/name --model you/model`."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+from huggingface_hub import HfApi, metadata_load, metadata_save
+from huggingface_hub.errors import HTTPError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def push_space(repo: str, *, model: str | None = None, private: bool = False) -> str:
+    """Upload `space/` with the example clips, naming the model that it serves.
+
+    Args:
+        repo: id of the Space; it is made when it does not exist.
+        model: Hub id of the model; the one in `space/README.md` when not given.
+        private: make a new Space private.
+
+    Returns:
+        The address of the Space.
+    """
+    api = HfApi()
+    with tempfile.TemporaryDirectory() as folder:
+        staged = Path(folder) / "space"
+        copytree(ROOT / "space", staged, ignore=ignore_patterns("__pycache__", ".gradio"))
+        copytree(ROOT / "examples", staged / "examples")
+        if model is not None:
+            card = staged / "README.md"
+            front = metadata_load(card)
+            datasets = [name for name in front["datasets"] if not name.startswith("your-name/")]
+            metadata_save(card, {**front, "models": [model], "datasets": datasets})
+        api.create_repo(repo, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo, repo_type="space", folder_path=staged, commit_message="Update the demo"
+        )
+    return f"{api.endpoint}/spaces/{repo}"
+
+
+def main() -> int:
+    """Run from the command line; 2 with one line on standard error when the Hub refuses."""
+    parser = argparse.ArgumentParser(description="Push the demo to a Hub Space.")
+    parser.add_argument("repo", help="you/name")
+    parser.add_argument("--model", help="Hub id of the model that it serves")
+    parser.add_argument("--private", action="store_true")
+    options = parser.parse_args()
+    try:
+        print(push_space(options.repo, model=options.model, private=options.private))
+    except (HTTPError, OSError, ValueError) as error:
+        print(f"push_space: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

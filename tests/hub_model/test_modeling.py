@@ -1,0 +1,465 @@
+"""The model against the same computation by hand, a batch against single clips."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoConfig, AutoModelForAudioClassification, BertModel, HubertModel
+
+from hub_model.audio import Cleaning
+from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig
+from hub_model.modeling_hubert_bert import HubertBertForEmotion, MaskedGroupNorm, masked_mean
+from tests.hub_model.sounds import CLIPS, TEXTS
+from tests.tiny_models import (
+    BERT,
+    HUBERT,
+    HUBERT_LAYER_NORM,
+    tiny_config,
+    tiny_model,
+    tiny_processor,
+)
+
+PROCESSOR = tiny_processor()
+
+
+def answer(model, clips=None, texts=None) -> torch.Tensor:
+    """Probabilities ``(batch, 7)``."""
+    with torch.no_grad():
+        return model(**PROCESSOR(audio=clips, text=texts)).logits.softmax(-1)
+
+
+def one_by_one(model, clips, texts) -> torch.Tensor:
+    rows = [answer(model, [clip], [text]) for clip, text in zip(clips, texts, strict=True)]
+    return torch.cat(rows)
+
+
+# A batch gives what single clips give.
+
+
+@pytest.mark.parametrize("encoder", [HUBERT, HUBERT_LAYER_NORM], ids=["group", "layer"])
+@pytest.mark.parametrize(
+    "texts",
+    [(None,) * 4, ("kids are talking", "leave me", "dogs", "by the door are kids"), TEXTS],
+    ids=["no text", "all text", "mixed"],
+)
+def test_batch_equals_single(encoder, texts):
+    model = tiny_model(audio_config=encoder)
+    singles = one_by_one(model, CLIPS, texts)
+    batch = answer(model, CLIPS, texts)
+    torch.testing.assert_close(batch, singles, atol=1e-4, rtol=0)
+    assert (singles.max(0).values - singles.min(0).values).max() > 1e-2  # the clips differ
+
+
+def test_without_the_masked_norm_a_batch_differs():
+    """The guard of the test above: it would fail with the stock layer."""
+    model = tiny_model()
+    stock_norms(model.audio_model)
+    batch = answer(model, CLIPS)
+    assert (batch - one_by_one(model, CLIPS, (None,) * 4)).abs().max() > 1e-3
+
+
+def stock_norms(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, MaskedGroupNorm):
+            stock = nn.GroupNorm(child.num_groups, child.num_channels, eps=child.eps)
+            stock.load_state_dict(child.state_dict())
+            setattr(module, name, stock)
+        else:
+            stock_norms(child)
+
+
+def test_the_answer_does_not_depend_on_earlier_batches():
+    model = tiny_model()
+    before = answer(model, [CLIPS[0]])
+    answer(model, CLIPS)
+    assert torch.equal(answer(model, [CLIPS[0]]), before)
+
+
+# The parts.
+
+
+def norms(groups: int = 4) -> tuple[nn.GroupNorm, MaskedGroupNorm]:
+    torch.manual_seed(0)
+    holder = nn.Sequential(nn.GroupNorm(groups, 8, eps=1e-3))
+    nn.init.normal_(holder[0].weight)
+    nn.init.normal_(holder[0].bias)
+    stock = holder[0]
+    MaskedGroupNorm.replace(holder)
+    assert type(holder[0]) is MaskedGroupNorm
+    return stock, holder[0]
+
+
+@pytest.mark.parametrize("groups", [1, 4, 8])
+def test_masked_norm_equals_the_stock_norm_without_padding(groups):
+    stock, masked = norms(groups)
+    frames = torch.randn(3, 8, 20)
+    torch.testing.assert_close(masked(frames), stock(frames))  # no lengths known
+    masked.lengths = torch.tensor([20, 20, 20])
+    torch.testing.assert_close(masked(frames), stock(frames), atol=1e-5, rtol=1e-5)
+
+
+def test_masked_norm_leaves_padding_out():
+    stock, masked = norms()
+    frames = torch.randn(2, 8, 20)
+    frames[1, :, 12:] = 100.0
+    masked.lengths = torch.tensor([20, 12])
+    torch.testing.assert_close(masked(frames)[1:, :, :12], stock(frames[1:, :, :12]))
+    assert (stock(frames)[1, :, :12] - masked(frames)[1, :, :12]).abs().max() > 0.1
+
+
+def test_masked_norm_keeps_half_precision():
+    stock, masked = norms()
+    frames = torch.randn(2, 8, 20)
+    masked.lengths = torch.tensor([20, 20])
+    half = masked.half()(frames.half())
+    assert half.dtype == torch.float16
+    torch.testing.assert_close(half.float(), stock.float()(frames), atol=1e-2, rtol=1e-2)
+
+
+def test_masked_mean():
+    hidden = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [99.0, 99.0]], [[5.0, 6.0]] * 3])
+    mask = torch.tensor([[1, 1, 0], [0, 0, 0]])
+    assert torch.equal(masked_mean(hidden, mask), torch.tensor([[2.0, 3.0], [0.0, 0.0]]))
+    assert torch.equal(masked_mean(hidden, mask.bool()), masked_mean(hidden, mask))
+
+
+def test_the_logits_are_those_of_the_paper_computed_by_hand():
+    """Mean of HuBERT's and of BERT's last hidden states, concatenated, one linear layer."""
+    model = tiny_model()
+    hubert = HubertModel(model.config.audio_config).eval()
+    hubert.load_state_dict(model.audio_model.state_dict())
+    bert = BertModel(model.config.text_config, add_pooling_layer=False).eval()
+    bert.load_state_dict(model.text_model.state_dict())
+    for clip, text in zip(CLIPS, ("kids are talking", "leave me", "dogs", "the door"), strict=True):
+        inputs = PROCESSOR(audio=[clip], text=[text])
+        with torch.no_grad():
+            heard = hubert(inputs["input_values"]).last_hidden_state.mean(1)
+            read = bert(inputs["input_ids"]).last_hidden_state.mean(1)
+            output = model(**inputs)
+        features = torch.cat([heard, read], dim=1)
+        expected = features @ model.classifier.weight.T + model.classifier.bias
+        torch.testing.assert_close(output.logits, expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(output.audio_embedding, heard, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(output.text_embedding, read, atol=1e-5, rtol=1e-4)
+
+
+def test_loss_is_the_cross_entropy_of_the_logits():
+    model = tiny_model()
+    labels = torch.tensor([0, 6, 3, 3])
+    with torch.no_grad():
+        output = model(**PROCESSOR(audio=CLIPS, text=TEXTS), labels=labels)
+    picked = output.logits.log_softmax(-1)[torch.arange(4), labels]
+    torch.testing.assert_close(output.loss, -picked.mean())
+
+
+# A missing modality is normal.
+
+
+def test_a_missing_modality_is_a_zero_vector():
+    model = tiny_model()
+    inputs = PROCESSOR(audio=CLIPS[:1], text=["kids are talking"])
+    weight, bias = model.classifier.weight, model.classifier.bias
+    hidden = model.config.audio_config.hidden_size
+    with torch.no_grad():
+        both = model(**inputs)
+        heard = model(inputs["input_values"])
+        read = model(input_ids=inputs["input_ids"])
+    assert torch.equal(heard.text_embedding, torch.zeros(1, 16))
+    assert torch.equal(read.audio_embedding, torch.zeros(1, 32))
+    torch.testing.assert_close(heard.audio_embedding, both.audio_embedding)
+    torch.testing.assert_close(heard.logits, both.audio_embedding @ weight[:, :hidden].T + bias)
+    torch.testing.assert_close(read.logits, both.text_embedding @ weight[:, hidden:].T + bias)
+
+
+def test_neither_audio_nor_text_is_refused():
+    with pytest.raises(ValueError, match="audio, text, or both"):
+        tiny_model()()
+
+
+# Modality dropout.
+
+
+def embeddings(model, **settings) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which of 64 equal clips kept their audio and their text vector."""
+    for name, value in settings.items():
+        setattr(model.config, name, value)
+    inputs = PROCESSOR(audio=CLIPS[3:] * 64, text=["dogs"] * 64)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        output = model(**inputs)
+    return output.audio_embedding.any(1), output.text_embedding.any(1)
+
+
+def test_modalities_are_dropped_in_training_only():
+    model = tiny_model()
+    audio, text = embeddings(model, text_modality_dropout=0.5, audio_modality_dropout=0.5)
+    assert audio.all() and text.all()
+    audio, text = embeddings(model.train())
+    assert 16 < text.sum() < 48
+    assert not audio.all()
+    assert (audio | text).all()  # never both
+
+
+def test_modality_dropout_of_zero_and_one():
+    model = tiny_model().train()
+    audio, text = embeddings(model, text_modality_dropout=0.0, audio_modality_dropout=0.0)
+    assert audio.all() and text.all()
+    audio, text = embeddings(model, text_modality_dropout=1.0, audio_modality_dropout=1.0)
+    assert audio.all() and not text.any()
+    audio, text = embeddings(model, text_modality_dropout=0.0, audio_modality_dropout=1.0)
+    assert text.all() and not audio.any()
+
+
+def test_a_clip_without_a_transcript_keeps_its_audio():
+    model = tiny_model(text_modality_dropout=0.0, audio_modality_dropout=1.0).train()
+    output = model(**PROCESSOR(audio=CLIPS, text=TEXTS))
+    assert output.audio_embedding.any(1).tolist() == [False, True, False, True]
+    assert output.text_embedding.any(1).tolist() == [True, False, True, False]
+
+
+# Training.
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    labels = torch.tensor([0, 1, 2, 3])
+    model.zero_grad()
+    model(**PROCESSOR(audio=CLIPS, text=TEXTS), labels=labels).loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def quiet(**settings):
+    """A model that trains without any chance in it."""
+    config = {"attention_dropout": 0.0, "activation_dropout": 0.0, "layerdrop": 0.0}
+    config |= {"hidden_dropout": 0.0, "feat_proj_dropout": 0.0, "apply_spec_augment": False}
+    text = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return tiny_model(
+        audio_config=HUBERT | config,
+        text_config=BERT | text,
+        audio_dropout=0.0,
+        text_dropout=0.0,
+        text_modality_dropout=0.0,
+        **settings,
+    ).train()
+
+
+def test_gradients_reach_every_part():
+    grads = gradients(quiet())
+    for name in (
+        "classifier.weight",
+        "audio_model.feature_extractor.conv_layers.0.conv.weight",
+        "audio_model.feature_extractor.conv_layers.0.layer_norm.weight",
+        "audio_model.encoder.layers.0.attention.q_proj.weight",
+        "text_model.embeddings.word_embeddings.weight",
+        "text_model.encoder.layer.0.attention.self.query.weight",
+    ):
+        assert grads[name].abs().max() > 0, name
+
+
+def test_no_parameter_is_unused():
+    """An unused parameter stops distributed training."""
+    model = quiet()
+    unused = {name for name, _ in model.named_parameters()} - set(gradients(model))
+    assert unused <= {"audio_model.masked_spec_embed"}
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    model = quiet()
+    expected = gradients(model)
+    model.activation_checkpointing_enable()
+    assert model.is_activation_checkpointing
+    found = gradients(model)
+    assert set(found) == set(expected)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], atol=1e-6, rtol=1e-4, msg=name)
+
+
+# Saving and loading.
+
+
+def test_save_and_load_round_trip(tmp_path):
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    loaded = HubertBertForEmotion.from_pretrained(tmp_path)
+    assert not loaded.training
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    for name, weight in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], weight), name
+    assert torch.equal(answer(loaded, CLIPS, TEXTS), answer(model, CLIPS, TEXTS))
+
+
+def test_half_precision_is_loaded_as_float32_unless_asked_for(tmp_path):
+    model = tiny_model()
+    expected = answer(model, CLIPS, TEXTS)
+    model.half().save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert {weight.dtype for weight in stored.values()} == {torch.float16}
+    for dtype in (None, "auto"):
+        loaded = HubertBertForEmotion.from_pretrained(tmp_path, dtype=dtype)
+        assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+    torch.testing.assert_close(answer(loaded, CLIPS, TEXTS), expected, atol=1e-2, rtol=0)
+    for dtype in (torch.float16, torch.bfloat16):
+        half = HubertBertForEmotion.from_pretrained(tmp_path, dtype=dtype)
+        assert {weight.dtype for weight in half.parameters()} == {dtype}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+
+    def rewrite(**changes):
+        for name, weight in changes.items():
+            name = name.replace("__", ".")
+            if weight is None:
+                del weights[name]
+            else:
+                weights[name] = weight
+        save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        return tmp_path
+
+    return rewrite
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem", "named"),
+    [
+        ({"classifier__weight": None, "classifier__bias": None}, "missing", "classifier.bias"),
+        ({"stray__weight": torch.ones(3)}, "unexpected", "stray.weight"),
+        ({"classifier__weight": torch.ones(5, 48)}, "mismatched", "classifier.weight"),
+    ],
+    ids=["missing head", "unexpected key", "wrong shape"],
+)
+def test_a_model_with_random_parts_is_refused(checkpoint, changes, problem, named):
+    folder = checkpoint(**changes)
+    with pytest.raises(ValueError, match=problem) as error:
+        HubertBertForEmotion.from_pretrained(folder)
+    assert named in str(error.value) and str(folder) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_loading_info_can_be_asked_for(checkpoint):
+    model, info = HubertBertForEmotion.from_pretrained(checkpoint(), output_loading_info=True)
+    assert isinstance(model, HubertBertForEmotion)
+    assert not info["missing_keys"]
+
+
+def test_auto_class_refuses_a_missing_head_too(model_folder, tmp_path):
+    import shutil
+
+    folder = tmp_path / "headless"
+    shutil.copytree(model_folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    del weights["classifier.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"missing keys in the weights: classifier\.weight"):
+        AutoModelForAudioClassification.from_pretrained(folder, trust_remote_code=True)
+
+
+# Starting from pretrained encoders.
+
+
+def test_from_encoders_keeps_their_weights(tmp_path):
+    torch.manual_seed(3)
+    config = tiny_config()
+    hubert, bert = HubertModel(config.audio_config), BertModel(config.text_config)
+    hubert.save_pretrained(tmp_path / "hubert")
+    bert.half().save_pretrained(tmp_path / "bert")
+    model = HubertBertForEmotion.from_encoders(
+        str(tmp_path / "hubert"), str(tmp_path / "bert"), window_s=7.5
+    )
+    assert model.config.window_s == 7.5
+    assert model.config.audio_config.hidden_size == 32
+    for part, encoder in ((model.audio_model, hubert), (model.text_model, bert.float())):
+        stored = encoder.state_dict()
+        for name, weight in part.state_dict().items():
+            assert torch.equal(weight, stored[name]), name
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert not any(name.startswith("text_model.pooler") for name in model.state_dict())
+
+
+def test_from_encoders_with_random_weights(tmp_path):
+    HubertModel(tiny_config().audio_config).save_pretrained(tmp_path)
+    model = HubertBertForEmotion.from_encoders(str(tmp_path), BERT)
+    assert model.config.text_config.hidden_size == 16
+
+
+def test_from_encoders_names_what_cannot_be_found(tmp_path):
+    with pytest.raises(OSError, match="no-such"):
+        HubertBertForEmotion.from_encoders(str(tmp_path / "no-such"), BERT)
+
+
+# The config.
+
+
+def test_labels_keep_their_order(tmp_path):
+    config = tiny_config()
+    assert config.id2label == dict(enumerate(EMOTIONS))
+    assert config.label2id == {name: i for i, name in enumerate(EMOTIONS)}
+    config.save_pretrained(tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert list(stored["id2label"].values()) == list(EMOTIONS)
+    assert HubertBertConfig.from_pretrained(tmp_path).id2label == config.id2label
+
+
+def test_other_labels():
+    config = tiny_config(id2label={0: "low", 1: "high"})
+    assert config.num_labels == 2
+    assert config.label2id == {"low": 0, "high": 1}
+    assert tiny_config(num_labels=3).num_labels == 3
+
+
+def test_config_round_trip(tmp_path):
+    settings = {
+        "audio_dropout": 0.2,
+        "text_dropout": 0.3,
+        "text_modality_dropout": 0.4,
+        "audio_modality_dropout": 0.5,
+        "cleaning": Cleaning(denoise=False, trim_db=40.0).to_dict(),
+        "window_s": 9.0,
+        "transcriber": "openai-whisper:base.en",
+        "training": {"data": ["ravdess"], "seed": 3},
+    }
+    tiny_config(**settings).save_pretrained(tmp_path)
+    loaded = HubertBertConfig.from_pretrained(tmp_path)
+    assert {name: getattr(loaded, name) for name in settings} == settings
+    assert loaded.audio_config.conv_dim in ([16] * 7, (16,) * 7)
+    assert loaded.to_dict() == HubertBertConfig.from_pretrained(tmp_path).to_dict()
+
+
+def test_defaults_are_hubert_base_and_bert_base():
+    config = HubertBertConfig()
+    assert (config.audio_config.model_type, config.audio_config.hidden_size) == ("hubert", 768)
+    assert (config.text_config.model_type, config.text_config.hidden_size) == ("bert", 768)
+    assert config.cleaning == Cleaning().to_dict()
+
+
+def test_saved_config_says_which_code_serves_it(model_folder):
+    stored = json.loads((model_folder / "config.json").read_text())
+    assert stored["auto_map"]["AutoModelForAudioClassification"] == (
+        "modeling_hubert_bert.HubertBertForEmotion"
+    )
+    assert stored["custom_pipelines"]["audio-classification"]["impl"] == (
+        "pipeline_hubert_bert.SpeechTextEmotionPipeline"
+    )
+    config = AutoConfig.from_pretrained(model_folder, trust_remote_code=True)
+    assert config.model_type == "hubert_bert"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"audio_dropout": 1.5}, "audio_dropout must be 0 to 1, not 1.5"),
+        ({"text_dropout": -0.1}, "text_dropout must be 0 to 1"),
+        ({"text_modality_dropout": 2}, "text_modality_dropout must be 0 to 1"),
+        ({"audio_modality_dropout": -1}, "audio_modality_dropout must be 0 to 1"),
+        ({"window_s": 0}, "window_s must be"),
+        ({"window_s": 0.05}, "window_s must be"),
+        ({"cleaning": {"loudness": 3}}, "unknown cleaning setting: loudness"),
+        ({"cleaning": {"trim_db": -3}}, "trim_db must be positive"),
+    ],
+)
+def test_config_refuses(setting, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_config(**setting)
