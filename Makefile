@@ -1,4 +1,5 @@
 # Every target sets up what it needs; `make help` lists them.
+# The heavy ones (data, mini, results) are never part of `make test`.
 PYTHON ?= python3
 TORCH ?= cpu
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -11,7 +12,7 @@ DATA ?= ../shared/data
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format space push-space
+.PHONY: help install demo test lint format space push-space data mini results screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,3 +60,20 @@ space: $(VENV)/installed ## open the demo in a browser
 
 push-space: $(VENV)/installed ## push the demo (REPO=you/name, SER_MODEL=you/model)
 	@$(PY) scripts/push_space.py $(REPO) $(if $(SER_MODEL),--model $(SER_MODEL))
+
+data: $(VENV)/installed ## build corpus/ from DATA/RAVDESS
+	@$(PY) -m corpus_builder build --source ravdess=$(DATA)/RAVDESS --out corpus
+
+# Three stages: the speech encoder is taught by Whisper tiny.en, the text encoder by GoEmotions,
+# then both are tuned together on the corpus. About two hours on two cores; each stage resumes.
+mini: data ## train checkpoints/mini again, from nothing
+	@$(OFFLINE) $(PY) -m training.distill --config configs/mini_distill.yaml --data corpus --out runs/mini_audio --resume
+	@$(OFFLINE) $(PY) -m training.text_stage --config configs/mini_text.yaml --out runs/mini_text
+	@$(OFFLINE) $(PY) train.py --config configs/mini.yaml --data corpus --out checkpoints/mini
+
+results: data ## measure again, and rewrite every table from the measurements
+	@$(OFFLINE) $(PY) evaluate_benchmarks.py ravdess --model checkpoints/mini --data corpus --out results/ravdess.json
+	@$(PY) -m evaluation.report
+
+screenshots: $(VENV)/installed-dev ## rewrite docs/images from the running demo
+	@$(OFFLINE) $(PY) scripts/make_screenshots.py

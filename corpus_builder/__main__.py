@@ -47,6 +47,7 @@ def _build(arguments: argparse.Namespace) -> int:
         noise=arguments.noise,
         strict=arguments.strict,
         workers=arguments.workers,
+        engine=arguments.engine,
     )
     build(_sources(arguments), config)
     return _stats(arguments)
@@ -54,6 +55,8 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _stats(arguments: argparse.Namespace) -> int:
     from corpus_builder.audit import audit
+    from corpus_builder.layout import FIGURE_FILE
+    from corpus_builder.paper_tables import SLIPS, compare
     from corpus_builder.publishing import read_report
     from corpus_builder.shards import read_rows
     from corpus_builder.statistics import count_by_corpus, text_table
@@ -61,6 +64,7 @@ def _stats(arguments: argparse.Namespace) -> int:
     report = read_report(arguments.out)
     emotions = report["emotions"]
     leaks = []
+    rows_of_paper = None
     for name in report["configs"]:
         splits = read_rows(arguments.out, name)
         for split, rows in splits.items():
@@ -71,10 +75,18 @@ def _stats(arguments: argparse.Namespace) -> int:
         for finding in findings:
             print(f"{'LEAK' if finding.is_leak else 'by design'}: {finding}")
         print()
+        if name == "paper":
+            rows_of_paper = splits
     for corpus, reasons in report["dropped"].items():
         for reason, labels in reasons.items():
             counts = ", ".join(f"{label} {count}" for label, count in labels.items())
             print(f"dropped from {corpus}: {sum(labels.values())} {reason} ({counts})")
+    if rows_of_paper:
+        print("\nThis corpus beside the paper's: ours (paper's, difference)")
+        for title, header, lines in compare(rows_of_paper, report["kept"]):
+            print(f"\n{title}\n{text_table(header, lines)}")
+        print(f"\n{SLIPS}")
+    print(f"\nFigure 2: {arguments.out / FIGURE_FILE}")
     if leaks:
         print("corpus_builder: the corpus holds a leak, see above", file=sys.stderr)
     return 1 if leaks else 0
@@ -126,6 +138,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.add_argument("--seed", type=_seed, default=42)
     build.add_argument("--workers", type=_positive, default=os.cpu_count(), help="processes")
+    build.add_argument(
+        "--engine",
+        choices=["processes", "ray"],
+        default="processes",
+        help="who does the work: processes of this machine, or a Ray cluster",
+    )
     build.add_argument("--keep-neutral", action="store_true", help="neutral as an eighth class")
     build.add_argument("--ravdess-song", action="store_true", help="read sung clips as well")
     build.add_argument(

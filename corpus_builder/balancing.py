@@ -18,7 +18,7 @@ PAPER_TARGETS = {"happy": 1998, "surprised": 1858}
 """Clips per class in the paper's balanced train part: Table 1 plus Table 2, where not 2,000."""
 
 TOLERANCE = 0.01
-"""Share of a target that may be missing: copies for so few would balance nothing."""
+"""Share of a target that may be missing, or one clip: copies for so few would balance nothing."""
 
 NUM_NOISE_CLASSES = 2
 """How many classes get background noise as well ("a couple of classes", section III-A)."""
@@ -123,8 +123,8 @@ def targets(sizes: Mapping[str, int], *, target: int | None = None) -> dict[str,
     """Return how many clips each class shall have.
 
     Without a target these are the paper's figures, but no more than the largest class has: a
-    small corpus is balanced, not blown up. A class that then lacks less than
-    :data:`TOLERANCE` is left as it is.
+    small corpus is balanced, not blown up. A class that then lacks no
+    more than :data:`TOLERANCE` is left as it is.
 
     Args:
         sizes: label -> clips that are there.
@@ -135,7 +135,7 @@ def targets(sizes: Mapping[str, int], *, target: int | None = None) -> dict[str,
     largest = max(sizes.values())
     wanted = {label: min(PAPER_TARGETS.get(label, PAPER_TARGET), largest) for label in sizes}
     return {
-        label: sizes[label] if 0 < count - sizes[label] <= TOLERANCE * count else count
+        label: sizes[label] if 0 < count - sizes[label] <= max(1, TOLERANCE * count) else count
         for label, count in wanted.items()
     }
 

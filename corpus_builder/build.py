@@ -17,27 +17,27 @@ from corpus_builder import provenance
 from corpus_builder.audit import audit, require_no_leak, to_dicts
 from corpus_builder.augmentation import NoiseFolder
 from corpus_builder.balancing import Balancer, rarest_labels
-from corpus_builder.card import CARD_FILE, card_text
+from corpus_builder.card import card_text
 from corpus_builder.cleaning import MIN_DURATION
 from corpus_builder.clip_store import split_into_tasks
 from corpus_builder.collecting import (
+    Found,
     collect_clips,
     read_sources,
     require_clips,
     require_sound,
 )
+from corpus_builder.figure import class_figure
 from corpus_builder.labels import class_names
+from corpus_builder.layout import BUILD_FILE, CARD_FILE, FIGURE_FILE, REJECTED_FILE, WORK
+from corpus_builder.paper_tables import combined_counts
 from corpus_builder.records import Clip, features
 from corpus_builder.shards import MAX_SHARD_BYTES, read_rows, write_shards
 from corpus_builder.sources import CorpusError, Rejected, Source
 from corpus_builder.splits import HELD_OUT, PROTOCOLS, Balance
 from corpus_builder.statistics import describe_split
-from corpus_builder.workers import run_tasks
+from corpus_builder.workers import Workers, make_workers
 from hub_model.audio import Cleaning
-
-WORK = ".work"
-BUILD_FILE = "build.json"
-REJECTED_FILE = "rejected.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,7 @@ class BuildConfig:
         strict: a file that cannot be used is an error.
         max_shard_bytes: audio bytes in one parquet file.
         workers: processes.
+        engine: ``processes`` of this machine, or ``ray``; the shards are the same.
     """
 
     out: Path
@@ -69,6 +70,7 @@ class BuildConfig:
     strict: bool = False
     max_shard_bytes: int = MAX_SHARD_BYTES
     workers: int = 1
+    engine: str = "processes"
 
 
 def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
@@ -79,49 +81,37 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
         config: the settings.
 
     Raises:
-        CorpusError: a wrong folder, nothing left to build from, too few clips to split, or a
-            leak that a configuration forbids.
+        CorpusError: a wrong folder, nothing left to build from, too few clips to split, a bad
+            file when ``strict``, or a leak that a configuration forbids.
     """
     _refuse_foreign(config.out)
     noise = NoiseFolder.open(config.noise) if config.noise else None
-    work = config.out / WORK
     sources = sorted(sources, key=lambda source: source.name)
     roots = {source.name: source.root for source in sources}
     found = read_sources(sources, keep_neutral=config.keep_neutral)
     if config.strict:
         require_sound(found.rejected, roots)
-    tasks = split_into_tasks(
-        list(found.utterances.values()),
-        folder=work / "clips",
-        cleaning=config.cleaning,
-        min_duration=config.min_duration,
-    )
-    clips = collect_clips(run_tasks(tasks, workers=config.workers), found)
-    if config.strict:
-        require_sound(found.rejected, roots)
-    require_clips(clips, found.rejected)
-    balance = Balancer(
-        seed=config.seed,
-        target=config.target,
-        noise_labels=rarest_labels(clips),
-        min_duration=config.min_duration,
-        noise=noise,
-        folder=work / "clips",
-        run=partial(run_tasks, workers=config.workers, what="augmenting"),
-    )
+    with make_workers(engine=config.engine, workers=config.workers) as workers:
+        clips = _clean(found, config=config, workers=workers)
+        if config.strict:
+            require_sound(found.rejected, roots)
+        require_clips(clips, found.rejected)
+        balance = Balancer(
+            seed=config.seed,
+            target=config.target,
+            noise_labels=rarest_labels(clips),
+            min_duration=config.min_duration,
+            noise=noise,
+            folder=config.out / WORK / "clips",
+            run=partial(workers.run, what="augmenting"),
+        )
+        configs = {
+            name: _write_config(name, clips, config=config, balance=balance)
+            for name in config.configs
+        }
     report = {
         "emotions": list(class_names(keep_neutral=config.keep_neutral)),
-        "settings": {
-            "configs": list(config.configs),
-            "seed": config.seed,
-            "held_out": HELD_OUT,
-            "keep_neutral": config.keep_neutral,
-            "min_duration": config.min_duration,
-            "cleaning": config.cleaning.to_dict(),
-            "target": config.target,
-            "noise": dict(noise.files) if noise else None,
-            "max_shard_bytes": config.max_shard_bytes,
-        },
+        "settings": _settings(config, noise),
         "sources": {source.name: source.describe() for source in sources},
         "versions": provenance.versions(),
         "commit": provenance.commit(),
@@ -129,15 +119,34 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
         "removed_labels": _count(found.removed.elements()),
         "dropped": _count((i.corpus, i.reason, i.label or "unknown") for i in found.rejected),
         "kept": _count((clip.corpus, clip.label) for clip in clips),
-        "configs": {
-            name: _write_config(
-                name, clips, config=config, balance=balance, folder=work / "shards"
-            )
-            for name in config.configs
-        },
+        "configs": configs,
     }
     _install(config, rejected=found.rejected, roots=roots, report=report)
     return report
+
+
+def _settings(config: BuildConfig, noise: NoiseFolder | None) -> dict[str, Any]:
+    return {
+        "configs": list(config.configs),
+        "seed": config.seed,
+        "held_out": HELD_OUT,
+        "keep_neutral": config.keep_neutral,
+        "min_duration": config.min_duration,
+        "cleaning": config.cleaning.to_dict(),
+        "target": config.target,
+        "noise": dict(noise.files) if noise else None,
+        "max_shard_bytes": config.max_shard_bytes,
+    }
+
+
+def _clean(found: Found, *, config: BuildConfig, workers: Workers) -> list[Clip]:
+    tasks = split_into_tasks(
+        list(found.utterances.values()),
+        folder=config.out / WORK / "clips",
+        cleaning=config.cleaning,
+        min_duration=config.min_duration,
+    )
+    return collect_clips(workers.run(tasks, what="cleaning"), found)
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -150,10 +159,11 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _write_config(
-    name: str, clips: Sequence[Clip], *, config: BuildConfig, balance: Balance, folder: Path
+    name: str, clips: Sequence[Clip], *, config: BuildConfig, balance: Balance
 ) -> dict[str, Any]:
     """Split, write the shards, audit what was written; return the configuration's description."""
     splits = PROTOCOLS[name](clips, seed=config.seed, balance=balance)
+    folder = config.out / WORK / "shards"
     columns = features(keep_neutral=config.keep_neutral)
     shutil.rmtree(folder / name, ignore_errors=True)
     files: dict[str, list[Path]] = {}
@@ -196,13 +206,15 @@ def _install(
         CARD_FILE: card_text(report),
         BUILD_FILE: json.dumps(report, indent=2) + "\n",
     }
+    files = {FIGURE_FILE: class_figure(combined_counts(report))}
+    files |= {name: text.encode() for name, text in texts.items()}
     (config.out / BUILD_FILE).unlink(missing_ok=True)
     for name in PROTOCOLS:
         shutil.rmtree(config.out / name, ignore_errors=True)
     for name in config.configs:
         (config.out / WORK / "shards" / name).rename(config.out / name)
-    for name, text in texts.items():
-        (config.out / WORK / name).write_text(text, encoding="utf-8")
+    for name, content in files.items():
+        (config.out / WORK / name).write_bytes(content)
         (config.out / WORK / name).replace(config.out / name)
     shutil.rmtree(config.out / WORK)
 

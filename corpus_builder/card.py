@@ -8,10 +8,9 @@ from datasets import DatasetInfo, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
+from corpus_builder.layout import FIGURE_FILE
 from corpus_builder.records import features
 from corpus_builder.statistics import markdown_table
-
-CARD_FILE = "README.md"
 
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 
@@ -107,6 +106,7 @@ def _body(report: Mapping[str, Any]) -> str:
                 for name, source in report["sources"].items()
             ],
         ),
+        f"![clips per emotion and corpus after cleaning]({FIGURE_FILE})",
         "## Configurations",
     ]
     for name, config in report["configs"].items():

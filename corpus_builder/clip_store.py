@@ -113,9 +113,7 @@ class CleaningTask(PartTask):
     def make(self) -> Iterable[CleanedClip]:
         """See :meth:`PartTask.make`."""
         for utterance in self.utterances:
-            yield clean_utterance(
-                utterance, cleaning=self.cleaning, min_duration=self.min_duration
-            )
+            yield clean_utterance(utterance, cleaning=self.cleaning, min_duration=self.min_duration)
 
 
 def split_into_tasks(

@@ -12,8 +12,7 @@ from huggingface_hub.errors import (
     LocalTokenNotFoundError,
 )
 
-from corpus_builder.build import BUILD_FILE, REJECTED_FILE
-from corpus_builder.card import CARD_FILE
+from corpus_builder.layout import BUILD_FILE, CARD_FILE, FIGURE_FILE, REJECTED_FILE
 from corpus_builder.sources import CorpusError
 
 
@@ -66,7 +65,7 @@ def publish(out: Path, *, repo: str, private: bool = False, have_rights: bool = 
             folder_path=out,
             repo_id=repo,
             repo_type="dataset",
-            allow_patterns=[CARD_FILE, BUILD_FILE, REJECTED_FILE, *_shards(report)],
+            allow_patterns=[CARD_FILE, BUILD_FILE, REJECTED_FILE, FIGURE_FILE, *_shards(report)],
             delete_patterns=["*.parquet"],
             commit_message=f"Corpus {report['fingerprint'][:12]}",
         )

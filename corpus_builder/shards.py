@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -82,17 +83,64 @@ def read_rows(out: Path, config: str) -> dict[str, list[dict[str, Any]]]:
     return {name: splits[name] for name in SPLITS if name in splits}
 
 
+class _Sink:
+    """A file that keeps its first error to itself until it is asked.
+
+    Arrow aborts the whole process when a write fails while it cuts chunks by content.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._error: OSError | None = None
+        self._position = 0
+
+    closed = False
+
+    def write(self, data: Any) -> int:
+        if self._error is None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self._error = error
+        self._position += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._position
+
+    def flush(self) -> None:
+        """Do nothing: what is written is checked by ``check`` and ``close``."""
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        self.closed = True
+        try:
+            self._file.close()
+        finally:
+            self.check()
+
+
 def _write_shard(
     path: Path, clips: Sequence[Clip], *, features: Features, on_rows: Callable[[int], object]
 ) -> None:
     schema = features.arrow_schema
-    # Chunks cut by content let the Hub store a clip once that several configurations share.
-    with pq.ParquetWriter(
-        path, schema, use_content_defined_chunking=True, write_page_index=True
-    ) as writer:
+    with (
+        closing(_Sink(path)) as sink,
+        # Chunks cut by content let the Hub store a clip once that several configurations share.
+        pq.ParquetWriter(
+            pa.PythonFile(sink, mode="w"),
+            schema,
+            use_content_defined_chunking=True,
+            write_page_index=True,
+        ) as writer,
+    ):
         for start in range(0, len(clips), ROW_GROUP_SIZE):
             rows = [_row(clip, features["label"]) for clip in clips[start : start + ROW_GROUP_SIZE]]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            sink.check()
             on_rows(len(rows))
 
 

@@ -1,14 +1,16 @@
-"""Work spread over processes."""
+"""Work spread over processes: of this machine, or of a Ray cluster."""
 
 import multiprocessing
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from tqdm import tqdm
 
@@ -18,51 +20,105 @@ from corpus_builder.sources import CorpusError
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def run_tasks(tasks: Sequence[PartTask], *, workers: int, what: str = "cleaning") -> list[Path]:
-    """Run every task, here or spread over processes, with a progress bar.
+class Workers(ABC):
+    """Something that runs tasks; a context manager that gives back what it holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what is held; nothing by default."""
+
+    def run(self, tasks: Sequence[PartTask], *, what: str) -> list[Path]:
+        """Run every task, with a progress bar.
+
+        Args:
+            tasks: independent of each other.
+            what: name of the work, for the progress bar.
+
+        Returns:
+            The parts, in the order of the tasks.
+
+        Raises:
+            CorpusError: a worker died.
+        """
+        if not tasks:
+            return []
+        parts: dict[int, Path] = {}
+        with tqdm(total=sum(task.size for task in tasks), desc=what, unit="clip") as progress:
+            for index, part in self._finished(tasks):
+                parts[index] = part
+                progress.update(tasks[index].size)
+        return [parts[index] for index in range(len(tasks))]
+
+    @abstractmethod
+    def _finished(self, tasks: Sequence[PartTask]) -> Iterator[tuple[int, Path]]:
+        """Yield index and part of every task, in any order."""
+
+
+class Here(Workers):
+    """Does the work in this process."""
+
+    def _finished(self, tasks: Sequence[PartTask]) -> Iterator[tuple[int, Path]]:
+        for index, task in enumerate(tasks):
+            yield index, task.run()
+
+
+class Processes(Workers):
+    """Spreads the work over processes of this machine, which are started when first needed.
 
     Args:
-        tasks: independent of each other.
-        workers: processes; with 1 the work is done here.
-        what: name of the work, for the progress bar.
-
-    Returns:
-        The parts, in the order of the tasks.
-
-    Raises:
-        CorpusError: a worker process died.
+        count: how many.
     """
-    if not tasks:
-        return []
-    total = sum(task.size for task in tasks)
-    with tqdm(total=total, desc=what, unit="clip") as progress:
-        if workers == 1 or len(tasks) < 2:
-            parts = []
-            for task in tasks:
-                parts.append(task.run())
-                progress.update(task.size)
-            return parts
-        # Forked children would inherit this process's threads; spawned ones start clean and
-        # read the thread limits.
-        context = multiprocessing.get_context("spawn")
-        with (
-            _one_thread_each(),
-            ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool,
-        ):
-            futures = {pool.submit(task.run): task.size for task in tasks}
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def close(self) -> None:
+        """Stop the processes; what they have not begun is dropped."""
+        if self._pool:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def _finished(self, tasks: Sequence[PartTask]) -> Iterator[tuple[int, Path]]:
+        if self._pool is None:
+            # Forked children would inherit this process's threads; spawned ones start clean and
+            # read the thread limits.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(
+                self._count, mp_context=context, initializer=_start_worker
+            )
+        with _one_thread_each():
+            futures = {self._pool.submit(task.run): index for index, task in enumerate(tasks)}
             try:
                 for future in as_completed(futures):
-                    future.result()
-                    progress.update(futures[future])
+                    yield futures[future], future.result()
             except BrokenProcessPool as error:
                 raise CorpusError(
                     "a worker process died, perhaps for lack of memory; the same command goes on "
                     "from here, with fewer --workers if need be"
                 ) from error
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            return [future.result() for future in futures]
+
+
+def make_workers(*, engine: str = "processes", workers: int = 1) -> Workers:
+    """Choose who does the work.
+
+    Args:
+        engine: ``processes`` or ``ray``.
+        workers: how many.
+
+    Raises:
+        CorpusError: Ray is not installed.
+    """
+    if engine == "ray":
+        from corpus_builder.ray_engine import RayWorkers
+
+        return RayWorkers(workers)
+    return Processes(workers) if workers > 1 else Here()
 
 
 def _start_worker() -> None:

@@ -22,8 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         recogniser = _load(options.model, options.transcriber)
-    except (OSError, ValueError, ImportError) as error:
-        print(f"hub_model: {options.model}: {_one_line(error)}", file=sys.stderr)
+    except Exception as error:  # a folder with a damaged file fails in many ways
+        reason = _one_line(error).removeprefix(f"{options.model}: ").rstrip(".")
+        if _is_hub_id(options.model):
+            reason += "; a local model folder needs no network"
+        print(f"hub_model: {options.model}: {reason}", file=sys.stderr)
         return 2
     failed = 0
     for clip in options.clips:
@@ -66,15 +69,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def _load(model: str, transcriber: str | None) -> Any:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     from transformers import pipeline
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    if not Path(model).exists() and (model.startswith((".", "/")) or model.count("/") != 1):
+    if not Path(model).exists() and not _is_hub_id(model):
         raise OSError("no such folder")
-    return pipeline(
+    recogniser = pipeline(
         "audio-classification", model=model, trust_remote_code=True, transcriber=transcriber
     )
+    if not getattr(recogniser, "supports_text", False):
+        raise ValueError("an audio classifier, but not one that reads speech and text")
+    return recogniser
+
+
+def _is_hub_id(model: str) -> bool:
+    return not (Path(model).exists() or model.startswith((".", "/"))) and model.count("/") == 1
 
 
 def _chart(clip: str, row: dict[str, Any], seconds: float) -> str:
@@ -91,8 +102,12 @@ def _chart(clip: str, row: dict[str, Any], seconds: float) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if "See the original errors" in lines[0]:
+        # transformers quotes whole tracebacks; the cause is the last line of the last one.
+        return lines[-1].removeprefix("ValueError: ").removeprefix("OSError: ")
+    known = isinstance(error, OSError | ValueError | ImportError)
+    return lines[0] if known else f"cannot be loaded ({type(error).__name__}: {lines[0]})"
 
 
 if __name__ == "__main__":

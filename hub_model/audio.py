@@ -38,6 +38,8 @@ UNFILLED_SIZE = 0x7FFF_0000
 UNKNOWN_FRAMES = 2**63 - 1
 """What libsndfile answers for a FLAC stream whose header leaves the length open."""
 
+NO_LENGTH = "its header does not say how long it is, as in a stream; convert it to WAV"
+
 MP3_SLACK = 2 * 1152
 """Samples by which the length in an MP3 header may exceed what is decoded: two frames."""
 
@@ -223,19 +225,23 @@ def _decode_bytes(data: bytes, name: str) -> tuple[np.ndarray, int, str]:
     if not data:
         raise AudioError(f"{name}: empty file")
     _refuse_truncated(data, name)
+    buffer = io.BytesIO(data)
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(buffer) as file:
             if file.frames == UNKNOWN_FRAMES:
-                raise AudioError(f"{name}: its header does not say how long it is; convert it")
+                raise AudioError(f"{name}: {NO_LENGTH}")
             _refuse_long(file.frames / file.samplerate, name)
             samples = file.read(file.frames, dtype="float32", always_2d=True)
             expected, rate, is_mp3 = file.frames, file.samplerate, file.format == "MP3"
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise AudioError(f"{name}: not an audio file that can be decoded") from error
-    slack = 0
-    if is_mp3:
-        # Without this header the length is no more than an estimate.
-        slack = MP3_SLACK if b"Xing" in data or b"Info" in data else expected
+    slack = MP3_SLACK if is_mp3 else 0
+    if is_mp3 and b"Xing" not in data and b"Info" not in data:
+        # Without a length header the length is guessed from the first frame, and where the bit
+        # rate changes a good part of the file may be left unread.
+        if buffer.tell() < 0.98 * len(data):
+            raise AudioError(f"{name}: {NO_LENGTH}")
+        slack = expected
     if len(samples) < expected - slack:
         raise AudioError(f"{name}: truncated, {len(samples)} of {expected} samples are there")
     return samples, rate, name

@@ -74,7 +74,10 @@ def tiny_processor() -> HubertBertProcessor:
     """A processor that knows the words of ``WORDS``."""
     return HubertBertProcessor(
         Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE, return_attention_mask=True),
-        BertTokenizer(vocab={word: index for index, word in enumerate(WORDS)}),
+        BertTokenizer(
+            vocab={word: index for index, word in enumerate(WORDS)},
+            model_max_length=BERT["max_position_embeddings"],
+        ),
     )
 
 
@@ -108,8 +111,11 @@ def write_openai_whisper(path: Path) -> Path:
     return path
 
 
-def write_transformers_whisper(folder: Path) -> Path:
-    """Write a folder that ``pipeline("automatic-speech-recognition")`` reads; it spells."""
+def write_transformers_whisper(folder: Path, *, deaf: bool = False) -> Path:
+    """Write a folder that ``pipeline("automatic-speech-recognition")`` reads.
+
+    It spells words of random letters; a deaf one may use none of them.
+    """
     torch.manual_seed(0)
     end, start, no_timestamps = "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"
     special = [end, start, "<|startofprev|>", "<|nospeech|>", no_timestamps]
@@ -145,6 +151,7 @@ def write_transformers_whisper(folder: Path) -> Path:
         no_timestamps_token_id=ids[no_timestamps],
         max_initial_timestamp_index=50,
         is_multilingual=False,
+        suppress_tokens=list(range(ids[end])) if deaf else None,
         **ends,
     )
     _scatter(model)

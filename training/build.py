@@ -35,10 +35,11 @@ def get_accelerator(mixed_precision: str, **settings: Any) -> Accelerator:
     Raises:
         ConfigError: this machine does not know the precision that is asked for.
     """
-    try:
-        return Accelerator(mixed_precision=mixed_precision, **settings)
-    except ValueError as error:
-        raise ConfigError(f"mixed_precision {mixed_precision}: {one_line(error)}") from error
+    accelerator = Accelerator(mixed_precision=mixed_precision, **settings)
+    if mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        # Accelerate would train in float32 without a word.
+        raise ConfigError("mixed_precision fp16 needs a GPU; bf16 does not")
+    return accelerator
 
 
 def build_model(
@@ -62,7 +63,11 @@ def build_model(
     except ConfigError:
         raise
     except Exception as error:  # transformers raises many kinds for settings it refuses
-        raise ConfigError(f"the model cannot be built: {one_line(error)}") from error
+        # What the libraries say of a missing model does not always name it.
+        parts = [config.init_from, *map(config.model.get, ("audio_config", "text_config"))]
+        names = " and ".join(part for part in parts if isinstance(part, str))
+        source = f" from {names}" if names else ""
+        raise ConfigError(f"the model cannot be built{source}: {one_line(error)}") from error
     labels = tuple(model.config.id2label.values())
     if labels != EMOTIONS:
         raise ConfigError(f"the model's labels are {list(labels)}, not {list(EMOTIONS)}")
@@ -110,6 +115,11 @@ def _train_tokenizer(settings: dict[str, Any], train_rows: Dataset) -> BertToken
     if unknown:
         raise ConfigError(f"unknown tokenizer setting: {', '.join(sorted(unknown))}")
     texts = texts_for_vocabulary(train_rows, settings.get("texts", []))
+    return train_wordpiece(texts, settings.get("vocab_size", 1000))
+
+
+def train_wordpiece(texts: list[str], vocab_size: int) -> BertTokenizer:
+    """Train a lower-case WordPiece vocabulary; the same texts give the same ids."""
     trainer = BertWordPieceTokenizer(lowercase=True)
     words = {
         word
@@ -122,7 +132,8 @@ def _train_tokenizer(settings: dict[str, Any], train_rows: Dataset) -> BertToken
     inner = sorted({*ALPHABET, *(letter for word in words for letter in word[1:])})
     trainer.train_from_iterator(
         texts,
-        vocab_size=settings.get("vocab_size", 1000),
+        vocab_size=vocab_size,
+        min_frequency=1,
         # The library gives the letters inside words ids in an order that changes from run to
         # run, unless they come first.
         special_tokens=[*SPECIAL_TOKENS, *(f"##{letter}" for letter in inner)],

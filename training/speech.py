@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import soxr
-from datasets import Audio, load_dataset
+from datasets import Audio
 from tqdm.auto import tqdm
 
 from hub_model.audio import MIN_SECONDS, SAMPLING_RATE, AudioError, clean_audio, load_audio
 from training.config import ConfigError
-from training.data import texts_for_vocabulary
+from training.data import open_corpus, texts_for_vocabulary
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 MAX_SECONDS = 30
@@ -43,7 +43,7 @@ def collect_speech(config: Any) -> list[np.ndarray]:
 
 def _corpus(name: str, protocol: str) -> Iterator[np.ndarray]:
     try:
-        rows = load_dataset(name, protocol, split="train")
+        rows = open_corpus(name, protocol, split="train")
     except Exception as error:  # datasets raises many kinds
         raise ConfigError(f"{name}: no corpus with configuration {protocol!r}") from error
     rows = rows.cast_column("audio", Audio(decode=False))
@@ -67,6 +67,8 @@ def _synthetic(count: int, texts: list[str], seed: int) -> Iterator[np.ndarray]:
         return
     if shutil.which("espeak-ng") is None:
         raise ConfigError("synthetic_clips needs the program espeak-ng")
+    if not texts:
+        raise ConfigError("synthetic_clips needs synthetic_texts to read from")
     sentences = texts_for_vocabulary(None, texts)
     generator = random.Random(seed)
     for _ in tqdm(range(count), desc="espeak-ng"):

@@ -90,6 +90,8 @@ def test_nothing_but_the_data_set_is_left(corpus):
     assert {path.name for path in corpus.iterdir()} == {
         "README.md",
         "build.json",
+        "figure_2.png",
+        "natural",
         "paper",
         "rejected.csv",
         "speaker_disjoint",
@@ -141,6 +143,32 @@ def test_bad_files_and_duplicates_are_listed_and_the_build_goes_on(raw, tmp_path
     }
     assert report["dropped"]["ravdess"]["unusable"] == {"angry": 2, "sad": 1}
     assert report["kept"]["ravdess"] == dict.fromkeys(EMOTIONS, 12) | {"angry": 10, "sad": 10}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "detail"),
+    [
+        ("03-01-05-01-01-01-01.wav", b"", "empty file"),
+        ("holiday.wav", b"x", "not a RAVDESS name"),
+    ],
+)
+def test_strict_makes_a_bad_file_an_error(raw, tmp_path, name, content, detail):
+    root = tmp_path / "raw"
+    shutil.copytree(raw, root)
+    (root / "Actor_01" / name).write_bytes(content)
+    with pytest.raises(CorpusError, match=f"--strict: 1 bad files.*Actor_01/{name}.*{detail}"):
+        rebuild(root, tmp_path / "out", strict=True)
+    assert not list((tmp_path / "out").glob("*/*.parquet"))
+
+
+def test_strict_accepts_short_clips_and_duplicates(raw, tmp_path, sound):
+    root = tmp_path / "raw"
+    shutil.copytree(raw, root)
+    folder = root / "Actor_01"
+    soundfile.write(folder / "03-01-04-01-02-01-01.wav", sound("x", seconds=0.6), 16_000)
+    shutil.copy(folder / "03-01-03-01-01-01-01.wav", folder / "03-01-03-01-01-02-01.wav")
+    report = rebuild(root, tmp_path / "out", strict=True)
+    assert set(report["dropped"]["ravdess"]) == {"short", "duplicate"}
 
 
 def test_nothing_left_is_an_error_that_says_why(tmp_path):

@@ -16,8 +16,10 @@ def test_stats_counts_splits_classes_and_corpora(corpus, capsys):
     assert "speaker_disjoint train" in printed and "paper validation" in printed
     assert "by design: speaker in train and test: 6 (ravdess-01, " in printed
     assert "LEAK" not in printed
+    assert "Table 4: combined" in printed and "need 14" in printed
+    printed, _ = printed.split("This corpus beside")
     totals = [int(line.split()[-1]) for line in printed.splitlines() if line.startswith("total")]
-    assert len(totals) == 6 and sum(totals) == 2 * 84
+    assert len(totals) == 9 and sum(totals) == 3 * 84
 
 
 def test_stats_finds_a_leak_planted_in_the_shards(corpus, tmp_path, capsys):
@@ -39,7 +41,7 @@ def test_stats_finds_a_leak_planted_in_the_shards(corpus, tmp_path, capsys):
     ("arguments", "line"),
     [
         (["build", "--source", "ravdess", "--out", "o"], "expected NAME=DIR"),
-        (["build", "--source", "emodb=x", "--out", "o"], "NAME one of ravdess"),
+        (["build", "--source", "emodb=x", "--out", "o"], "NAME one of crema_d, iemocap, ravdess"),
         (["build", "--source", "ravdess=nowhere", "--out", "o"], "no such folder: nowhere"),
         (["build", "--source", "ravdess=.", "--out", "o"], "found no audio"),
         (["build", *["--source", "ravdess=."] * 2, "--out", "o"], "given twice"),

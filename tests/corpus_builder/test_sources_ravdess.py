@@ -27,6 +27,7 @@ def test_a_name_says_everything(tmp_path, write):
         intensity="strong",
         sentence_id="ravdess-statement-01",
         transcript="Kids are talking by the door",
+        fold=2,
     )
 
 

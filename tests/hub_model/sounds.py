@@ -10,13 +10,18 @@ from hub_model.audio import SAMPLING_RATE
 
 
 def tone(
-    hertz: float = 440.0, seconds: float = 1.0, *, rate: int = SAMPLING_RATE, seed: int = 0
+    hertz: float = 440.0,
+    seconds: float = 1.0,
+    *,
+    rate: int = SAMPLING_RATE,
+    noise: float = 0.003,
+    seed: int = 0,
 ) -> np.ndarray:
     """A tone that swells and fades, with a little noise: float32 ``(num_samples,)``."""
     time = np.arange(round(seconds * rate)) / rate
     swell = np.sin(np.pi * time / seconds)
-    noise = np.random.default_rng(seed).normal(0, 0.003, time.size)
-    return (swell * (0.4 * np.sin(2 * np.pi * hertz * time) + noise)).astype(np.float32)
+    hiss = np.random.default_rng(seed).normal(0, noise, time.size)
+    return (swell * (0.4 * np.sin(2 * np.pi * hertz * time) + hiss)).astype(np.float32)
 
 
 def encode(waveform: np.ndarray, rate: int = SAMPLING_RATE, **how: Any) -> bytes:

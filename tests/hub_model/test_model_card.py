@@ -4,6 +4,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from hub_model.model_card import RESULTS_BEGIN, RESULTS_END, write_model_card
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 from tests.tiny_models import tiny_config
 
@@ -57,7 +58,7 @@ def test_measured_results_are_kept_when_a_model_is_saved_again(
     card = (tmp_path / "first" / "README.md").read_text(encoding="utf-8")
     measured = card.replace("Not measured yet.", "| UA | 0.61 |\nmit Umlauten: äöü")
     (tmp_path / "first" / "README.md").write_text(measured, encoding="utf-8")
-    config = type(recogniser.model.config).from_pretrained(tmp_path / "first")
+    config = HubertBertForEmotion.from_pretrained(tmp_path / "first").config
     (tmp_path / "second").mkdir()
     write_model_card(config, tmp_path / "second")
     assert (tmp_path / "second" / "README.md").read_text(encoding="utf-8") == measured

@@ -16,9 +16,7 @@ def test_each_clip_is_standardised_alone_and_padded_with_zeros():
     batch = PROCESSOR(audio=CLIPS)
     assert batch["input_values"].shape == (4, max(clip.size for clip in CLIPS))
     assert batch["input_values"].dtype == torch.float32
-    for row, mask, clip in zip(
-        batch["input_values"], batch["attention_mask"], CLIPS, strict=True
-    ):
+    for row, mask, clip in zip(batch["input_values"], batch["attention_mask"], CLIPS, strict=True):
         assert mask.tolist() == [1] * clip.size + [0] * (row.numel() - clip.size)
         expected = (clip - clip.mean()) / np.sqrt(clip.var() + 1e-7)
         np.testing.assert_allclose(row[: clip.size], expected, atol=1e-5)
@@ -35,7 +33,7 @@ def test_tokens_of_mixed_rows():
     batch = PROCESSOR(audio=CLIPS, text=TEXTS)
     assert sorted(batch) == sorted(NAMES)
     ids = {word: index for index, word in enumerate(WORDS)}
-    words = "[CLS] kids are talking by the door [SEP]".split()
+    words = ["[CLS]", "kids", "are", "talking", "by", "the", "door", "[SEP]"]
     assert batch["input_ids"][0].tolist() == [ids[word] for word in words]
     assert batch["text_attention_mask"].sum(1).tolist() == [8, 0, 4, 0]
     assert SPECIAL.index("[PAD]") == 0

@@ -1,5 +1,6 @@
 """Both kinds of Whisper, tiny and untrained: what they hear is nonsense, but always the same."""
 
+import hashlib
 import logging
 
 import numpy as np
@@ -10,8 +11,8 @@ from transformers import pipeline
 
 from hub_model.transcription import (
     OpenAIWhisperTranscriber,
-    TransformersTranscriber,
     TranscriberUnavailable,
+    TransformersTranscriber,
     make_transcriber,
 )
 from tests.hub_model.sounds import tone
@@ -74,9 +75,10 @@ def test_transformers_transcriber_gives_what_the_stock_pipeline_gives(transforme
         stock({"raw": SHORT[1], "sampling_rate": 16_000})["text"].strip(),
         stock({"raw": LONG[0], "sampling_rate": 16_000}, return_timestamps=True)["text"].strip(),
     ]
-    assert TransformersTranscriber(str(transformers_whisper)).transcribe(
-        [SHORT[1], LONG[0]]
-    ) == expected
+    assert (
+        TransformersTranscriber(str(transformers_whisper)).transcribe([SHORT[1], LONG[0]])
+        == expected
+    )
 
 
 def test_transcribing_leaves_the_random_numbers_of_the_caller_alone(openai_whisper):
@@ -122,8 +124,6 @@ def test_an_openai_model_that_is_not_cached_is_not_downloaded_offline(monkeypatc
 
 def test_an_openai_model_in_the_cache_is_found_offline(monkeypatch, tmp_path, openai_whisper):
     """Whisper checks the hash of a cached file, so the tiny file stands in under its own hash."""
-    import hashlib
-
     data = openai_whisper.read_bytes()
     url = f"https://example.invalid/{hashlib.sha256(data).hexdigest()}/tiny.en.pt"
     monkeypatch.setitem(whisper._MODELS, "tiny.en", url)

@@ -1,0 +1,75 @@
+"""Work spread over a Ray cluster with Ray Data; needs ``requirements-ray.txt``.
+
+The tasks are those that processes of one machine do, and so are their parts: the sources and the
+output folder must lie on storage that every node sees under the same path.
+"""
+
+import logging
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from corpus_builder.clip_store import PartTask
+from corpus_builder.sources import CorpusError
+from corpus_builder.workers import Workers
+
+
+class RayWorkers(Workers):
+    """Spreads the work over a Ray cluster.
+
+    The cluster is the one that ``RAY_ADDRESS`` names; without it a local one is started.
+
+    Args:
+        count: workers of a local cluster.
+
+    Raises:
+        CorpusError: Ray is not installed, or its cluster cannot be reached.
+    """
+
+    def __init__(self, count: int) -> None:
+        # Fewer messages; and workers that find this code where the driver found it.
+        os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+        try:
+            import ray.data
+        except ImportError as error:
+            raise CorpusError(
+                "--engine ray: Ray is not installed; run pip install -r requirements-ray.txt"
+            ) from error
+        self._ray = ray
+        self._started = not ray.is_initialized()
+        if self._started:
+            local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": count}
+            try:
+                ray.init(
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **local,
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise CorpusError(f"--engine ray: no cluster ({reason})") from error
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+
+    def close(self) -> None:
+        """Leave the cluster, when it was joined or started here."""
+        if self._started:
+            self._ray.shutdown()
+
+    def _finished(self, tasks: Sequence[PartTask]) -> Iterator[tuple[int, Path]]:
+        rows = [{"index": i, "task": pickle.dumps(task)} for i, task in enumerate(tasks)]
+        # A block a task: a lost node costs no more than the parts it was busy with.
+        data = self._ray.data.from_items(rows, override_num_blocks=len(rows)).map(_run)
+        try:
+            for row in data.iter_rows():
+                yield row["index"], Path(row["part"])
+        except self._ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise CorpusError(f"--engine ray: {reason}; the same command goes on") from error
+
+
+def _run(row: dict[str, Any]) -> dict[str, Any]:
+    return {"index": row["index"], "part": str(pickle.loads(row["task"]).run())}

@@ -1,0 +1,487 @@
+"""``pipeline("audio-classification", ...)`` from a model folder."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from transformers import pipeline
+from transformers.pipelines.pt_utils import KeyDataset
+
+from hub_model.audio import SAMPLING_RATE, clean_audio, load_audio
+from hub_model.configuration_hubert_bert import EMOTIONS
+from tests.hub_model.sounds import CLIPS, encode, tone
+from tests.tiny_models import write_transformers_whisper
+
+CLIP = CLIPS[1]
+TEXTS = ["kids are talking", None, "leave me", ""]
+
+
+def load(folder, **options):
+    return pipeline("audio-classification", model=str(folder), trust_remote_code=True, **options)
+
+
+def same(found: list[dict], expected: list[dict], atol: float = 1e-4) -> None:
+    """Both rows hold the same labels with the same probabilities."""
+    assert isinstance(found, list), found
+    assert [row["label"] for row in found] == [row["label"] for row in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=atol)
+
+
+# The answer.
+
+
+def test_seven_labels_sorted_and_summing_to_one(recogniser):
+    row = recogniser(CLIP)
+    assert {entry["label"] for entry in row} == set(EMOTIONS)
+    scores = [entry["score"] for entry in row]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(1)
+    assert all(sorted(entry) == ["label", "score"] for entry in row)
+    assert scores[0] - scores[-1] > 0.01
+
+
+def test_the_scores_are_the_softmax_of_the_model(recogniser):
+    waveform = clean_audio(CLIP)
+    with torch.no_grad():
+        inputs = recogniser.processor(audio=[waveform], text=["leave me"])
+        scores = recogniser.model(**inputs).logits.softmax(-1)[0]
+    expected = sorted(zip(scores.tolist(), EMOTIONS, strict=True), reverse=True)
+    row = recogniser(CLIP, text="leave me")
+    same(row, [{"label": label, "score": score} for score, label in expected], atol=1e-6)
+
+
+def test_the_same_clip_gets_the_same_answer_twice(recogniser):
+    assert recogniser(CLIP) == recogniser(CLIP)
+
+
+def test_a_clip_is_cleaned_unless_it_already_is(recogniser):
+    padded = np.concatenate([np.zeros(16_000, dtype=np.float32), CLIP])
+    raw = recogniser(padded, clean=False)
+    assert abs(raw[0]["score"] - recogniser(padded)[0]["score"]) > 1e-6
+    same(recogniser(clean_audio(padded), clean=False), recogniser(padded), atol=1e-6)
+    same(recogniser(padded, clean=True), recogniser(padded), atol=0)
+
+
+def test_a_long_clip_is_the_mean_of_its_windows(recogniser):
+    """31 s in windows of at most 15 s are three equal windows."""
+    clip = np.concatenate([tone(300 * step, 31 / 4, seed=step) for step in range(1, 5)])
+    assert recogniser.model.config.window_s == 15
+    with torch.no_grad():
+        logits = [
+            recogniser.model(**recogniser.processor(audio=[window], text=["leave me"])).logits
+            for window in np.array_split(clip, 3)
+        ]
+    scores = torch.stack(logits).mean(0).softmax(-1)[0].tolist()
+    expected = dict(zip(EMOTIONS, scores, strict=True))
+    for batch_size in (1, 2, 8):
+        row = recogniser([clip], text=["leave me"], clean=False, batch_size=batch_size)[0]
+        for entry in row:
+            assert entry["score"] == pytest.approx(expected[entry["label"]], abs=1e-4)
+
+
+# What goes in.
+
+
+def kinds(folder) -> dict:
+    path = folder / "clip.wav"
+    path.write_bytes(encode(CLIP, subtype="FLOAT"))
+    integers = np.round(CLIP * 32767).astype(np.int16)
+    return {
+        "path": path,
+        "text": str(path),
+        "bytes": path.read_bytes(),
+        "memoryview": memoryview(path.read_bytes()),
+        "array": CLIP,
+        "tensor": torch.from_numpy(CLIP),
+        "list of floats": CLIP.tolist(),
+        "list of numpy floats": list(CLIP),
+        "dict": {"array": CLIP, "sampling_rate": SAMPLING_RATE},
+        "raw": {"raw": CLIP, "sampling_rate": SAMPLING_RATE},
+        "bytes of datasets": {"bytes": path.read_bytes(), "path": None},
+        "row": {"audio": {"array": CLIP, "sampling_rate": SAMPLING_RATE}, "label": 3},
+        "gradio": (SAMPLING_RATE, integers),
+    }
+
+
+def test_every_kind_of_clip(recogniser, tmp_path):
+    expected = recogniser(CLIP)
+    sources = kinds(tmp_path)
+    for name, source in sources.items():
+        try:
+            same(recogniser(source), expected, atol=1e-3)
+        except AssertionError as error:
+            raise AssertionError(name) from error
+    for row in recogniser(list(sources.values())):
+        same(row, expected, atol=1e-3)
+
+
+def test_another_rate(recogniser):
+    fast = tone(1200, 1.9, rate=48_000, noise=0)
+    slow = tone(1200, 1.9, noise=0)
+    same(recogniser((48_000, fast)), recogniser(slow), atol=1e-2)
+
+
+@pytest.fixture(scope="module")
+def singles(recogniser):
+    return [recogniser(clip) for clip in CLIPS]
+
+
+class Numbered(torch.utils.data.Dataset):
+    """A data set that only knows its items by number."""
+
+    def __len__(self) -> int:
+        return len(CLIPS)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(CLIPS):
+            raise AssertionError(f"no item {index}")
+        return CLIPS[index]
+
+
+@pytest.fixture(scope="module")
+def rows() -> datasets.Dataset:
+    files = [{"bytes": encode(clip, subtype="FLOAT"), "path": None} for clip in CLIPS]
+    table = datasets.Dataset.from_dict({"audio": files, "transcript": TEXTS})
+    return table.cast_column("audio", datasets.Audio(decode=False))
+
+
+def test_many_clips_at_once(recogniser, singles, rows):
+    decoded = rows.cast_column("audio", datasets.Audio())
+    collections = {
+        "list": list(CLIPS),
+        "tuple": tuple(CLIPS),
+        "generator": (clip for clip in CLIPS),
+        "data set without __iter__": Numbered(),
+        "rows with bytes": rows,
+        "rows with decoders": decoded,
+        "column": decoded["audio"],
+        "streamed rows": rows.to_iterable_dataset(),
+        "KeyDataset": KeyDataset(rows, "audio"),
+    }
+    for name, clips in collections.items():
+        found = recogniser(clips, batch_size=3)
+        assert isinstance(found, list) == isinstance(clips, list | tuple), name
+        found = list(found)
+        assert len(found) == 4, name
+        for row, expected in zip(found, singles, strict=True):
+            same(row, expected)
+
+
+def test_a_generator_is_read_one_batch_ahead(recogniser):
+    read = []
+
+    def clips():
+        for number in range(100):
+            read.append(number)
+            yield CLIPS[3]
+
+    answers = recogniser(clips(), batch_size=3)
+    assert read == []
+    next(answers)
+    assert read == [0, 1, 2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_a_batch_gives_what_single_clips_give(recogniser, batch_size):
+    singles = [recogniser(clip, text=text or "") for clip, text in zip(CLIPS, TEXTS, strict=True)]
+    found = recogniser(list(CLIPS), text=TEXTS, batch_size=batch_size)
+    for row, expected in zip(found, singles, strict=True):
+        same(row, expected)
+
+
+def test_no_clips(recogniser):
+    assert recogniser([]) == []
+    assert list(recogniser(iter(()))) == []
+
+
+# Bad clips.
+
+
+BAD = [
+    ("missing.wav", "no such file"),
+    (b"not audio at all", "not an audio file"),
+    (CLIP[:300], "at least 0.1 s"),
+    (CLIP * 0, "silent"),
+    ({"audio": {"bytes": None, "path": None}}, "needs 'array'"),
+    (None, "expected samples"),
+]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_a_bad_row_carries_its_error_and_the_others_go_on(recogniser, singles, batch_size):
+    rows = [*zip(CLIPS, singles, strict=True), *BAD]
+    rows = [rows[index] for index in (4, 0, 5, 6, 1, 2, 7, 8, 3, 9)]
+    clips, expected = zip(*rows, strict=True)
+    clips = list(clips)
+    for found in (
+        recogniser(clips, batch_size=batch_size),
+        list(recogniser(iter(clips), batch_size=batch_size)),
+    ):
+        assert len(found) == len(clips)
+        for row, wanted in zip(found, expected, strict=True):
+            if isinstance(wanted, str):
+                assert list(row) == ["error"]
+                assert wanted in row["error"] and "\n" not in row["error"]
+            else:
+                same(row, wanted)
+
+
+def test_only_bad_clips(recogniser):
+    found = recogniser([bad for bad, _ in BAD], return_transcript=True)
+    assert [list(row) for row in found] == [["error"]] * len(BAD)
+
+
+@pytest.mark.parametrize(("source", "message"), BAD)
+def test_a_single_bad_clip_is_an_error(recogniser, source, message):
+    with pytest.raises(ValueError, match=message) as error:
+        recogniser(source)
+    assert type(error.value).__name__ == "AudioError"
+
+
+# The transcript.
+
+
+def test_a_given_text_changes_the_answer(recogniser):
+    silent, spoken = recogniser(CLIP, text=""), recogniser(CLIP, text="leave me")
+    assert silent == recogniser(CLIP)
+    assert abs(silent[0]["score"] - spoken[0]["score"]) > 1e-4
+
+
+def test_texts_of_several_clips(recogniser, rows):
+    expected = [recogniser(clip, text=text or "") for clip, text in zip(CLIPS, TEXTS, strict=True)]
+    for clips, texts in (
+        (list(CLIPS), TEXTS),
+        (tuple(CLIPS), tuple(TEXTS)),
+        (list(CLIPS), iter(TEXTS)),
+        (iter(CLIPS), iter(TEXTS)),
+        (rows, rows["transcript"]),
+    ):
+        for row, wanted in zip(recogniser(clips, text=texts), expected, strict=True):
+            same(row, wanted)
+
+
+def test_a_text_longer_than_the_encoder_reads_is_cut(recogniser):
+    long = recogniser(CLIP, text="kids are talking by the door " * 50)
+    same(long, recogniser(CLIP, text="kids are talking by the door " * 20), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("clips", "text", "message"),
+    [
+        (CLIP, ["leave me"], "one string"),
+        (CLIP, 5, "one string"),
+        ([CLIP], "leave me", "must be a list"),
+        ([CLIP], 5, "must be a list"),
+        ([CLIP, CLIP], ["leave me"], "1 texts for 2 clips"),
+        ([CLIP], ["leave", "me"], "2 texts for 1 clips"),
+        ([CLIP], [5], "must be a string or None, not int"),
+        ([CLIP], [b"leave"], "must be a string or None, not bytes"),
+    ],
+)
+def test_text_that_does_not_fit_is_refused(recogniser, clips, text, message):
+    with pytest.raises(ValueError, match=message):
+        recogniser(clips, text=text)
+
+
+def test_texts_that_run_out_are_an_error(recogniser):
+    answers = recogniser(iter(CLIPS), text=iter(["leave me"]), batch_size=1)
+    next(answers)
+    with pytest.raises(ValueError, match="shorter"):
+        list(answers)
+
+
+def test_transcript_fields_of_given_texts(recogniser):
+    rows = recogniser(list(CLIPS), text=["  leave me ", "", None, "dogs"], return_transcript=True)
+    names = ["emotions", "modalities", "note", "transcript", "transcript_source"]
+    assert all(sorted(row) == names for row in rows)
+    assert [row["transcript"] for row in rows] == ["leave me", None, None, "dogs"]
+    assert [row["transcript_source"] for row in rows] == ["given", "given", None, "given"]
+    assert [row["modalities"] for row in rows] == [
+        ["audio", "text"],
+        ["audio"],
+        ["audio"],
+        ["audio", "text"],
+    ]
+    assert [row["note"] for row in rows] == [
+        None,
+        "no words were given",
+        "no transcriber was asked for",
+        None,
+    ]
+    assert len(rows[0]["emotions"]) == 7
+
+
+@pytest.fixture(scope="module", params=["openai", "transformers"])
+def listening(request, model_folder, openai_whisper, transformers_whisper):
+    """The pipeline with one of the tiny recognisers, and that recogniser's name."""
+    name = str(transformers_whisper)
+    if request.param == "openai":
+        name = f"openai-whisper:{openai_whisper}"
+    return load(model_folder, transcriber=name), name
+
+
+def test_what_the_transcriber_hears_is_used(listening):
+    recogniser, name = listening
+    rows = recogniser(list(CLIPS[:2]), return_transcript=True)
+    heard = recogniser.transcriber.transcribe(CLIPS[:2])
+    assert [row["transcript"] for row in rows] == heard
+    assert len(set(heard)) == 2
+    for row, clip, text in zip(rows, CLIPS[:2], heard, strict=True):
+        assert row["transcript_source"] == name
+        assert row["note"] is None
+        assert row["modalities"] == ["audio", "text"]
+        same(row["emotions"], recogniser(clip, text=text))
+
+
+def test_a_given_text_wins_over_the_transcriber(listening):
+    recogniser, _ = listening
+    rows = recogniser(
+        [CLIPS[0], "missing.wav", CLIPS[1]],
+        text=["leave me", None, None],
+        return_transcript=True,
+    )
+    assert rows[0]["transcript_source"] == "given"
+    assert list(rows[1]) == ["error"]
+    assert rows[2]["transcript"] == recogniser.transcriber.transcribe([CLIPS[1]])[0]
+    assert recogniser(CLIPS[0], text="", return_transcript=True)["modalities"] == ["audio"]
+
+
+def test_nothing_heard_is_said(model_folder, recogniser, tmp_path):
+    deaf = str(write_transformers_whisper(tmp_path, deaf=True))
+    row = load(model_folder, transcriber=deaf)(CLIP, return_transcript=True)
+    assert row["note"] == "no words were heard"
+    assert row["transcript"] is None and row["transcript_source"] == deaf
+    assert row["modalities"] == ["audio"]
+    same(row["emotions"], recogniser(CLIP))
+
+
+def test_an_unavailable_transcriber_is_said_once(model_folder, recogniser, caplog):
+    lonely = load(model_folder, transcriber="nobody/no-such-recogniser")
+    caplog.clear()
+    rows = lonely([*CLIPS, *CLIPS], batch_size=2, return_transcript=True)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    said = [message for message in said if "audio alone" in message]
+    assert len(said) == 1
+    assert "nobody/no-such-recogniser" in said[0] and "\n" not in said[0]
+    for row, clip in zip(rows, [*CLIPS, *CLIPS], strict=True):
+        assert row["note"] and "nobody/no-such-recogniser" in row["note"]
+        assert row["modalities"] == ["audio"] and row["transcript_source"] is None
+        same(row["emotions"], recogniser(clip))
+
+
+def test_the_config_names_the_default_transcriber(model_folder, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["transcriber"] = "openai-whisper:base.en"
+    (folder / "config.json").write_text(json.dumps(config))
+    assert load(folder).transcriber.name == "openai-whisper:base.en"
+    assert load(folder, transcriber="none").transcriber is None
+
+
+# Options.
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 7, 100])
+def test_top_k(recogniser, top_k):
+    assert recogniser(CLIP, top_k=top_k) == recogniser(CLIP)[:top_k]
+    row = recogniser([CLIP], top_k=top_k, return_transcript=True)[0]
+    assert row["emotions"] == recogniser(CLIP)[:top_k]
+
+
+def test_options_at_construction(model_folder, recogniser):
+    short = load(model_folder, top_k=2, batch_size=3)
+    assert short(CLIP) == recogniser(CLIP)[:2]
+    assert short(CLIP, top_k=4) == recogniser(CLIP)[:4]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"topk": 3}, TypeError, "unknown option: topk"),
+        ({"top_k": 0}, ValueError, "top_k must be at least 1, not 0"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
+        ({"batch_size": -1}, ValueError, "batch_size must be at least 1, not -1"),
+    ],
+)
+def test_bad_options(recogniser, options, error, message):
+    with pytest.raises(error, match=message):
+        recogniser([CLIP], **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(model_folder, recogniser, dtype):
+    half = load(model_folder, dtype=dtype)
+    assert half.model.dtype == dtype
+    found = {row["label"]: row["score"] for row in half(CLIP, text="leave me")}
+    for row in recogniser(CLIP, text="leave me"):
+        assert found[row["label"]] == pytest.approx(row["score"], abs=0.05)
+
+
+# The folder.
+
+
+def test_the_folder_is_complete(model_folder):
+    files = {path.name for path in model_folder.iterdir()}
+    assert files >= {
+        "README.md",
+        "audio.py",
+        "config.json",
+        "configuration_hubert_bert.py",
+        "model.safetensors",
+        "model_card.py",
+        "modeling_hubert_bert.py",
+        "pipeline_hubert_bert.py",
+        "preprocessor_config.json",
+        "processing_hubert_bert.py",
+        "processor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "transcription.py",
+    }
+    assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in files)
+
+
+def test_a_loaded_pipeline_saves_a_folder_that_loads_again(recogniser, tmp_path):
+    recogniser.save_pretrained(tmp_path / "again")
+    again = load(tmp_path / "again")
+    assert again(CLIP, text="leave me") == recogniser(CLIP, text="leave me")
+    again.save_pretrained(tmp_path / "again")  # onto itself
+    assert load(tmp_path / "again")(CLIP) == recogniser(CLIP)
+
+
+ELSEWHERE = """
+import json, sys
+sys.modules["torchaudio"] = None  # importing it is an error from here on
+from transformers import pipeline
+recogniser = pipeline("audio-classification", model=sys.argv[1], trust_remote_code=True)
+row = recogniser(sys.argv[2], text="leave me")
+ours = sorted(name for name in sys.modules if name.split(".")[0] in ("hub_model", "tests"))
+print(json.dumps({"row": row, "ours": ours, "module": type(recogniser).__module__}))
+"""
+
+
+def test_the_code_travels_with_the_folder(model_folder, recogniser, tmp_path, monkeypatch):
+    """Another process in an empty folder, which knows nothing of this repository."""
+    clip = tmp_path / "clip.wav"
+    clip.write_bytes(encode(CLIP))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ELSEWHERE, str(model_folder), str(clip)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["ours"] == []
+    assert answer["module"].startswith("transformers_modules.")
+    same(answer["row"], recogniser(load_audio(clip), text="leave me"), atol=1e-5)

@@ -1,0 +1,170 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import HubertModel
+
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from tests.training.toy import AUDIO, MODEL, write_whisper
+from training import distill
+from training.config import ConfigError
+from training.distill import DistillConfig, distillation_loss, sample_batch
+from training.teacher import FrameCache
+
+STUDENT = {key: value for key, value in AUDIO.items() if key != "model_type"}
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory):
+    return str(write_whisper(tmp_path_factory.mktemp("teacher") / "whisper"))
+
+
+@pytest.fixture
+def teach(whisper, corpus, tmp_path, fresh_accelerate):
+    """Distil in this process: ``teach(name, **settings)`` writes ``tmp_path / name``."""
+
+    def teach(name, **settings):
+        return distill.distill(
+            DistillConfig(
+                **{
+                    "data": str(corpus),
+                    "out": str(tmp_path / name),
+                    "teacher": whisper,
+                    "layers": [1, 2],
+                    "student": STUDENT,
+                    "batch_size": 4,
+                    "seconds": 0.25,
+                    "learning_rate": 3e-3,
+                    "warmup_steps": 2,
+                    **settings,
+                }
+            )
+        )
+
+    return teach
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def test_the_student_comes_nearer_to_its_teacher(teach, tmp_path):
+    history = teach("student", steps=30, save_every=10)
+    assert [row["step"] for row in history] == [10, 20, 30]
+    losses = [row["loss"] for row in history]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.95 * losses[0]
+    states = sorted(path.name for path in (tmp_path / "student.state").iterdir())
+    assert states == ["frames", "settings.json", "step_30"]
+
+
+def test_a_stopped_run_resumes_bit_for_bit(teach, tmp_path, monkeypatch):
+    expected = teach("whole", steps=6, save_every=2)
+    drawn = []
+
+    def draw_and_stop(*arguments):
+        drawn.append(1)
+        if len(drawn) == 6:  # steps 1 to 4 are saved, step 5 is lost
+            raise KeyboardInterrupt
+        return sample_batch(*arguments)
+
+    monkeypatch.setattr(distill, "sample_batch", draw_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        teach("student", steps=6, save_every=2)
+    # A state that was killed while it was written has no history.
+    half = tmp_path / "student.state" / "step_6"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    assert teach("student", steps=6, save_every=2, resume=True) == expected
+    assert len(drawn) == 6 + 2
+    first, second = weights(tmp_path / "whole"), weights(tmp_path / "student")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_finished_run_is_not_run_again(teach, monkeypatch):
+    expected = teach("student", steps=2)
+    monkeypatch.setattr(distill, "sample_batch", None)
+    assert teach("student", steps=2, resume=True) == expected
+
+
+def test_the_teacher_does_not_listen_twice(teach, monkeypatch):
+    teach("student", steps=1)
+    monkeypatch.setattr(distill.WhisperTeacher, "__call__", None)
+    teach("student", steps=1, seed=1)
+
+
+def test_the_student_is_a_plain_hubert_that_training_starts_from(teach, corpus, tmp_path, run):
+    teach("student", steps=2)
+    student = HubertModel.from_pretrained(tmp_path / "student")
+    assert student.config.hidden_size == 32
+    history = run(
+        "model",
+        model={**MODEL, "audio_config": str(tmp_path / "student")},
+        epochs=1,
+        learning_rate=1e-12,
+    )
+    assert len(history) == 1
+    model = HubertBertForEmotion.from_pretrained(tmp_path / "model")
+    for name, value in student.state_dict().items():
+        torch.testing.assert_close(model.audio_model.state_dict()[name], value)
+
+
+def test_the_loss_is_least_for_the_teachers_own_states():
+    target = torch.randn(2, 5, 3, 8, generator=torch.Generator().manual_seed(0))
+    same = distillation_loss(target, target, 1.0)
+    assert same == pytest.approx(np.log1p(np.exp(-1)), abs=1e-6)
+    assert distillation_loss(target, target, 0.0) == 0
+    assert distillation_loss(1.1 * target, target, 1.0) > same
+    assert distillation_loss(-target, target, 1.0) > distillation_loss(0 * target, target, 1.0)
+
+
+def test_a_batch_is_as_long_as_its_shortest_clip(whisper, corpus, tmp_path):
+    config = DistillConfig(batch_size=3, seconds=9.0)
+    extractor = distill.Wav2Vec2FeatureExtractor()
+    teacher = distill.WhisperTeacher(whisper, [1, 2])
+    lengths = (0.3, 0.4, 0.5)
+    made = [np.random.default_rng(i).normal(size=int(s * 16_000)).astype(np.float32) for i, s in
+            enumerate(lengths)]  # fmt: skip
+    cache = FrameCache.build(made, teacher, tmp_path / "frames")
+    seen = set()
+    for seed in range(10):
+        generator = np.random.default_rng(seed)
+        inputs, target = sample_batch(cache, np.array([1, 2]), config, extractor, generator)
+        assert inputs.shape[1] == 320 * target.shape[1] and target.shape[2:] == (2, 16)
+        seen.add(target.shape[1])
+    assert seen == {20, 25}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"student": {**STUDENT, "hidden": 4}}, "unknown key in student: hidden"),
+        ({"student": {**STUDENT, "hidden_size": 33}}, "the student cannot be built"),
+        ({"student": {**STUDENT, "mask_time_length": 20}}, "seconds must be at least 0.42"),
+        ({"student": {**STUDENT, "mask_time_length": 20}, "seconds": 1.0}, "no clip is as long"),
+        ({"teacher": "nowhere/at-all"}, "teacher nowhere/at-all: not found"),
+        ({"layers": [1, 2, 3]}, "has 2 layers only"),
+        ({"data": ""}, "no speech to learn from"),
+    ],
+)
+def test_what_cannot_be_taught_is_refused(teach, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        teach("student", **settings)
+
+
+def test_an_exploding_loss_stops_the_run(teach):
+    with pytest.raises(distill.TrainingFailed, match=r"nan in step 3; the last state .* step 2"):
+        teach("student", steps=9, save_every=2, learning_rate=1e30, warmup_steps=1)
+
+
+def test_the_command_line(refusal, whisper, corpus, tmp_path, capsys):
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps({"teacher": whisper, "layers": [1], "student": STUDENT}))
+    arguments = ["--config", str(file), "--data", str(corpus), "--out", str(tmp_path / "student")]
+    arguments += ["--seconds", "0.25", "--batch-size", "2"]
+    assert distill.main([*arguments, "--steps", "1"]) == 0
+    assert capsys.readouterr().out.startswith("step 1: loss ")
+    line = refusal(distill.main, [*arguments, "--resume", "--seed", "4"])
+    assert line.endswith("student.state cannot be resumed with another seed")
