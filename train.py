@@ -29,7 +29,9 @@ from hub_model.audio import AudioError
 from hub_model.configuration_hubert_bert import EMOTIONS, PIPELINE_TASK
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 from metrics import ua, wa
-from training.build import build_model, get_accelerator
+from training.augment import augmenter
+from training.build import build_model, freeze, get_accelerator
+from training.companions import Companions
 from training.config import ConfigError, TrainConfig, parse_settings
 from training.data import Clips, collator, load_splits
 from training.provenance import training_record
@@ -50,7 +52,12 @@ def get_dataloaders(
 ) -> tuple[DataLoader, DataLoader]:
     """Return loaders of shuffled training batches and of validation batches."""
     collate = collator(processor)
-    clips = Clips(splits["train"], max_seconds=config.max_seconds)
+    clips = Clips(
+        splits["train"],
+        max_seconds=config.max_seconds,
+        augment=augmenter(config.augment) if config.augment else None,
+        companions=Companions.from_settings(config.text_pairs) if config.text_pairs else None,
+    )
     train = DataLoader(clips, batch_size=config.batch_size, shuffle=True, collate_fn=collate)
     clips = Clips(splits["validation"])
     return train, DataLoader(clips, batch_size=config.eval_batch_size, collate_fn=collate)
@@ -143,6 +150,7 @@ def training_function(config: TrainConfig) -> list[dict[str, Any]]:
     with accelerator.main_process_first():
         splits = load_splits(config, EMOTIONS)
     model, processor = build_model(config, splits["train"])
+    freeze(model, config.freeze)
     model.config.training = record = training_record(config, splits)
     if accelerator.is_main_process:
         restore_folder(out)
@@ -156,7 +164,9 @@ def training_function(config: TrainConfig) -> list[dict[str, Any]]:
     train_loader, validation_loader = get_dataloaders(config, splits, processor)
 
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        [weight for weight in model.parameters() if weight.requires_grad],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
     )
     model, optimizer, train_loader, validation_loader = accelerator.prepare(
         model, optimizer, train_loader, validation_loader

@@ -1,10 +1,11 @@
-"""Command line: ``python -m corpus_builder build | stats | publish``."""
+"""Command line: ``python -m corpus_builder download | build | stats | publish``."""
 
 import argparse
 import math
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 # What is slow to import is imported where it is used: every worker process reads this file.
 from corpus_builder.sources import SOURCES, CorpusError, Iemocap, Ravdess, Source
@@ -31,25 +32,54 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+def _download(arguments: argparse.Namespace) -> int:
+    from corpus_builder.download import download
+
+    for name in arguments.corpus:
+        print(f"{name}: {download(name, arguments.to, mirror=arguments.mirror)}")
+    return 0
+
+
 def _build(arguments: argparse.Namespace) -> int:
     from corpus_builder.build import BuildConfig, build
+    from corpus_builder.manifest import Manifest
     from corpus_builder.splits import PROTOCOLS
     from hub_model.audio import Cleaning
 
-    config = BuildConfig(
-        out=arguments.out,
-        configs=tuple(name for name in PROTOCOLS if name in (arguments.config or PROTOCOLS)),
-        seed=arguments.seed,
-        keep_neutral=arguments.keep_neutral,
-        min_duration=arguments.min_duration,
-        cleaning=Cleaning(denoise=arguments.denoise, trim=arguments.trim),
-        target=arguments.target,
-        noise=arguments.noise,
-        strict=arguments.strict,
-        workers=arguments.workers,
-        engine=arguments.engine,
-    )
-    build(_sources(arguments), config)
+    manifest = Manifest.read(arguments.manifest) if arguments.manifest else None
+    where = {
+        "out": arguments.out,
+        "noise": arguments.noise,
+        "strict": arguments.strict,
+        "transcriber": arguments.transcriber,
+        "workers": arguments.workers,
+        "engine": arguments.engine,
+    }
+    if manifest:
+        config = BuildConfig.from_manifest(manifest, **where)
+    else:
+        config = BuildConfig(
+            configs=tuple(name for name in PROTOCOLS if name in (arguments.config or PROTOCOLS)),
+            seed=arguments.seed,
+            keep_neutral=arguments.keep_neutral,
+            min_duration=arguments.min_duration,
+            cleaning=Cleaning(denoise=arguments.denoise, trim=arguments.trim),
+            target=arguments.target,
+            **where,
+        )
+    options = {
+        Ravdess.name: {"song": arguments.ravdess_song},
+        Iemocap.name: {"excited": arguments.iemocap_excited},
+    }
+    if manifest:
+        options = {name: source["options"] for name, source in manifest.report["sources"].items()}
+    sources = _sources(arguments.source, options)
+    if manifest and set(manifest.report["sources"]) != {source.name for source in sources}:
+        raise CorpusError(
+            f"--manifest: its corpora are {', '.join(manifest.report['sources'])}; "
+            f"name the folder of each with --source"
+        )
+    build(sources, config)
     return _stats(arguments)
 
 
@@ -100,18 +130,15 @@ def _publish(arguments: argparse.Namespace) -> int:
         repo=arguments.repo,
         private=arguments.private,
         have_rights=arguments.i_have_the_rights,
+        manifest_only=arguments.manifest_only,
     )
     print(url)
     return 0
 
 
-def _sources(arguments: argparse.Namespace) -> list[Source]:
-    options = {
-        Ravdess.name: {"song": arguments.ravdess_song},
-        Iemocap.name: {"excited": arguments.iemocap_excited},
-    }
+def _sources(named: list[str], options: dict[str, dict[str, Any]]) -> list[Source]:
     sources: dict[str, Source] = {}
-    for argument in arguments.source:
+    for argument in named:
         name, separator, folder = argument.partition("=")
         if not separator or name not in SOURCES or not folder:
             raise CorpusError(
@@ -127,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m corpus_builder", description=__doc__)
     commands = parser.add_subparsers(required=True)
 
+    download = commands.add_parser("download", help="download the corpora that are open")
+    download.add_argument("corpus", nargs="+", choices=["ravdess", "tess", "crema_d"])
+    download.add_argument("--to", type=Path, required=True, metavar="DIR")
+    download.add_argument("--mirror", metavar="URL", help="ask this host in place of all others")
+    download.set_defaults(command=_download)
+
     build = commands.add_parser("build", help="build the data set from raw corpora")
     build.add_argument("--source", action="append", required=True, metavar="NAME=DIR")
     build.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -135,6 +168,11 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         choices=["speaker_disjoint", "paper", "natural"],
         help="configuration to write, may be repeated; all when not given",
+    )
+    build.add_argument(
+        "--manifest",
+        metavar="DIR_OR_ID",
+        help="build the corpus that a manifest describes; it also decides all other settings",
     )
     build.add_argument("--seed", type=_seed, default=42)
     build.add_argument("--workers", type=_positive, default=os.cpu_count(), help="processes")
@@ -159,6 +197,11 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--noise", type=Path, metavar="DIR", help="noise recordings; generated when not given"
     )
+    build.add_argument(
+        "--transcriber",
+        metavar="NAME",
+        help="fill in missing transcripts: openai-whisper:base.en, or any transformers id or folder",
+    )
     build.add_argument("--strict", action="store_true", help="a file that is no use is an error")
     build.add_argument("--min-duration", type=_seconds, default=1.0, metavar="SECONDS")
     build.add_argument("--no-denoise", dest="denoise", action="store_false")
@@ -177,6 +220,11 @@ def _parser() -> argparse.ArgumentParser:
         "--i-have-the-rights",
         action="store_true",
         help="you have the right to store audio there that may not be shared",
+    )
+    publish.add_argument(
+        "--manifest-only",
+        action="store_true",
+        help="push ids, labels, splits and hashes, from which build --manifest builds it again",
     )
     publish.set_defaults(command=_publish)
     return parser

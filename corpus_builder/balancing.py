@@ -34,8 +34,7 @@ class Balancer:
         noise_labels: classes whose copies also get background noise.
         min_duration: seconds that a copy must last.
         noise: recordings of noise.
-        folder: where the copies' parts are kept.
-        run: runs tasks and returns their parts, in order.
+        make_copies: makes copies, given as (source, id, parameters), in that order.
     """
 
     seed: int
@@ -43,8 +42,7 @@ class Balancer:
     noise_labels: frozenset[str] = frozenset()
     min_duration: float = 0.0
     noise: NoiseFolder | None = None
-    folder: Path
-    run: Callable[[Sequence[AugmentationTask]], list[Path]]
+    make_copies: Callable[[Sequence[tuple[Clip, str, str]]], list[Clip]]
 
     def __call__(self, clips: Sequence[Clip]) -> list[Clip]:
         """Return as many clips of each class as its target says: kept ones and copies."""
@@ -59,7 +57,7 @@ class Balancer:
             kept |= {clip.utterance_id for clip in down_sample(group, wanted[label], rng=rng)}
             plan += self._plan(group, wanted[label] - len(group), rng=rng)
         # In the order given, so that balancing what is balanced changes no later cut.
-        return [clip for clip in clips if clip.utterance_id in kept] + self._make(plan)
+        return [clip for clip in clips if clip.utterance_id in kept] + self.make_copies(plan)
 
     def _plan(
         self, group: Sequence[Clip], missing: int, *, rng: random.Random
@@ -82,10 +80,6 @@ class Balancer:
             plan.append((source, copy_id, augmentation))
         return plan
 
-    def _make(self, plan: Sequence[tuple[Clip, str, str]]) -> list[Clip]:
-        root = self.noise.root if self.noise else None
-        return make_copies(plan, folder=self.folder, noise=root, run=self.run)
-
 
 def make_copies(
     plan: Sequence[tuple[Clip, str, str]],
@@ -94,7 +88,14 @@ def make_copies(
     noise: Path | None,
     run: Callable[[Sequence[AugmentationTask]], list[Path]],
 ) -> list[Clip]:
-    """Make copies, given as (source, id, parameters), and return them in that order."""
+    """Make copies and return them in the order of the plan.
+
+    Args:
+        plan: (source, id, parameters) of each.
+        folder: where their parts are kept.
+        noise: folder of noise recordings.
+        run: runs tasks and returns their parts, in order.
+    """
     copies = [
         Copy(utterance_id=name, part=source.part, part_row=source.part_row, augmentation=parameters)
         for source, name, parameters in plan

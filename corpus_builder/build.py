@@ -16,7 +16,7 @@ from tqdm import tqdm
 from corpus_builder import provenance
 from corpus_builder.audit import audit, require_no_leak, to_dicts
 from corpus_builder.augmentation import NoiseFolder
-from corpus_builder.balancing import Balancer, rarest_labels
+from corpus_builder.balancing import Balancer, make_copies, rarest_labels
 from corpus_builder.card import card_text
 from corpus_builder.cleaning import MIN_DURATION
 from corpus_builder.clip_store import split_into_tasks
@@ -29,13 +29,22 @@ from corpus_builder.collecting import (
 )
 from corpus_builder.figure import class_figure
 from corpus_builder.labels import class_names
-from corpus_builder.layout import BUILD_FILE, CARD_FILE, FIGURE_FILE, REJECTED_FILE, WORK
+from corpus_builder.layout import (
+    BUILD_FILE,
+    CARD_FILE,
+    FIGURE_FILE,
+    REJECTED_FILE,
+    TRANSCRIPTS,
+    WORK,
+)
+from corpus_builder.manifest import Manifest
 from corpus_builder.paper_tables import combined_counts
 from corpus_builder.records import Clip, features
 from corpus_builder.shards import MAX_SHARD_BYTES, read_rows, write_shards
 from corpus_builder.sources import CorpusError, Rejected, Source
-from corpus_builder.splits import HELD_OUT, PROTOCOLS, Balance
+from corpus_builder.splits import HELD_OUT, PROTOCOLS, Splits
 from corpus_builder.statistics import describe_split
+from corpus_builder.transcripts import fill_transcripts, public_name
 from corpus_builder.workers import Workers, make_workers
 from hub_model.audio import Cleaning
 
@@ -53,6 +62,8 @@ class BuildConfig:
         cleaning: audio settings.
         target: training clips per class; see :func:`corpus_builder.balancing.targets`.
         noise: folder of noise recordings for augmentation; generated noise when not given.
+        transcriber: fills in the transcripts that the corpora do not tell.
+        manifest: take the rows of each split from there instead of cutting and balancing.
         strict: a file that cannot be used is an error.
         max_shard_bytes: audio bytes in one parquet file.
         workers: processes.
@@ -67,10 +78,47 @@ class BuildConfig:
     cleaning: Cleaning = field(default_factory=Cleaning)
     target: int | None = None
     noise: Path | None = None
+    transcriber: str | None = None
+    manifest: Manifest | None = None
     strict: bool = False
     max_shard_bytes: int = MAX_SHARD_BYTES
     workers: int = 1
     engine: str = "processes"
+
+    @classmethod
+    def from_manifest(cls, manifest: Manifest, **where: Any) -> "BuildConfig":
+        """Take the settings of a manifest; ``where`` says what it does not know.
+
+        Raises:
+            CorpusError: it is not a manifest of this layout, or needs other noise recordings.
+        """
+        try:
+            settings = manifest.report["settings"]
+            cleaning = Cleaning.from_dict(settings["cleaning"])
+            kept = ("seed", "keep_neutral", "min_duration", "target", "max_shard_bytes")
+            config = cls(
+                manifest=manifest,
+                configs=tuple(settings["configs"]),
+                cleaning=cleaning,
+                **{name: settings[name] for name in kept},
+                **where,
+            )
+            noise, transcriber = settings["noise"], settings["transcriber"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorpusError(f"--manifest: not the settings of a build ({error})") from error
+        found = NoiseFolder.open(config.noise).files if config.noise else None
+        if noise != found:
+            raise CorpusError(
+                "--manifest: its copies need the noise recordings that it lists; name their "
+                "folder with --noise"
+                if noise
+                else "--manifest: its copies need no recorded noise; leave out --noise"
+            )
+        if transcriber and config.transcriber is None:
+            raise CorpusError(
+                f"--manifest: its transcripts are by {transcriber}; name it with --transcriber"
+            )
+        return config
 
 
 def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
@@ -96,19 +144,30 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
         if config.strict:
             require_sound(found.rejected, roots)
         require_clips(clips, found.rejected)
+        clips = fill_transcripts(
+            clips, transcriber=config.transcriber, cache=config.out / TRANSCRIPTS
+        )
+        copy = partial(
+            make_copies,
+            folder=config.out / WORK / "clips",
+            noise=config.noise,
+            run=partial(workers.run, what="augmenting"),
+        )
         balance = Balancer(
             seed=config.seed,
             target=config.target,
             noise_labels=rarest_labels(clips),
             min_duration=config.min_duration,
             noise=noise,
-            folder=config.out / WORK / "clips",
-            run=partial(workers.run, what="augmenting"),
+            make_copies=copy,
         )
-        configs = {
-            name: _write_config(name, clips, config=config, balance=balance)
-            for name in config.configs
-        }
+        configs = {}
+        for name in config.configs:
+            if config.manifest:
+                splits = config.manifest.splits(name, clips, make_copies=copy)
+            else:
+                splits = PROTOCOLS[name](clips, seed=config.seed, balance=balance)
+            configs[name] = _write_config(name, splits, config=config)
     report = {
         "emotions": list(class_names(keep_neutral=config.keep_neutral)),
         "settings": _settings(config, noise),
@@ -134,6 +193,7 @@ def _settings(config: BuildConfig, noise: NoiseFolder | None) -> dict[str, Any]:
         "min_duration": config.min_duration,
         "cleaning": config.cleaning.to_dict(),
         "target": config.target,
+        "transcriber": public_name(config.transcriber) if config.transcriber else None,
         "noise": dict(noise.files) if noise else None,
         "max_shard_bytes": config.max_shard_bytes,
     }
@@ -158,11 +218,8 @@ def _refuse_foreign(out: Path) -> None:
         raise CorpusError(f"--out {out}: holds files that no build has written; name a new one")
 
 
-def _write_config(
-    name: str, clips: Sequence[Clip], *, config: BuildConfig, balance: Balance
-) -> dict[str, Any]:
-    """Split, write the shards, audit what was written; return the configuration's description."""
-    splits = PROTOCOLS[name](clips, seed=config.seed, balance=balance)
+def _write_config(name: str, splits: Splits, *, config: BuildConfig) -> dict[str, Any]:
+    """Write the shards, audit what was written; return the configuration's description."""
     folder = config.out / WORK / "shards"
     columns = features(keep_neutral=config.keep_neutral)
     shutil.rmtree(folder / name, ignore_errors=True)

@@ -8,11 +8,23 @@ from datasets import DatasetInfo, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
+from corpus_builder.cleaning import MIN_DURATION
 from corpus_builder.layout import FIGURE_FILE
 from corpus_builder.records import features
 from corpus_builder.statistics import markdown_table
+from hub_model.audio import Cleaning
 
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+
+AUDIO_TEXT = "Every clip is 16 kHz mono FLAC, already cleaned."
+MANIFEST_TEXT = (
+    "This is its manifest: ids, labels, splits and hashes, no audio. Whoever holds the originals "
+    "builds the same corpus from it, see below."
+)
+OPTIONS = (
+    ("ravdess", "song", "--ravdess-song"),
+    ("iemocap", "excited", "--iemocap-excited"),
+)
 
 PROTOCOL_TEXT = {
     "speaker_disjoint": (
@@ -36,16 +48,23 @@ PROTOCOL_TEXT = {
 }
 
 
-def card_text(report: Mapping[str, Any]) -> str:
-    """Return ``README.md`` with front matter that ``load_dataset`` and the Hub read."""
-    return f"---\n{_front_matter(report)}\n---\n\n{_body(report)}"
+def card_text(report: Mapping[str, Any], *, manifest: bool = False) -> str:
+    """Return ``README.md`` with front matter that ``load_dataset`` and the Hub read.
+
+    Args:
+        report: what ``build.json`` holds.
+        manifest: the card of a manifest, which has no audio.
+    """
+    front_matter = _front_matter(report, manifest=manifest)
+    return f"---\n{front_matter}\n---\n\n{_body(report, manifest=manifest)}"
 
 
-def _front_matter(report: Mapping[str, Any]) -> str:
+def _front_matter(report: Mapping[str, Any], *, manifest: bool) -> str:
     default, *_ = report["configs"]
     clips = sum(split["clips"] for split in report["configs"][default]["splits"].values())
+    ending = ".jsonl" if manifest else "-*.parquet"
     data = DatasetCardData(
-        pretty_name="Speech Emotion Corpus",
+        pretty_name="Speech Emotion Corpus" + (" (manifest)" if manifest else ""),
         language=["en"],
         license=sorted({source["licence"] for source in report["sources"].values()}),
         task_categories=["audio-classification"],
@@ -56,13 +75,20 @@ def _front_matter(report: Mapping[str, Any]) -> str:
             | ({"default": True} if name == default else {})
             | {
                 "data_files": [
-                    {"split": split, "path": f"{name}/{split}-*.parquet"}
+                    {"split": split, "path": f"{name}/{split}{ending}"}
                     for split in config["splits"]
                 ]
             }
             for name, config in report["configs"].items()
         ],
     )
+    if not manifest:
+        _describe_data(data, report)
+    return data.to_yaml()
+
+
+def _describe_data(data: DatasetCardData, report: Mapping[str, Any]) -> None:
+    """Add ``dataset_info``: features, class names and sizes."""
     columns = features(keep_neutral=report["settings"]["keep_neutral"])
     infos = DatasetInfosDict()
     for name, config in report["configs"].items():
@@ -80,17 +106,16 @@ def _front_matter(report: Mapping[str, Any]) -> str:
             dataset_size=size,
         )
     infos.to_dataset_card_data(data)
-    return data.to_yaml()
 
 
-def _body(report: Mapping[str, Any]) -> str:
+def _body(report: Mapping[str, Any], *, manifest: bool) -> str:
     settings = report["settings"]
     default, *_ = report["configs"]
     sections = [
         "# Speech Emotion Corpus",
-        f"Acted emotional speech with one set of labels: {', '.join(report['emotions'])}. Built "
-        'after section III-A of "Speech and Text-Based Emotion Recognizer". Every clip is 16 kHz '
-        "mono FLAC, already cleaned.",
+        f"Emotional speech with one set of labels: {', '.join(report['emotions'])}. Built after "
+        'section III-A of "Speech and Text-Based Emotion Recognizer". '
+        + (MANIFEST_TEXT if manifest else AUDIO_TEXT),
         f'```python\nfrom datasets import load_dataset\n\nload_dataset("<this>", "{default}")\n```',
         "## Sources and licences",
         markdown_table(
@@ -106,7 +131,7 @@ def _body(report: Mapping[str, Any]) -> str:
                 for name, source in report["sources"].items()
             ],
         ),
-        f"![clips per emotion and corpus after cleaning]({FIGURE_FILE})",
+        "" if manifest else f"![clips per emotion after cleaning]({FIGURE_FILE})",
         "## Configurations",
     ]
     for name, config in report["configs"].items():
@@ -117,9 +142,12 @@ def _body(report: Mapping[str, Any]) -> str:
         f"{settings['min_duration']:g} s after cleaning are dropped, and so is every second copy "
         "of a recording (by hash of the decoded samples). `rejected.csv` lists each dropped file.",
         _drops(report),
+        "## Balancing",
+        _balancing(settings),
         "## How to rebuild",
-        f"`{_command(report)}` at commit `{report['commit'] or 'unknown'}`; fingerprint "
-        f"`{report['fingerprint']}`. `build.json` holds all settings, versions and counts.",
+        f"`{_command(report, manifest=manifest)}` at commit `{report['commit'] or 'unknown'}`; "
+        f"fingerprint `{report['fingerprint']}`. `build.json` holds all settings, versions and "
+        "counts.",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -184,10 +212,41 @@ def _options(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}: {json.dumps(value)}" for name, value in options.items())
 
 
-def _command(report: Mapping[str, Any]) -> str:
-    sources = " ".join(f"--source {name}=DIR" for name in report["sources"])
-    neutral = " --keep-neutral" if report["settings"]["keep_neutral"] else ""
-    return (
-        f"python -m corpus_builder build {sources} --out DIR "
-        f"--seed {report['settings']['seed']}{neutral}"
+def _balancing(settings: Mapping[str, Any]) -> str:
+    target = settings["target"]
+    size = (
+        f"{target} clips a class"
+        if target
+        else "the paper's 2,000 clips a class (1,998 happy, 1,858 surprised), but no more than the "
+        "largest class has"
     )
+    noise = "recorded" if settings["noise"] else "generated"
+    return (
+        f"Where a configuration is balanced: {size}. Classes with more are cut down, the largest "
+        "corpora first. Classes with less get copies by audiomentations: stretched by 5 to 15 %, "
+        "shifted by 0.5 to 2 semitones, 3 to 6 dB louder or softer; the two rarest classes also "
+        f"with {noise} background noise at 10 to 25 dB. Copies are made from the cleaned clip. "
+        "`augmentation` holds the parameters of a copy as JSON, `source_id` its original."
+    )
+
+
+def _command(report: Mapping[str, Any], *, manifest: bool) -> str:
+    sources = " ".join(f"--source {name}=DIR" for name in report["sources"])
+    command = f"python -m corpus_builder build {sources} --out DIR"
+    if manifest:
+        return f"{command} --manifest THIS"
+    settings = report["settings"]
+    cleaning = Cleaning.from_dict(settings["cleaning"])
+    options = {
+        f"--transcriber {settings['transcriber']}": settings["transcriber"],
+        f"--seed {settings['seed']}": True,
+        f"--min-duration {settings['min_duration']:g}": settings["min_duration"] != MIN_DURATION,
+        f"--target {settings['target']}": settings["target"],
+        "--noise DIR": settings["noise"],
+        "--keep-neutral": settings["keep_neutral"],
+        "--no-denoise": not cleaning.denoise,
+        "--no-trim": not cleaning.trim,
+    }
+    for source, name, option in OPTIONS:
+        options[option] = report["sources"].get(source, {}).get("options", {}).get(name)
+    return " ".join([command, *(option for option, given in options.items() if given)])

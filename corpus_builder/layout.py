@@ -5,5 +5,8 @@ BUILD_FILE = "build.json"
 REJECTED_FILE = "rejected.csv"
 FIGURE_FILE = "figure_2.png"
 
+TRANSCRIPTS = ".transcripts"
+"""Folder of what a transcriber has heard, kept for later builds and never published."""
+
 WORK = ".work"
 """Folder of an unfinished build."""

@@ -1,7 +1,9 @@
 """Pushing a built corpus to the Hub, within its licences (design rule 10)."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from huggingface_hub import HfApi
@@ -12,7 +14,9 @@ from huggingface_hub.errors import (
     LocalTokenNotFoundError,
 )
 
+from corpus_builder.card import card_text
 from corpus_builder.layout import BUILD_FILE, CARD_FILE, FIGURE_FILE, REJECTED_FILE
+from corpus_builder.manifest import write_manifest
 from corpus_builder.sources import CorpusError
 
 
@@ -31,14 +35,25 @@ def read_report(out: Path) -> dict[str, Any]:
         raise CorpusError(f"{path}: cannot be read ({error})") from error
 
 
-def publish(out: Path, *, repo: str, private: bool = False, have_rights: bool = False) -> str:
+def publish(
+    out: Path,
+    *,
+    repo: str,
+    private: bool = False,
+    have_rights: bool = False,
+    manifest_only: bool = False,
+) -> str:
     """Push a built corpus to a data set repo, made when it is not there.
+
+    A push is one commit, so the repo never holds half a corpus. Files are sent by content: what
+    an interrupted push has sent is not sent again by the next.
 
     Args:
         out: the folder that ``build`` wrote.
         repo: id of the repo, ``you/speech-emotion-corpus``.
         private: push to a private repo.
         have_rights: the owner says that they may store the audio of closed corpora there.
+        manifest_only: push ids, labels, splits and hashes without audio, which is open to all.
 
     Returns:
         The address of the commit.
@@ -48,25 +63,40 @@ def publish(out: Path, *, repo: str, private: bool = False, have_rights: bool = 
             it must be private; the Hub refuses or cannot be reached.
     """
     report = read_report(out)
+    if manifest_only:
+        with TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            write_manifest(out, report, folder)
+            (folder / CARD_FILE).write_text(card_text(report, manifest=True), encoding="utf-8")
+            return _push(folder, ["*"], repo=repo, private=private, report=report)
     closed = sorted(
         name for name, source in report["sources"].items() if not source["redistributable"]
     )
     if closed and not (private and have_rights):
         raise CorpusError(
             f"the audio of {', '.join(closed)} may not be shared: push to a private repo "
-            f"(--private) and only if you have the right to store it there (--i-have-the-rights)"
+            f"(--private) and only if you have the right to store it there (--i-have-the-rights); "
+            f"or push no audio at all (--manifest-only)"
         )
+    shards = [f"{name}/*.parquet" for name in report["configs"]]
+    files = [CARD_FILE, BUILD_FILE, REJECTED_FILE, FIGURE_FILE, *shards]
+    return _push(out, files, repo=repo, private=private, report=report)
+
+
+def _push(
+    folder: Path, files: list[str], *, repo: str, private: bool, report: Mapping[str, Any]
+) -> str:
     api = HfApi()
     try:
         api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
         if private and not api.dataset_info(repo).private:
             raise CorpusError(f"{repo} is a public repo already; name a new one or make it private")
         commit = api.upload_folder(
-            folder_path=out,
+            folder_path=folder,
             repo_id=repo,
             repo_type="dataset",
-            allow_patterns=[CARD_FILE, BUILD_FILE, REJECTED_FILE, FIGURE_FILE, *_shards(report)],
-            delete_patterns=["*.parquet"],
+            allow_patterns=files,
+            delete_patterns=["*.parquet", "*.jsonl"],
             commit_message=f"Corpus {report['fingerprint'][:12]}",
         )
     except HFValidationError as error:
@@ -78,7 +108,3 @@ def publish(out: Path, *, repo: str, private: bool = False, have_rights: bool = 
     except (HTTPError, OSError) as error:
         raise CorpusError(f"{repo}: the Hub cannot be reached ({error})") from error
     return commit.commit_url
-
-
-def _shards(report: dict[str, Any]) -> list[str]:
-    return [f"{name}/*.parquet" for name in report["configs"]]

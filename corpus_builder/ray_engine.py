@@ -29,8 +29,7 @@ class RayWorkers(Workers):
     """
 
     def __init__(self, count: int) -> None:
-        # Fewer messages; and workers that find this code where the driver found it.
-        os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
         try:
             import ray.data
         except ImportError as error:

@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 from tqdm import tqdm
 
@@ -23,14 +22,15 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 class Workers(ABC):
     """Something that runs tasks; a context manager that gives back what it holds."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    @abstractmethod
     def close(self) -> None:
-        """Give back what is held; nothing by default."""
+        """Give back what is held."""
 
     def run(self, tasks: Sequence[PartTask], *, what: str) -> list[Path]:
         """Run every task, with a progress bar.
@@ -61,6 +61,9 @@ class Workers(ABC):
 
 class Here(Workers):
     """Does the work in this process."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _finished(self, tasks: Sequence[PartTask]) -> Iterator[tuple[int, Path]]:
         for index, task in enumerate(tasks):

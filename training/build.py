@@ -74,6 +74,19 @@ def build_model(
     return model, processor
 
 
+def freeze(model: HubertBertForEmotion, parts: list[str]) -> None:
+    """Switch off the gradients of some parts (paper, Figure 7 and section III-D.1).
+
+    Raises:
+        ConfigError: the model has no part of that name.
+    """
+    for name in parts:
+        try:
+            model.get_submodule(name).requires_grad_(False)
+        except AttributeError as error:
+            raise ConfigError(f"freeze: the model has no part {name!r}") from error
+
+
 def check_keys(name: str, settings: dict[str, Any], kind: type) -> None:
     """Refuse a setting that a config class does not have; it would keep it and do nothing.
 

@@ -27,6 +27,12 @@ class TrainConfig:
         tokenizer: ``{"vocab_size", "texts"}`` trains a lower-case WordPiece vocabulary on the
             transcripts and on the text files in ``texts``. Not used with a pretrained
             text encoder, which brings its own.
+        text_pairs: ``{"comments", "matched", "neutral"}`` shows training clips with comments of
+            GoEmotions, see :class:`~training.companions.Companions`.
+        augment: chance with which each of stretching, pitch shifting, gain and noise is applied
+            to a training clip.
+        freeze: parts of the model that are not trained: ``text_model``, ``audio_model`` or
+            ``audio_model.feature_extractor``, its convolutions.
         init_from: folder or id of a ``HubertBertForEmotion`` to start from.
         epochs, batch_size, eval_batch_size, accumulation, learning_rate, weight_decay,
             warmup_steps: as in Table 7. ``warmup_steps`` counts optimiser steps.
@@ -44,6 +50,9 @@ class TrainConfig:
     protocol: str = "speaker_disjoint"
     model: dict[str, Any] = field(default_factory=dict)
     tokenizer: dict[str, Any] = field(default_factory=dict)
+    text_pairs: dict[str, Any] = field(default_factory=dict)
+    augment: float = 0.0
+    freeze: list[str] = field(default_factory=list)
     init_from: str | None = None
     epochs: int = 6
     batch_size: int = 4

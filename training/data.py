@@ -14,6 +14,7 @@ from datasets.fingerprint import Hasher
 from huggingface_hub import hf_hub_download
 
 from hub_model.audio import SAMPLING_RATE, load_audio
+from training.companions import Companions
 from training.config import ConfigError, TrainConfig
 
 NEEDED_COLUMNS = ("audio", "label", "speaker_id", "transcript", "audio_hash", "corpus")
@@ -103,10 +104,21 @@ class Clips(torch.utils.data.Dataset):
     Args:
         rows: one split of :func:`load_splits`.
         max_seconds: longer clips are cut to a random stretch; never cut when not given.
+        augment: changes a waveform; nothing is changed when not given.
+        companions: picks the sentence that a clip is shown with; its own when not given.
     """
 
-    def __init__(self, rows: Dataset, *, max_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        rows: Dataset,
+        *,
+        max_seconds: float | None = None,
+        augment: Callable[[np.ndarray], np.ndarray] | None = None,
+        companions: Companions | None = None,
+    ) -> None:
         self.rows = rows
+        self.augment = augment
+        self.companions = companions
         self.max_samples = None if max_seconds is None else round(max_seconds * SAMPLING_RATE)
 
     def __len__(self) -> int:
@@ -118,7 +130,12 @@ class Clips(torch.utils.data.Dataset):
         if self.max_samples is not None and waveform.size > self.max_samples:
             start = int(torch.randint(waveform.size - self.max_samples + 1, ()))
             waveform = waveform[start : start + self.max_samples]
-        return {"waveform": waveform, "transcript": row["transcript"], "label": row["label"]}
+        if self.augment is not None:
+            waveform = self.augment(waveform)
+        label, transcript = row["label"], row["transcript"]
+        if self.companions is not None:
+            transcript = self.companions.pick(label, transcript)
+        return {"waveform": waveform, "transcript": transcript, "label": label}
 
 
 def collator(processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:

@@ -28,6 +28,7 @@ from metrics import macro_f1, ua
 from training.build import train_wordpiece
 from training.config import ConfigError, parse_settings
 from training.goemotions import Comments, read_comments
+from training.saving import TrainingFailed, check_out, replaced_folder
 
 
 @dataclass(kw_only=True)
@@ -116,7 +117,10 @@ def train_text(config: TextConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: GoEmotions is not there, or a setting is refused.
+        TrainingFailed: the loss is no longer a number, or the disk is full.
     """
+    out = Path(config.out)
+    check_out(out)
     set_seed(config.seed)
     train, dev, test = (read_comments(config.data, name) for name in ("train", "dev", "test"))
     tokenizer = train_wordpiece(train.texts, config.vocab_size)
@@ -165,6 +169,8 @@ def train_text(config: TextConfig) -> dict[str, Any]:
         for batch in tqdm(loader, desc=f"epoch {epoch + 1}"):
             batch_targets = batch.pop("targets")
             loss = nn.functional.cross_entropy(model(**batch), batch_targets)
+            if not torch.isfinite(loss):
+                raise TrainingFailed(f"the loss is {loss.item()} in epoch {epoch + 1}")
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -174,9 +180,10 @@ def train_text(config: TextConfig) -> dict[str, Any]:
         tqdm.write(f"epoch {epoch + 1}: dev macro-F1 {figures['macro_f1']:.3f}")
         if figures["macro_f1"] > best["macro_f1"]:
             best = {"epoch": epoch + 1, **figures, "test": evaluate(model, test, tokenizer, config)}
-            accelerator.unwrap_model(model).encoder.save_pretrained(config.out)
-            tokenizer.save_pretrained(config.out)
-            (Path(config.out) / "text_stage.json").write_text(json.dumps(best, indent=1) + "\n")
+            with replaced_folder(out) as folder:
+                accelerator.unwrap_model(model).encoder.save_pretrained(folder)
+                tokenizer.save_pretrained(folder)
+                (folder / "text_stage.json").write_text(json.dumps(best, indent=1) + "\n")
     return best
 
 
@@ -185,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = parse_settings(TextConfig, "training.text_stage", __doc__, arguments)
         best = train_text(config)
-    except ConfigError as error:
+    except (ConfigError, TrainingFailed) as error:
         print(f"training.text_stage: {error}", file=sys.stderr)
         return 2
     print(f"epoch {best['epoch']}: test macro-F1 {best['test']['macro_f1']:.3f}, in {config.out}")

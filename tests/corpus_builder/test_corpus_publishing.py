@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 
 from corpus_builder.publishing import publish, read_report
 from corpus_builder.sources import CorpusError
@@ -103,3 +103,53 @@ def test_a_push_without_a_token_is_one_line(hub, corpus, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("corpus_builder: owner/corpus: the Hub refused")
     assert "Traceback" not in done.stderr
+
+
+def test_what_an_interrupted_push_has_sent_is_not_sent_again(hub, corpus, tmp_path):
+    api = HfApi(endpoint=hub.url, token=hub.token)
+    api.create_repo("owner/corpus", repo_type="dataset")
+    sent = CommitOperationAdd(
+        path_in_repo="paper/train-00000-of-00001.parquet",
+        path_or_fileobj=corpus / "paper" / "train-00000-of-00001.parquet",
+    )
+    api.preupload_lfs_files(additions=[sent], **REPO)
+
+    def uploads():
+        return [r for r in hub.requests if r.method == "PUT" and "/lfs-upload/" in r.path]
+
+    assert len(uploads()) == 1
+    assert push(hub, tmp_path, corpus).returncode == 0
+    shards = list(corpus.rglob("*.parquet"))
+    figure = 1
+    assert len(uploads()) == len(shards) + figure
+    assert sent.path_in_repo in api.list_repo_files(**REPO)
+
+
+def test_a_manifest_holds_no_audio_and_builds_the_same_corpus(hub, corpus, raw, tmp_path):
+    done = push(hub, tmp_path, corpus, "--manifest-only")
+    assert done.returncode == 0, done.stderr
+    names = HfApi(endpoint=hub.url, token=hub.token).list_repo_files(**REPO)
+    assert "paper/train.jsonl" in names
+    assert not any(name.endswith((".parquet", ".flac")) for name in names)
+    printed = hub.run(
+        """
+        from datasets import load_dataset
+
+        data = load_dataset("owner/corpus", "paper")
+        print(sum(data.num_rows.values()), sorted(data["train"].column_names)[:3])
+        """
+    )
+    assert printed.strip() == "84 ['audio_hash', 'augmentation', 'corpus']"
+    out = tmp_path / "again"
+    arguments = ["--source", f"ravdess={raw}", "--out", str(out), "--manifest", "owner/corpus"]
+    env = hub.env(tmp_path, PYTHONPATH=str(ROOT))
+    built = hub.process(["-m", "corpus_builder", "build", *arguments], env=env)
+    assert built.returncode == 0, built.stderr
+    for path in corpus.rglob("*.parquet"):
+        assert (out / path.relative_to(corpus)).read_bytes() == path.read_bytes()
+
+
+def test_a_manifest_of_closed_audio_may_be_public(closed, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(CorpusError, match="no shards of a built corpus"):
+        publish(closed, repo="you/corpus", manifest_only=True)

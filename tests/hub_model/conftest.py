@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import datasets
 import huggingface_hub
 import pytest
 from transformers import pipeline
 
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
+from tests.hub_model.sounds import CLIPS, TEXTS, encode
 from tests.tiny_models import tiny_pipeline, write_openai_whisper, write_transformers_whisper
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def offline():
     """No test here may ask the Hub for anything."""
     with pytest.MonkeyPatch.context() as patch:
@@ -41,3 +43,11 @@ def openai_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def transformers_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_transformers_whisper(tmp_path_factory.mktemp("transformers") / "whisper")
+
+
+@pytest.fixture(scope="session")
+def rows() -> datasets.Dataset:
+    """A data set of the clips and their transcripts, as the corpus builder writes it."""
+    files = [{"bytes": encode(clip, subtype="FLOAT"), "path": None} for clip in CLIPS]
+    table = datasets.Dataset.from_dict({"audio": files, "transcript": list(TEXTS)})
+    return table.cast_column("audio", datasets.Audio(decode=False))

@@ -33,6 +33,7 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
         "cut.flac": (flac[: len(flac) // 2], "not an audio file|truncated"),
         "cut-at-the-end.flac": (flac[:-10], "not an audio file|truncated"),
         "cut.ogg": (long_ogg[: len(long_ogg) // 2], "truncated"),
+        "cut-between-pages.ogg": (long_ogg[: long_ogg.rfind(b"OggS")], "truncated"),
         "cut-at-the-end.ogg": (ogg[:-10], "truncated"),
         "cut.mp3": (encode(CLIP, format="MP3")[:1200], "truncated"),
         "wrong-rate.wav": (wav[:24] + struct.pack("<I", 0) + wav[28:], "rate|not an audio file"),

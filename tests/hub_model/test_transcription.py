@@ -81,6 +81,15 @@ def test_transformers_transcriber_gives_what_the_stock_pipeline_gives(transforme
     )
 
 
+def test_a_long_clip_gets_the_same_text_whatever_was_drawn_before(openai_whisper):
+    transcriber = OpenAIWhisperTranscriber(str(openai_whisper))
+    texts = set()
+    for seed in (1, 2, 3):
+        torch.manual_seed(seed)
+        texts.update(transcriber.transcribe(LONG[:1]))
+    assert len(texts) == 1
+
+
 def test_transcribing_leaves_the_random_numbers_of_the_caller_alone(openai_whisper):
     transcriber = OpenAIWhisperTranscriber(str(openai_whisper))
     transcriber.load()
