@@ -87,6 +87,7 @@ def evaluate(
 def save_checkpoint(model: Any, processor: Any, config: TrainConfig) -> None:
     """Write the checkpoint folder beside its place, then move it there."""
     copied = copy.deepcopy(model).to("cpu", getattr(torch, config.save_dtype))
+    copied.config.name_or_path = ""  # else the card of the start, with its results, would stay
     pipe = SpeechTextEmotionPipeline(
         model=copied, processor=processor, task=PIPELINE_TASK, device="cpu", transcriber="none"
     )

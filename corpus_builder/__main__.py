@@ -85,8 +85,9 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _stats(arguments: argparse.Namespace) -> int:
     from corpus_builder.audit import audit
+    from corpus_builder.figure import class_figure
     from corpus_builder.layout import FIGURE_FILE
-    from corpus_builder.paper_tables import SLIPS, compare
+    from corpus_builder.paper_tables import SLIPS, combined_counts, compare
     from corpus_builder.publishing import read_report
     from corpus_builder.shards import read_rows
     from corpus_builder.statistics import count_by_corpus, text_table
@@ -116,7 +117,10 @@ def _stats(arguments: argparse.Namespace) -> int:
         for title, header, lines in compare(rows_of_paper, report["kept"]):
             print(f"\n{title}\n{text_table(header, lines)}")
         print(f"\n{SLIPS}")
-    print(f"\nFigure 2: {arguments.out / FIGURE_FILE}")
+    figure = arguments.out / FIGURE_FILE
+    if not figure.exists():
+        figure.write_bytes(class_figure(combined_counts(report)))
+    print(f"\nFigure 2: {figure}")
     if leaks:
         print("corpus_builder: the corpus holds a leak, see above", file=sys.stderr)
     return 1 if leaks else 0
@@ -200,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--transcriber",
         metavar="NAME",
-        help="fill in missing transcripts: openai-whisper:base.en, or any transformers id or folder",
+        help="hear missing transcripts: openai-whisper:base.en, or any transformers id or folder",
     )
     build.add_argument("--strict", action="store_true", help="a file that is no use is an error")
     build.add_argument("--min-duration", type=_seconds, default=1.0, metavar="SECONDS")

@@ -9,6 +9,7 @@ from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
 from corpus_builder.cleaning import MIN_DURATION
+from corpus_builder.labels import VOTE_CLASSES
 from corpus_builder.layout import FIGURE_FILE
 from corpus_builder.records import features
 from corpus_builder.statistics import markdown_table
@@ -29,7 +30,7 @@ OPTIONS = (
 PROTOCOL_TEXT = {
     "speaker_disjoint": (
         "No speaker is in two splits, with labels, genders and corpora spread as evenly as whole "
-        "speakers allow. Report results on this one."
+        "speakers allow. Only train is balanced. Report results on this one."
     ),
     "paper": (
         "The paper's protocol: a random 80:20 cut into train and test, then 80:20 of train into "
@@ -41,11 +42,24 @@ PROTOCOL_TEXT = {
         "shares no recording with the others."
     ),
     "natural": (
-        "The cut of `speaker_disjoint` without any balancing. The column `fold` holds the "
-        "published folds of each corpus: put the splits together and cut by it for "
-        "cross-validation."
+        "The cut of `speaker_disjoint` without any balancing. For cross-validation put the splits "
+        "together and cut by the column `fold`: RAVDESS's five subject-wise folds, IEMOCAP's "
+        "sessions, one speaker left out in SAVEE and TESS, five groups of CREMA-D's actors."
     ),
 }
+
+
+COLUMNS_TEXT = f"""\
+- `label` is the emotion, `source_label` the corpus's own word for it.
+- `transcript` comes from the corpus where `transcript_source` is `corpus`, else from the
+  transcriber that it names.
+- `source_id` is the `utterance_id` of the recording a clip was made from, `augmentation` how
+  (JSON), null for a recording itself.
+- `audio_hash` is of the decoded samples of the source file, before cleaning; of an augmented copy,
+  of the copy.
+- `fold` counts within its corpus.
+- `votes` holds the shares of the listeners' votes for {", ".join(VOTE_CLASSES)}, in this order
+  (CREMA-D, voice alone). `valence`, `activation` and `dominance` run from 1 to 5 (IEMOCAP)."""
 
 
 def card_text(report: Mapping[str, Any], *, manifest: bool = False) -> str:
@@ -137,6 +151,7 @@ def _body(report: Mapping[str, Any], *, manifest: bool) -> str:
     for name, config in report["configs"].items():
         sections += _describe_config(name, config, report["emotions"])
     sections += [
+        "" if manifest else f"## Columns\n\n{COLUMNS_TEXT}",
         "## Cleaning",
         f"By `hub_model.audio` at 16 kHz: {_options(settings['cleaning'])}. Clips under "
         f"{settings['min_duration']:g} s after cleaning are dropped, and so is every second copy "

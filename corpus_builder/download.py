@@ -29,12 +29,20 @@ GITHUB_MEDIA = "https://media.githubusercontent.com"
 
 ATTEMPTS = 3
 CONNECTIONS = 8
+CHUNK = 1 << 14  # bytes; so much may be lost where a download breaks off
 TIMEOUT = 60  # seconds without a byte
 POINTER = re.compile(rb"version https://git-lfs\S*\noid sha256:([0-9a-f]{64})\n")
 CREMA_D_FILES = re.compile(
     r"AudioWAV/[^/]+\.wav|VideoDemographics\.csv|processedResults/[^/]+\.csv"
 )
 CREMA_D_REPO, CREMA_D_REF = "CheyneyComputerScience/CREMA-D", "master"
+
+BROKEN = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
+"""What may go better when it is tried again."""
 
 pooch.get_logger().setLevel("ERROR")
 
@@ -86,13 +94,15 @@ def download(name: str, to: Path, *, mirror: str | None = None) -> Path:
 
 
 def _ravdess(partial: Path, site: Site) -> None:
-    repository = ZenodoRepository("10.5281/zenodo.1188976", f"{site.url(ZENODO)}/records/1188976")
+    address = f"{site.url(ZENODO)}/records/1188976"
+    repository = ZenodoRepository("10.5281/zenodo.1188976", address, timeout=TIMEOUT)
     repository.base_api_url = f"{site.url(ZENODO)}/api/records"
     _fetch_all(repository, partial, lambda file: file == "Audio_Speech_Actors_01-24.zip")
 
 
 def _tess(partial: Path, site: Site) -> None:
-    repository = DataverseRepository("10.5683/SP2/E8H2MF", f"{site.url(DATAVERSE)}/dataset")
+    address = f"{site.url(DATAVERSE)}/dataset"
+    repository = DataverseRepository("10.5683/SP2/E8H2MF", address, timeout=TIMEOUT)
     _fetch_all(repository, partial, lambda file: file.lower().endswith((".wav", ".zip")))
 
 
@@ -166,11 +176,7 @@ def _retrieve(url: str, path: Path, *, known_hash: str | None) -> None:
                 downloader=_Resuming(path),
             )
             return
-        except (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-        ):
+        except BROKEN:
             if attempt == ATTEMPTS:
                 raise
         except ValueError as error:
@@ -193,7 +199,7 @@ class _Resuming:
                 response.raise_for_status()
                 resumed = response.status_code == requests.codes.partial_content
                 with self._part.open("ab" if resumed else "wb") as file:
-                    for chunk in response.iter_content(1 << 20):
+                    for chunk in response.iter_content(CHUNK):
                         file.write(chunk)
         self._part.replace(output_file)
 

@@ -13,6 +13,7 @@ import numpy as np
 from datasets import Audio, Dataset
 
 from corpus_builder.labels import EMOTIONS, harmonise
+from corpus_builder.reading import open_corpus
 from corpus_builder.sources.base import CorpusError, Rejected
 from corpus_builder.sources.ravdess import Ravdess
 from evaluation import EvaluationError, one_line
@@ -133,7 +134,7 @@ def read_corpus(data: str, protocol: str, split: str, *, corpus: str | None = No
     """
     what = f"{data} ({protocol}, {split})"
     try:
-        clips = datasets.load_dataset(data, protocol, split=split)
+        clips = open_corpus(data, protocol, split=split)
     except Exception as error:
         reason = f"cannot be opened: {one_line(error)}"
         if "corresponds to no data" in reason:

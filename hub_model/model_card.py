@@ -33,12 +33,33 @@ def write_model_card(config: Any, folder: str | os.PathLike) -> Path:
     return path
 
 
+def _licences(training: dict[str, Any]) -> dict[str, str]:
+    """Name and licence of everything that the weights learnt from, in every stage."""
+    found = dict(training.get("licences") or {})
+    for stage in training.get("stages") or []:
+        for name, licence in stage["licences"].items():
+            if name.lower() not in found:
+                found[name] = f"{licence} ({stage['stage']})"
+    return found
+
+
+def _licence(licences: dict[str, str]) -> str:
+    """Licence of the weights: what they learnt from decides."""
+    if not licences:
+        return "apache-2.0"
+    return (
+        NON_COMMERCIAL
+        if any("-nc" in licence.lower() for licence in licences.values())
+        else "other"
+    )
+
+
 def _content(config: Any) -> str:
     training = config.training or {}
-    corpora = training.get("data") or []
+    licences = _licences(training)
     data = ModelCardData(
         language="en",
-        license=NON_COMMERCIAL if corpora else "apache-2.0",
+        license=_licence(licences),
         library_name="transformers",
         pipeline_tag="audio-classification",
         tags=["speech-emotion-recognition", "hubert", "bert", "multimodal", "custom_code"],
@@ -46,10 +67,9 @@ def _content(config: Any) -> str:
     )
     labels = ", ".join(config.id2label[i] for i in sorted(config.id2label))
     cleaning = ", ".join(f"{name} {value}" for name, value in config.cleaning.items())
-    licences = training.get("licences") or {}
-    trained_on = [f"- {name}: {licences.get(name, 'see the corpus')}" for name in corpora] or [
-        "- nothing yet: the weights are as they were initialised"
-    ]
+    trained_on = [f"- {name}: {licence}" for name, licence in licences.items()]
+    if not trained_on:
+        trained_on = ["- nothing yet: the weights are as they were initialised"]
     audio, text = config.audio_config, config.text_config
     return f"""---
 {data.to_yaml()}

@@ -6,36 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
-from datasets import Audio, ClassLabel, Dataset, load_dataset
-from datasets.fingerprint import Hasher
+from datasets import Audio, ClassLabel, Dataset
 from huggingface_hub import hf_hub_download
 
+from corpus_builder.reading import open_corpus
 from hub_model.audio import SAMPLING_RATE, load_audio
 from training.companions import Companions
 from training.config import ConfigError, TrainConfig
 
 NEEDED_COLUMNS = ("audio", "label", "speaker_id", "transcript", "audio_hash", "corpus")
-
-
-def open_corpus(name: str, protocol: str, **options: Any) -> Any:
-    """Call ``load_dataset`` without its trap: stale rows of a folder that was built anew.
-
-    ``datasets`` finds what it has cached of a local folder by the folder's name and card, not by
-    its files. Here every state of the files has a cache of its own.
-
-    Args:
-        name: folder or Hub id.
-        protocol: configuration of the corpus.
-        options: as for ``load_dataset``.
-    """
-    if Path(name).is_dir():
-        files = sorted(path for path in Path(name).resolve().rglob("*") if path.is_file())
-        stamp = Hasher.hash([(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files])
-        options["cache_dir"] = str(Path(datasets.config.HF_DATASETS_CACHE) / stamp)
-    return load_dataset(name, protocol, **options)
 
 
 def load_splits(config: TrainConfig, labels: tuple[str, ...]) -> dict[str, Dataset]:

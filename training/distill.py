@@ -26,9 +26,11 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
+from corpus_builder.reading import open_corpus
 from hub_model.audio import SAMPLING_RATE, AudioError
 from training.build import check_keys, get_accelerator
 from training.config import ConfigError, check_choices, parse_settings
+from training.provenance import stage_record, write_stage
 from training.saving import (
     TrainingFailed,
     check_out,
@@ -185,6 +187,19 @@ def _shortest(encoder: HubertModel) -> int:
     return 1 + encoder.config.mask_time_length
 
 
+def distillation_record(config: DistillConfig, history: list[dict[str, float]]) -> dict[str, Any]:
+    """Say what the student has heard; speakers are those of the corpus."""
+    rows = open_corpus(config.data, config.protocol, split="train")
+    learnt_from = [*sorted(set(rows["corpus"])), *(Path(name).name for name in config.folders)]
+    if config.synthetic_clips:
+        learnt_from.append("espeak-ng")
+    learnt_from.append(
+        Path(config.teacher).name if Path(config.teacher).is_dir() else config.teacher
+    )
+    figures = {"speakers": sorted(set(rows["speaker_id"])), **history[-1]}
+    return stage_record("distillation", learnt_from, config, **figures)
+
+
 def distill(config: DistillConfig) -> list[dict[str, float]]:
     """Train the student; return the smoothed loss at every saved state.
 
@@ -265,6 +280,7 @@ def distill(config: DistillConfig) -> list[dict[str, float]]:
                 with replaced_folder(out) as folder:
                     accelerator.unwrap_model(model).encoder.save_pretrained(folder)
                     extractor.save_pretrained(folder)
+                    write_stage(folder, distillation_record(config, history))
     return history
 
 

@@ -12,9 +12,10 @@ import soxr
 from datasets import Audio
 from tqdm.auto import tqdm
 
+from corpus_builder.reading import open_corpus
 from hub_model.audio import MIN_SECONDS, SAMPLING_RATE, AudioError, clean_audio, load_audio
 from training.config import ConfigError
-from training.data import open_corpus, texts_for_vocabulary
+from training.data import texts_for_vocabulary
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 MAX_SECONDS = 30

@@ -7,7 +7,6 @@ the same whatever their number of comments, and a neutral comment asks for equal
 The folder written holds the encoder and its tokenizer, for ``text_config`` of a later run.
 """
 
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from metrics import macro_f1, ua
 from training.build import train_wordpiece
 from training.config import ConfigError, parse_settings
 from training.goemotions import Comments, read_comments
+from training.provenance import stage_record, write_stage
 from training.saving import TrainingFailed, check_out, replaced_folder
 
 
@@ -183,7 +183,7 @@ def train_text(config: TextConfig) -> dict[str, Any]:
             with replaced_folder(out) as folder:
                 accelerator.unwrap_model(model).encoder.save_pretrained(folder)
                 tokenizer.save_pretrained(folder)
-                (folder / "text_stage.json").write_text(json.dumps(best, indent=1) + "\n")
+                write_stage(folder, stage_record("text", ["goemotions"], config, **best))
     return best
 
 

@@ -32,6 +32,17 @@ MAX_SECONDS = 3600
 MIN_RATE, MAX_RATE = 1_000, 768_000
 MAX_CHANNELS = 64
 
+UNFILLED_SIZE = 0x7FFF_0000
+"""From here on the size in a WAV header is a stand-in that a streaming writer never filled in."""
+
+UNKNOWN_FRAMES = 2**63 - 1
+"""What libsndfile answers for a FLAC stream whose header leaves the length open."""
+
+NO_LENGTH = "its header does not say how long it is, as in a stream; convert it to WAV"
+
+MP3_SLACK = 2 * 1152
+"""Samples by which the length in an MP3 header may exceed what is decoded: two frames."""
+
 
 class AudioError(ValueError):
     """A clip that cannot be used. The message is one line that a user can act on."""
@@ -151,62 +162,87 @@ def audio_hash(waveform: np.ndarray) -> str:
 def _decode(source: Any, sampling_rate: int | None) -> tuple[np.ndarray, int, str]:
     """Return raw samples, their rate in Hz, and a name for messages."""
     if isinstance(source, str | os.PathLike):
-        return _decode_file(Path(source))
+        return _decode_file(source)
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode_bytes(bytes(source), "audio bytes")
     if isinstance(source, dict):
         return _decode_dict(source, sampling_rate)
     if isinstance(source, tuple) and len(source) == 2 and np.isscalar(source[0]):
-        return _as_array(source[1]), source[0], "audio"
+        return _as_array(source[1], "audio"), source[0], "audio"
     if hasattr(source, "get_all_samples"):
-        decoded = source.get_all_samples()
-        return _as_array(decoded.data), int(decoded.sample_rate), "audio"
+        try:
+            decoded = source.get_all_samples()
+        except RuntimeError as error:
+            raise AudioError("audio: cannot be decoded") from error
+        return _as_array(decoded.data, "audio"), int(decoded.sample_rate), "audio"
     rate = SAMPLING_RATE if sampling_rate is None else sampling_rate
-    return _as_array(source), rate, "audio"
+    return _as_array(source, "audio"), rate, "audio"
 
 
 def _decode_dict(source: dict[str, Any], sampling_rate: int | None) -> tuple[np.ndarray, int, str]:
-    name = Path(source["path"]).name if source.get("path") else "audio"
+    path = source.get("path")
+    if path and not isinstance(path, str | os.PathLike):
+        raise AudioError(f"the path of a clip must be text, not {type(path).__name__}")
+    name = _one_line(Path(path).name) if path else "audio"
     for key in ("array", "raw"):
         if source.get(key) is not None:
             rate = source.get("sampling_rate", sampling_rate)
             if rate is None:
                 raise AudioError(f"{name}: an array needs its sampling_rate")
-            return _as_array(source[key]), rate, name
+            return _as_array(source[key], name), rate, name
     if source.get("bytes") is not None:
-        return _decode_bytes(source["bytes"], name)
-    if source.get("path"):
-        return _decode_file(Path(source["path"]))
+        if not isinstance(source["bytes"], bytes | bytearray | memoryview):
+            raise AudioError(f"{name}: expected bytes, got {type(source['bytes']).__name__}")
+        return _decode_bytes(bytes(source["bytes"]), name)
+    if path:
+        return _decode_file(path)
     raise AudioError(
         f"a clip given as a dict needs 'array' or 'raw' with 'sampling_rate', 'bytes', or 'path'; "
         f"found {', '.join(map(repr, source)) or 'nothing'}"
     )
 
 
-def _decode_file(path: Path) -> tuple[np.ndarray, int, str]:
-    if not path.exists():
-        raise AudioError(f"{path}: no such file")
-    if path.is_dir():
-        raise AudioError(f"{path}: a folder, not an audio file")
+def _decode_file(path: str | os.PathLike) -> tuple[np.ndarray, int, str]:
+    name = _one_line(str(path))
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise AudioError(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise AudioError(f"{name}: a folder, not an audio file") from error
     except OSError as error:
-        raise AudioError(f"{path}: cannot be read ({error.strerror})") from error
-    return _decode_bytes(data, str(path))
+        raise AudioError(f"{name}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise AudioError(f"{name}: not the name of a file") from error
+    return _decode_bytes(data, name)
+
+
+def _one_line(name: str) -> str:
+    return " ".join(name.splitlines())
 
 
 def _decode_bytes(data: bytes, name: str) -> tuple[np.ndarray, int, str]:
     if not data:
         raise AudioError(f"{name}: empty file")
-    _refuse_truncated_wav(data, name)
+    _refuse_truncated(data, name)
+    buffer = io.BytesIO(data)
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(buffer) as file:
+            if file.frames == UNKNOWN_FRAMES:
+                raise AudioError(f"{name}: {NO_LENGTH}")
             _refuse_long(file.frames / file.samplerate, name)
-            samples = file.read(dtype="float32", always_2d=True)
-            expected, rate = file.frames, file.samplerate
-    except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
+            samples = file.read(file.frames, dtype="float32", always_2d=True)
+            expected, rate, is_mp3 = file.frames, file.samplerate, file.format == "MP3"
+    except (soundfile.SoundFileError, RuntimeError) as error:
         raise AudioError(f"{name}: not an audio file that can be decoded") from error
-    if len(samples) < expected:
+    slack = MP3_SLACK if is_mp3 else 0
+    if is_mp3 and b"Xing" not in data and b"Info" not in data:
+        # Without a length header the length is guessed from the first frame, and where the bit
+        # rate changes a good part of the file may be left unread.
+        if buffer.tell() < 0.98 * len(data):
+            raise AudioError(f"{name}: {NO_LENGTH}")
+        slack = expected
+    if len(samples) < expected - slack:
         raise AudioError(f"{name}: truncated, {len(samples)} of {expected} samples are there")
     return samples, rate, name
 
@@ -214,21 +250,30 @@ def _decode_bytes(data: bytes, name: str) -> tuple[np.ndarray, int, str]:
 def _refuse_long(seconds: float, name: str) -> None:
     if seconds > MAX_SECONDS:
         raise AudioError(
-            f"{name}: {seconds / 60:.0f} minutes of audio, at most {MAX_SECONDS / 60:.0f} are read"
+            f"{name}: {seconds:.0f} s of audio, at most {MAX_SECONDS} s (an hour) are read"
         )
 
 
+def _refuse_truncated(data: bytes, name: str) -> None:
+    """libsndfile silently shortens a cut WAV or OGG file, so the headers are checked here."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        _refuse_truncated_wav(data, name)
+    if data[:4] == b"OggS":
+        # Byte 5 of a page holds its flags: 4 marks the last one. Byte 26 counts the segments,
+        # whose sizes follow.
+        page = data[data.rfind(b"OggS") :]
+        complete = len(page) > 26 and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+        if not complete or not page[5] & 4:
+            raise AudioError(f"{name}: truncated, its last page is missing")
+
+
 def _refuse_truncated_wav(data: bytes, name: str) -> None:
-    """libsndfile silently shortens a cut WAV file, so its header is compared with its size."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        return
     position = 12
     while position + 8 <= len(data):
         chunk, size = struct.unpack("<4sI", data[position : position + 8])
         if chunk == b"data":
             present = len(data) - position - 8
-            # Streamed files carry a size that was never filled in.
-            if present < size < 0x7FFF_FFFF:
+            if present < size < UNFILLED_SIZE:
                 raise AudioError(
                     f"{name}: truncated, {present} of {size} bytes of samples are there"
                 )
@@ -237,11 +282,11 @@ def _refuse_truncated_wav(data: bytes, name: str) -> None:
     raise AudioError(f"{name}: truncated, its samples are missing")
 
 
-def _as_array(values: Any) -> np.ndarray:
+def _as_array(values: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise AudioError("the samples do not form an array of numbers") from error
+        raise AudioError(f"{name}: the samples do not form an array of numbers") from error
 
 
 def _to_mono(samples: np.ndarray, name: str) -> np.ndarray:
@@ -260,7 +305,8 @@ def _to_mono(samples: np.ndarray, name: str) -> np.ndarray:
         if samples.shape[channel_axis] > MAX_CHANNELS:
             raise AudioError(f"{name}: shape {samples.shape} is not audio")
         samples = samples.mean(axis=channel_axis) if samples.size else samples.reshape(-1)
-    return samples.astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as that
+        return samples.astype(np.float32)
 
 
 def _reduce_noise(waveform: np.ndarray, strength: float) -> np.ndarray:

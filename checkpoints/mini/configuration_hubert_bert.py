@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .audio import Cleaning
+from .audio import MIN_SECONDS, Cleaning
 
 EMOTIONS = ("angry", "calm", "disgust", "fearful", "happy", "sad", "surprised")
 """The seven labels of the paper, in the order of their ids."""
@@ -39,7 +39,7 @@ class HubertBertConfig(PreTrainedConfig):
     The labels (``id2label``) default to :data:`EMOTIONS`.
 
     Raises:
-        ValueError: a rate outside 0 to 1, an unknown cleaning setting, a window of no length.
+        ValueError: a rate outside 0 to 1, an unknown cleaning setting, a window of under 0.1 s.
     """
 
     model_type = "hubert_bert"
@@ -74,8 +74,8 @@ class HubertBertConfig(PreTrainedConfig):
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be 0 to 1, not {getattr(self, name)}")
-        if self.window_s <= 0:
-            raise ValueError(f"window_s must be positive, not {self.window_s}")
+        if self.window_s < MIN_SECONDS:
+            raise ValueError(f"window_s must be at least {MIN_SECONDS}, not {self.window_s}")
         self.cleaning = Cleaning.from_dict(self.cleaning).to_dict()
         if self.custom_pipelines is None:
             self.custom_pipelines = {

@@ -127,6 +127,8 @@ class HubertBertForEmotion(PreTrainedModel):
         """
         if kwargs.get("dtype") in (None, "auto"):
             kwargs["dtype"] = torch.float32
+        # Otherwise transformers raises on its own, and names the weights only in its log.
+        kwargs["ignore_mismatched_sizes"] = True
         wants_info = kwargs.pop("output_loading_info", False)
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):

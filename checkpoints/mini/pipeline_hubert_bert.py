@@ -4,6 +4,8 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -134,7 +136,9 @@ class SpeechTextEmotionPipeline(Pipeline):
         before = {**self._preprocess_params, **before}
         after = {**self._postprocess_params, **after}
         text = before.pop("text", None)
-        batch_size = batch_size or self._batch_size or 8
+        batch_size = (self._batch_size or 8) if batch_size is None else batch_size
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if _is_one_clip(inputs):
             if text is not None and not isinstance(text, str):
                 raise ValueError("text of a single clip must be one string")
@@ -142,12 +146,11 @@ class SpeechTextEmotionPipeline(Pipeline):
             if isinstance(row, dict) and "error" in row:
                 raise AudioError(row["error"])
             return row
-        if isinstance(text, str):
+        if isinstance(text, str) or (text is not None and not hasattr(text, "__iter__")):
             raise ValueError("text of several clips must be a list, one entry a clip")
-        texts: Iterable[str | None] | None = text
-        if text is not None and hasattr(inputs, "__len__") and len(text) != len(inputs):
+        if hasattr(text, "__len__") and hasattr(inputs, "__len__") and len(text) != len(inputs):
             raise ValueError(f"{len(text)} texts for {len(inputs)} clips")
-        rows = self._rows(inputs, texts, batch_size, before, after)
+        rows = self._rows(inputs, text, batch_size, before, after)
         return list(rows) if isinstance(inputs, list | tuple) else rows
 
     def _rows(
@@ -159,10 +162,10 @@ class SpeechTextEmotionPipeline(Pipeline):
         after: dict[str, Any],
     ) -> Iterator[Any]:
         """Yield one result per source, reading only one batch ahead."""
-        texts = iter(texts) if texts is not None else None
         batch: list[_Clip] = []
-        for source in _each(sources):
-            text = next(texts, None) if texts is not None else None
+        for source, text in zip(
+            _each(sources), repeat(None) if texts is None else texts, strict=texts is not None
+        ):
             batch.append(self.preprocess(source, text=text, **before))
             if len(batch) == batch_size:
                 yield from self._finish(batch, batch_size, after)
@@ -189,6 +192,8 @@ class SpeechTextEmotionPipeline(Pipeline):
 
     def preprocess(self, input_: Any, *, text: str | None = None, clean: bool = True) -> _Clip:
         """Load and clean one clip; what is wrong with it is kept, not raised."""
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"a text must be a string or None, not {type(text).__name__}")
         try:
             original = load_audio(_unwrap(input_))
         except AudioError as error:
@@ -218,6 +223,7 @@ class SpeechTextEmotionPipeline(Pipeline):
                 clip.text, clip.text_source = text, self.transcriber.name
 
     def _forward(self, model_inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        model_inputs["input_values"] = model_inputs["input_values"].to(self.model.dtype)
         return self.model(**model_inputs).logits.float()
 
     def postprocess(
@@ -254,14 +260,17 @@ class SpeechTextEmotionPipeline(Pipeline):
 
 
 def _is_one_clip(inputs: Any) -> bool:
-    if isinstance(inputs, str | os.PathLike | bytes | bytearray | dict | np.ndarray | torch.Tensor):
+    if isinstance(
+        inputs,
+        str | os.PathLike | bytes | bytearray | memoryview | dict | np.ndarray | torch.Tensor,
+    ):
         return True
     if hasattr(inputs, "get_all_samples"):
         return True
     if isinstance(inputs, tuple) and len(inputs) == 2 and np.isscalar(inputs[0]):
         return not isinstance(inputs[0], str)
     return not (hasattr(inputs, "__iter__") or hasattr(inputs, "__getitem__")) or (
-        isinstance(inputs, list) and bool(inputs) and isinstance(inputs[0], int | float)
+        isinstance(inputs, list) and bool(inputs) and isinstance(inputs[0], Real)
     )
 
 

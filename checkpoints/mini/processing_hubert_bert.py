@@ -37,6 +37,9 @@ class HubertBertProcessor(ProcessorMixin):
             ``input_values`` and ``attention_mask`` ``(batch, num_samples)``; ``input_ids`` and
             ``text_attention_mask`` ``(batch, num_tokens)`` when any transcript is given, with a
             row of zeros in the mask for a clip without one.
+
+        Raises:
+            ValueError: the numbers of waveforms and of texts differ.
         """
         kwargs.pop("return_tensors", None)
         if kwargs:
@@ -54,6 +57,8 @@ class HubertBertProcessor(ProcessorMixin):
             batch["input_values"] = features["input_values"]
             batch["attention_mask"] = features["attention_mask"].long()
         texts = [text] if isinstance(text, str) else list(text or [])
+        if audio is not None and texts and len(texts) != len(audio):
+            raise ValueError(f"{len(texts)} texts for {len(audio)} clips")
         texts = [(entry or "").strip() for entry in texts]
         if any(texts):
             tokens = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")

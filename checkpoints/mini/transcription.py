@@ -4,6 +4,7 @@ A transcriber has two methods: ``load`` fetches its weights or says in one line 
 ``transcribe`` turns waveforms into text.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ class OpenAIWhisperTranscriber:
                 raise TranscriberUnavailable(f"{self.name}: not in Whisper's cache, and offline")
         try:
             self._model = whisper.load_model(self._model_name, device=str(self._device))
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except Exception as error:  # a file that is no checkpoint fails in many ways
             raise TranscriberUnavailable(f"{self.name}: {_one_line(error)}") from error
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
@@ -87,15 +88,23 @@ class OpenAIWhisperTranscriber:
                 for i in short
             ]
             batch = torch.stack(spectrograms).to(self._model.device)
+            # An English-only model has no language to detect, and fails when asked to.
+            language = self._language if self._model.is_multilingual else "en"
             options = whisper.DecodingOptions(
-                language=self._language, without_timestamps=True, fp16=False
+                language=language, without_timestamps=True, fp16=False
             )
             for i, result in zip(short, whisper.decode(self._model, batch, options), strict=True):
                 texts[i] = result.text.strip()
         for i in set(range(len(waveforms))) - set(short):
-            result = self._model.transcribe(waveforms[i], language=self._language, fp16=False)
+            # Where a window is hard, Whisper samples; the same clip shall give the same text.
+            with torch.random.fork_rng(devices=self._cuda_devices()):
+                torch.manual_seed(0)
+                result = self._model.transcribe(waveforms[i], language=self._language, fp16=False)
             texts[i] = result["text"].strip()
         return texts
+
+    def _cuda_devices(self) -> list[torch.device]:
+        return [self._model.device] if self._model.device.type == "cuda" else []
 
 
 class TransformersTranscriber:
@@ -129,17 +138,28 @@ class TransformersTranscriber:
             raise TranscriberUnavailable(f"{self.name}: {reason}") from error
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """Transcribe; Whisper reads recordings of over 30 s in windows."""
+        """Transcribe; clips of up to 30 s share one batch, longer ones are read in windows."""
         self.load()
         options: dict[str, Any] = {}
-        if self._pipeline.type.startswith("seq2seq"):
-            if any(waveform.size > WHISPER_WINDOW for waveform in waveforms):
-                options["return_timestamps"] = True
-            if self._language is not None:
+        window = math.inf
+        if self._pipeline.type == "seq2seq_whisper":
+            window = WHISPER_WINDOW
+            generation = self._pipeline.model.generation_config
+            # An English-only model refuses to be told a language.
+            if self._language is not None and getattr(generation, "is_multilingual", True):
                 options["generate_kwargs"] = {"language": self._language}
-        clips = [{"raw": waveform, "sampling_rate": SAMPLING_RATE} for waveform in waveforms]
-        results = self._pipeline(clips, batch_size=max(1, len(clips)), **options)
-        return [result["text"].strip() for result in results]
+        texts = [""] * len(waveforms)
+        # Spectrograms of long clips differ in length and cannot share a batch.
+        short = [i for i, waveform in enumerate(waveforms) if waveform.size <= window]
+        long = [i for i, waveform in enumerate(waveforms) if waveform.size > window]
+        for part in ([short] if short else []) + [[i] for i in long]:
+            clips = [{"raw": waveforms[i], "sampling_rate": SAMPLING_RATE} for i in part]
+            if part is not short:
+                options["return_timestamps"] = True
+            results = self._pipeline(clips, batch_size=len(clips), **options)
+            for i, result in zip(part, results, strict=True):
+                texts[i] = result["text"].strip()
+        return texts
 
 
 def make_transcriber(

@@ -33,7 +33,7 @@ def files(out):
     }
 
 
-@pytest.mark.parametrize("config", ["speaker_disjoint", "paper"])
+@pytest.mark.parametrize("config", ["speaker_disjoint", "paper", "natural"])
 def test_load_dataset_opens_what_was_built(corpus, cache, config):
     data = load_dataset(str(corpus), config, cache_dir=cache)
     assert list(data) == ["train", "validation", "test"]

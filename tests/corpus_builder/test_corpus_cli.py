@@ -58,6 +58,15 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, line, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_command_line_does_not_need_ray():
+    code = (
+        "import sys; sys.modules['ray'] = None; import corpus_builder.build, "
+        "corpus_builder.__main__, corpus_builder.publishing, corpus_builder.workers"
+    )
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
+
+
 @pytest.mark.parametrize(
     "option", [["--workers", "0"], ["--seed", "-1"], ["--min-duration", "nan"]]
 )

@@ -69,12 +69,19 @@ def test_a_pushed_corpus_is_loaded_by_its_id(hub, corpus, tmp_path):
         """
         from datasets import load_dataset
 
-        for config in ("speaker_disjoint", "paper"):
+        for config in ("speaker_disjoint", "paper", "natural"):
             data = load_dataset("owner/corpus", config)
             print(config, sum(data.num_rows.values()), data["train"].features["label"].names[0])
+            stream = load_dataset("owner/corpus", config, split="test", streaming=True)
+            stream = stream.remove_columns("audio")
+            assert len(list(stream)) == data["test"].num_rows
         """
     )
-    assert printed.splitlines() == ["speaker_disjoint 84 angry", "paper 84 angry"]
+    assert printed.splitlines() == [
+        "speaker_disjoint 84 angry",
+        "paper 84 angry",
+        "natural 84 angry",
+    ]
 
 
 def test_a_private_push_into_a_public_repo_is_refused(hub, corpus, tmp_path):

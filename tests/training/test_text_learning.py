@@ -150,9 +150,10 @@ def test_the_text_stage_learns_and_its_folder_loads(folder, tmp_path, write_sett
     }  # fmt: skip
     out = tmp_path / "text"
     assert main(["--config", write_settings(settings), "--out", str(out)]) == 0
-    figures = json.loads((out / "text_stage.json").read_text())
+    figures = json.loads((out / "stage.json").read_text())
     assert figures["test"]["macro_f1"] > 0.9
     assert figures["test"]["comments"] == 70
+    assert figures["licences"] == {"goemotions": "cc-by-4.0"}
     assert BertModel.from_pretrained(out, add_pooling_layer=False).config.hidden_size == 32
     assert BertTokenizer.from_pretrained(out).model_max_length == 32
 

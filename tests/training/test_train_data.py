@@ -5,6 +5,7 @@ import pytest
 from datasets import ClassLabel
 
 import train
+from corpus_builder.reading import open_corpus
 from corpus_builder.records import features
 from hub_model.audio import SAMPLING_RATE, load_audio
 from hub_model.configuration_hubert_bert import EMOTIONS
@@ -16,7 +17,6 @@ from training.data import (
     collator,
     corpus_cleaning,
     load_splits,
-    open_corpus,
     speakers_and_fingerprint,
     texts_for_vocabulary,
 )

@@ -1,0 +1,25 @@
+"""Opening a built corpus, as training and evaluation do."""
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets.fingerprint import Hasher
+
+
+def open_corpus(name: str, protocol: str, **options: Any) -> Any:
+    """Call ``load_dataset`` without its trap: stale rows of a folder that was built anew.
+
+    ``datasets`` finds what it has cached of a local folder by the folder's name and card, not by
+    its files. Here every state of the files has a cache of its own.
+
+    Args:
+        name: folder or Hub id.
+        protocol: configuration of the corpus.
+        options: as for ``load_dataset``.
+    """
+    if Path(name).is_dir():
+        files = sorted(path for path in Path(name).resolve().rglob("*") if path.is_file())
+        stamp = Hasher.hash([(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files])
+        options["cache_dir"] = str(Path(datasets.config.HF_DATASETS_CACHE) / stamp)
+    return datasets.load_dataset(name, protocol, **options)
