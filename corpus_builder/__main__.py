@@ -44,8 +44,10 @@ def _build(arguments: argparse.Namespace) -> int:
     from corpus_builder.build import BuildConfig, build
     from corpus_builder.manifest import Manifest
     from corpus_builder.splits import PROTOCOLS
+    from corpus_builder.workers import keep_freed_memory
     from hub_model.audio import Cleaning
 
+    keep_freed_memory()
     manifest = Manifest.read(arguments.manifest) if arguments.manifest else None
     where = {
         "out": arguments.out,

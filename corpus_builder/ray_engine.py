@@ -13,7 +13,7 @@ from typing import Any
 
 from corpus_builder.clip_store import PartTask
 from corpus_builder.sources import CorpusError
-from corpus_builder.workers import Workers
+from corpus_builder.workers import Workers, keep_freed_memory
 
 
 class RayWorkers(Workers):
@@ -71,4 +71,5 @@ class RayWorkers(Workers):
 
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:
+    keep_freed_memory()
     return {"index": row["index"], "part": str(pickle.loads(row["task"]).run())}

@@ -35,7 +35,8 @@ def write_model_card(config: Any, folder: str | os.PathLike) -> Path:
 
 def _licences(training: dict[str, Any]) -> dict[str, str]:
     """Name and licence of everything that the weights learnt from, in every stage."""
-    found = dict(training.get("licences") or {})
+    licences = training.get("licences") or {}
+    found = {name: licences.get(name, "see the corpus") for name in training.get("data") or []}
     for stage in training.get("stages") or []:
         for name, licence in stage["licences"].items():
             if name.lower() not in found:

@@ -156,9 +156,10 @@ class HubertBertForEmotion(PreTrainedModel):
 
         Raises:
             OSError: one of them is neither a folder nor reachable on the Hub.
+            ValueError: a weight that the model uses is missing from an encoder's checkpoint.
         """
         pretrained = {
-            name: AutoModel.from_pretrained(source, dtype=torch.float32)
+            name: _load_encoder(source)
             for name, source in (("audio", audio), ("text", text))
             if isinstance(source, str)
         }
@@ -254,6 +255,19 @@ class HubertBertForEmotion(PreTrainedModel):
         keep_text = has_text & (chance[:, 0] >= self.config.text_modality_dropout)
         keep_audio = ~keep_text | (chance[:, 1] >= self.config.audio_modality_dropout)
         return audio * keep_audio[:, None], text * keep_text[:, None]
+
+
+def _load_encoder(source: str) -> PreTrainedModel:
+    encoder, info = AutoModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+    # The pooler is not used, and the vector that stands for masked frames is learnt in tuning.
+    missing = sorted(
+        key for key in info["missing_keys"] if "pooler" not in key and key != "masked_spec_embed"
+    )
+    if missing:
+        raise ValueError(
+            f"{source}: no weights for {', '.join(missing[:3])} ({len(missing)} in all)"
+        )
+    return encoder
 
 
 def _without_pooler(text_config: Any) -> dict[str, bool]:

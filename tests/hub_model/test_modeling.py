@@ -381,6 +381,18 @@ def test_from_encoders_with_random_weights(tmp_path):
     assert model.config.text_config.hidden_size == 16
 
 
+def test_from_encoders_refuses_an_encoder_with_missing_weights(tmp_path):
+    config = tiny_config().audio_config
+    encoder = HubertModel(config)
+    weights = encoder.state_dict()
+    del weights["encoder.layer_norm.weight"]
+    encoder.save_pretrained(tmp_path, state_dict=weights)
+    with pytest.raises(
+        ValueError, match=r"no weights for encoder\.layer_norm\.weight \(1 in all\)"
+    ):
+        HubertBertForEmotion.from_encoders(str(tmp_path), BERT)
+
+
 def test_from_encoders_names_what_cannot_be_found(tmp_path):
     with pytest.raises(OSError, match="no-such"):
         HubertBertForEmotion.from_encoders(str(tmp_path / "no-such"), BERT)
