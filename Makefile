@@ -12,7 +12,7 @@ DATA ?= ../shared/data
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format space push-space data mini results screenshots
+.PHONY: help install demo test test-slow lint format space push-space data mini results screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ demo: $(VENV)/installed ## recognise the emotion in a clip, offline (CLIP=path, 
 
 test: $(VENV)/installed-dev ## run the whole test suite, offline
 	@$(PY) -m pytest
+
+test-slow: $(VENV)/installed-dev ## run the tests that take over half a minute each
+	@$(PY) -m pytest -m slow
 
 lint: $(VENV)/installed-dev ## check style
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -33,7 +33,7 @@ def test_it_is_small():
 
 def test_weights_are_half_precision_safetensors_only():
     with safe_open(MINI / "model.safetensors", framework="pt") as weights:
-        kinds = {weights.get_slice(key).get_dtype() for key in weights.keys()}
+        kinds = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
     assert kinds == {"F16"}
     assert not list(MINI.glob("*.bin")) + list(MINI.glob("*.pkl")) + list(MINI.glob("*.pt"))
 

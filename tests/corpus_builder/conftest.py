@@ -47,15 +47,3 @@ def real_ravdess() -> Path:
     if not REAL_RAVDESS.is_dir():
         pytest.skip("the real RAVDESS clips are not here")
     return REAL_RAVDESS
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes over half a minute; run with -m slow")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave slow tests out unless markers are chosen on the command line."""
-    if not config.option.markexpr:
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        items[:] = [item for item in items if item not in slow]
-        config.hook.pytest_deselected(items=slow)
