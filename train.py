@@ -30,7 +30,7 @@ from hub_model.configuration_hubert_bert import EMOTIONS, PIPELINE_TASK
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 from metrics import ua, wa
 from training.augment import augmenter
-from training.build import build_model, freeze, get_accelerator
+from training.build import build_model, freeze, get_accelerator, set_training
 from training.companions import Companions
 from training.config import ConfigError, TrainConfig, parse_settings
 from training.data import Clips, collator, load_splits
@@ -109,7 +109,7 @@ def train_epoch(
     Raises:
         TrainingFailed: the loss is no longer a number.
     """
-    model.train()
+    set_training(accelerator.unwrap_model(model), config.freeze)
     losses = []
     for step, batch in enumerate(loader, start=1):
         with accelerator.accumulate(model):

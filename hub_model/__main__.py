@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
@@ -71,9 +72,11 @@ def _load(model: str, transcriber: str | None) -> Any:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     from transformers import pipeline
-    from transformers.utils import logging
+    from transformers.utils.logging import disable_progress_bar
 
-    logging.disable_progress_bar()
+    disable_progress_bar()
+    # The line on the missing transcript says what the pipeline would warn of.
+    logging.getLogger("transformers_modules").setLevel(logging.ERROR)
     if not Path(model).exists() and not _is_hub_id(model):
         raise OSError("no such folder")
     recogniser = pipeline(

@@ -82,9 +82,21 @@ def freeze(model: HubertBertForEmotion, parts: list[str]) -> None:
     """
     for name in parts:
         try:
-            model.get_submodule(name).requires_grad_(False)
+            part = model.get_submodule(name)
         except AttributeError as error:
             raise ConfigError(f"freeze: the model has no part {name!r}") from error
+        part.requires_grad_(False)
+        for module in part.modules():
+            # HuBERT's convolutions ask for the gradient of the waveform until they are told.
+            if hasattr(module, "_freeze_parameters"):
+                module._freeze_parameters()
+
+
+def set_training(model: HubertBertForEmotion, frozen: list[str]) -> None:
+    """Training mode, but for the frozen parts: without dropout they always say the same."""
+    model.train()
+    for name in frozen:
+        model.get_submodule(name).eval()
 
 
 def check_keys(name: str, settings: dict[str, Any], kind: type) -> None:

@@ -12,8 +12,9 @@ from transformers import BertModel, BertTokenizer
 
 from hub_model.configuration_hubert_bert import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from tests.tiny_models import tiny_model
 from training.augment import augmenter
-from training.build import freeze
+from training.build import freeze, set_training
 from training.companions import Companions
 from training.config import ConfigError
 from training.goemotions import FOLDED, Comments, read_comments
@@ -187,6 +188,20 @@ def test_frozen_parts_have_no_gradient():
     model = torch.nn.ModuleDict({"a": torch.nn.Linear(1, 1), "b": torch.nn.Linear(1, 1)})
     freeze(model, ["a"])
     assert [weight.requires_grad for weight in model.parameters()] == [False, False, True, True]
+
+
+def test_a_frozen_encoder_is_still_and_costs_no_backward_pass():
+    model = tiny_model()
+    freeze(model, ["audio_model"])
+    set_training(model, ["audio_model"])
+    batch = {"input_values": torch.randn(2, 8000)}
+    assert model.training
+    assert not model.audio_model.training
+    # Nothing before the head has a gradient: the graph starts at the pooled vector.
+    assert not model.audio_model(**batch).last_hidden_state.requires_grad
+    model(**batch, labels=torch.tensor([0, 1])).loss.backward()
+    trained = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert trained == {"classifier.weight", "classifier.bias"}
 
 
 def test_augmentation_changes_a_clip_and_follows_the_seed():
