@@ -97,7 +97,7 @@ recogniser("clip.wav", text="what was said")   # a known transcript wins over th
 recogniser("clip.wav", return_transcript=True)
 ```
 
-It needs `soundfile soxr noisereduce librosa` beside transformers and torch. Clips are cleaned as
+It needs `soundfile soxr noisereduce` beside transformers and torch. Clips are cleaned as
 in training: {cleaning}. Transcripts come from `{config.transcriber}`; when it cannot be reached
 the answer comes from the audio alone.
 
