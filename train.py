@@ -28,7 +28,7 @@ from transformers import get_linear_schedule_with_warmup
 from hub_model.audio import AudioError
 from hub_model.configuration_hubert_bert import EMOTIONS, PIPELINE_TASK
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
-from metrics import ua, wa
+from metrics import fit_temperature, ua, wa
 from training.augment import augmenter
 from training.build import build_model, freeze, get_accelerator, set_training
 from training.companions import Companions
@@ -67,7 +67,7 @@ def get_dataloaders(
 def evaluate(
     model: torch.nn.Module, loader: DataLoader, accelerator: Accelerator
 ) -> dict[str, float]:
-    """Return loss, WA and UA on the validation split; nothing is dropped, clips are not cut."""
+    """Return loss, WA, UA and the best temperature on the validation split, every clip whole."""
     model.eval()
     labels, logits = [], []
     for batch in loader:
@@ -81,13 +81,15 @@ def evaluate(
         "validation_loss": float(torch.nn.functional.cross_entropy(logits, labels)),
         "wa": wa(truth, predicted),
         "ua": ua(truth, predicted),
+        "temperature": fit_temperature(truth, logits.numpy()),
     }
 
 
-def save_checkpoint(model: Any, processor: Any, config: TrainConfig) -> None:
+def save_checkpoint(model: Any, processor: Any, config: TrainConfig, temperature: float) -> None:
     """Write the checkpoint folder beside its place, then move it there."""
     copied = copy.deepcopy(model).to("cpu", getattr(torch, config.save_dtype))
     copied.config.name_or_path = ""  # else the card of the start, with its results, would stay
+    copied.config.temperature = temperature
     pipe = SpeechTextEmotionPipeline(
         model=copied, processor=processor, task=PIPELINE_TASK, device="cpu", transcriber="none"
     )
@@ -200,7 +202,9 @@ def training_function(config: TrainConfig) -> list[dict[str, Any]]:
                 if accelerator.is_main_process and _score(figures) > max(
                     map(_score, history), default=-1.0
                 ):
-                    save_checkpoint(accelerator.unwrap_model(model), processor, config)
+                    save_checkpoint(
+                        accelerator.unwrap_model(model), processor, config, figures["temperature"]
+                    )
                 history.append(figures)
                 save_state(accelerator, state / f"epoch_{epoch + 1}", history)
             except TrainingFailed as error:

@@ -1,6 +1,6 @@
 """How fast and how lean a corpus is built, beside a plain loop that does the same steps.
 
-    python benchmarks/corpus_build.py --data ../shared/data --json benchmarks/results/corpus_build.json
+    python benchmarks/corpus_build.py --data ../shared/data --json FILE
 
 The peer is what one would write at first: one process, librosa to load and resample, noisereduce,
 librosa to cut silence, soundfile to write FLAC. Both run on the same clips as processes of their

@@ -232,7 +232,7 @@ class SpeechTextEmotionPipeline(Pipeline):
         """Turn the logits ``(num_labels,)`` of a clip into labels and probabilities."""
         if clip.error is not None:
             return {"error": clip.error}
-        scores = clip.logits.softmax(-1).tolist()
+        scores = (clip.logits / self.model.config.temperature).softmax(-1).tolist()
         labels = self.model.config.id2label
         emotions = [{"label": labels[i], "score": score} for i, score in enumerate(scores)]
         emotions = sorted(emotions, key=lambda row: row["score"], reverse=True)[:top_k]

@@ -1,6 +1,10 @@
 """Scores of speech emotion recognition as pure functions; all figures are fractions."""
 
-from metrics.calibration import accuracy_at_coverage, expected_calibration_error
+from metrics.calibration import (
+    accuracy_at_coverage,
+    expected_calibration_error,
+    fit_temperature,
+)
 from metrics.comparison import McNemar, PairedBootstrap, mcnemar, paired_bootstrap
 from metrics.resampling import LEVEL, RESAMPLES, SEED, Interval, bootstrap_interval
 from metrics.ser.classification import (
@@ -25,6 +29,7 @@ __all__ = [
     "bootstrap_interval",
     "confusion_matrix",
     "expected_calibration_error",
+    "fit_temperature",
     "macro_f1",
     "mcnemar",
     "paired_bootstrap",

@@ -30,6 +30,8 @@ class HubertBertConfig(PreTrainedConfig):
             were cleaned and with which the pipeline cleans.
         window_s: longest stretch in seconds that goes through the encoder at once; the pipeline
             cuts longer clips into equal windows and averages their logits.
+        temperature: the pipeline divides logits by it before they become probabilities; fitted on
+            the validation split in training.
         transcriber: speech recogniser that the pipeline uses by default: a transformers id or
             folder, ``"openai-whisper:<name or file>"``, or ``"none"``.
         training: what the weights were trained on: corpora, protocol, speakers, data
@@ -56,6 +58,7 @@ class HubertBertConfig(PreTrainedConfig):
     audio_modality_dropout: float | int = 0.0
     cleaning: dict[str, Any] | None = None
     window_s: float | int = 15.0
+    temperature: float | int = 1.0
     transcriber: str = "openai/whisper-base.en"
     training: dict[str, Any] | None = None
     custom_pipelines: dict[str, Any] | None = None
@@ -74,6 +77,8 @@ class HubertBertConfig(PreTrainedConfig):
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be 0 to 1, not {getattr(self, name)}")
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be positive, not {self.temperature}")
         if self.window_s < MIN_SECONDS:
             raise ValueError(f"window_s must be at least {MIN_SECONDS}, not {self.window_s}")
         self.cleaning = Cleaning.from_dict(self.cleaning).to_dict()

@@ -80,3 +80,9 @@ def test_saved_config_says_which_code_serves_it(model_folder):
 def test_config_refuses(setting, message):
     with pytest.raises(ValueError, match=message):
         tiny_config(**setting)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        tiny_config(temperature=temperature)

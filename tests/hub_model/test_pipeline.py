@@ -41,6 +41,18 @@ def test_the_scores_are_the_softmax_of_the_model(recogniser):
     same(row, [{"label": label, "score": score} for score, label in expected], atol=1e-6)
 
 
+def test_temperature_moves_confidence_and_no_answer(recogniser, monkeypatch):
+    before = recogniser(tone())
+    monkeypatch.setattr(recogniser.model.config, "temperature", 4.0)
+    after = recogniser(tone())
+    assert [row["label"] for row in before] == [row["label"] for row in after]
+    ratio = {  # log-odds of neighbours are divided by the temperature
+        name: np.log(rows[0]["score"] / rows[-1]["score"])
+        for name, rows in (("before", before), ("after", after))
+    }
+    assert ratio["after"] == pytest.approx(ratio["before"] / 4, rel=1e-3)
+
+
 def test_the_same_clip_gets_the_same_answer_twice(recogniser):
     assert recogniser(CLIP) == recogniser(CLIP)
 

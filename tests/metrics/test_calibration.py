@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from metrics import accuracy_at_coverage, expected_calibration_error, wa
+from metrics import (
+    accuracy_at_coverage,
+    expected_calibration_error,
+    fit_temperature,
+    wa,
+)
 
 
 def random_probabilities(seed: int, clips: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -57,3 +62,12 @@ def test_coverage_outside_its_range_is_refused(coverage):
 def test_probabilities_must_match_the_clips():
     with pytest.raises(ValueError, match="one row"):
         expected_calibration_error([0, 1], [[1.0, 0.0]])
+
+
+def test_temperature_undoes_a_scale():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 7))
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    references = np.array([rng.choice(7, p=row) for row in chances])
+    assert fit_temperature(references, logits) == pytest.approx(1, abs=0.1)
+    assert fit_temperature(references, logits * 3) == pytest.approx(3, abs=0.3)
