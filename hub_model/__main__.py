@@ -75,8 +75,6 @@ def _load(model: str, transcriber: str | None) -> Any:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    # The line on the missing transcript says what the pipeline would warn of.
-    logging.getLogger("transformers_modules").setLevel(logging.ERROR)
     if not Path(model).exists() and not _is_hub_id(model):
         raise OSError("no such folder")
     recogniser = pipeline(
@@ -114,4 +112,6 @@ def _one_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    # The line on the missing transcript says what the pipeline would warn of.
+    logging.getLogger("transformers_modules").setLevel(logging.ERROR)
     sys.exit(main())
