@@ -72,7 +72,7 @@ data: $(VENV)/installed ## build corpus/ from DATA/RAVDESS
 mini: data ## train checkpoints/mini again, from nothing
 	@$(OFFLINE) $(PY) -m training.distill --config configs/mini_distill.yaml --data corpus --out runs/mini_audio --resume
 	@$(OFFLINE) $(PY) -m training.text_stage --config configs/mini_text.yaml --out runs/mini_text
-	@$(OFFLINE) $(PY) train.py --config configs/mini.yaml --data corpus --out checkpoints/mini
+	@$(OFFLINE) $(PY) train.py --config configs/mini_tune.yaml --data corpus --out checkpoints/mini
 
 results: data ## measure again, and rewrite every table from the measurements
 	@$(OFFLINE) $(PY) evaluate_benchmarks.py ravdess --model checkpoints/mini --data corpus --out results/ravdess.json
