@@ -1,6 +1,6 @@
 """Fine-tune the speech-and-text emotion model with Accelerate (paper, section III-D, Table 7).
 
-    python train.py --config configs/mini.yaml --data corpus/ --out checkpoints/mini
+    python train.py --config configs/mini.yaml --data corpus/ --out runs/mini
 
 The checkpoint with the best UA + WA on the validation split is written to ``--out``, a folder
 that ``transformers.pipeline`` loads. The state for ``--resume`` is kept in ``<out>.state``.
