@@ -19,7 +19,7 @@ class EmotionOutput(ModelOutput):
     Args:
         loss: cross-entropy, a scalar; only when labels were given.
         logits: ``(batch, num_labels)``.
-        audio_embedding: ``(batch, audio hidden size)``, the pooled speech vector.
+        audio_embedding: ``(batch, audio_embedding_size)``, the pooled speech vector.
         text_embedding: ``(batch, text hidden size)``, the pooled text vector; zero where a clip
             has no transcript.
     """
@@ -84,12 +84,22 @@ def masked_mean(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor
     return (hidden_states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
+def masked_std(
+    hidden_states: torch.Tensor, mask: torch.Tensor, mean: torch.Tensor
+) -> torch.Tensor:
+    """Standard deviation over real positions; arguments and result as in :func:`masked_mean`."""
+    variance = masked_mean((hidden_states - mean.unsqueeze(1)) ** 2, mask)
+    # The root has no finite gradient at zero, and a single frame has no deviation.
+    return (variance + 1e-8).sqrt()
+
+
 class HubertBertForEmotion(PreTrainedModel):
     """Emotion from speech and transcript.
 
     The last hidden states of the speech encoder and of the text encoder are averaged over their
     real frames and tokens, passed through dropout, concatenated, and classified by one linear
-    layer. A clip without a transcript gets a zero text vector; in training some transcripts are
+    layer. The config may ask for the deviation beside the average, and for all layers of the
+    speech encoder. A clip without a transcript gets a zero text vector; in training some transcripts are
     hidden on purpose, so that the audio alone carries an answer.
     """
 
@@ -111,8 +121,13 @@ class HubertBertForEmotion(PreTrainedModel):
         self.audio_dropout = nn.Dropout(config.audio_dropout)
         self.text_dropout = nn.Dropout(config.text_dropout)
         self.classifier = nn.Linear(
-            config.audio_config.hidden_size + config.text_config.hidden_size, config.num_labels
+            config.audio_embedding_size + config.text_config.hidden_size, config.num_labels
         )
+        if config.use_weighted_layer_sum:
+            # The encoder's input and the output of each layer.
+            self.layer_weights = nn.Parameter(
+                torch.zeros(config.audio_config.num_hidden_layers + 1)
+            )
         self.post_init()
 
     @classmethod
@@ -206,7 +221,7 @@ class HubertBertForEmotion(PreTrainedModel):
         if input_ids is not None:
             text, has_text = self._embed_text(input_ids, text_attention_mask)
         if audio is None:
-            audio = text.new_zeros(text.shape[0], self.config.audio_config.hidden_size)
+            audio = text.new_zeros(text.shape[0], self.config.audio_embedding_size)
         if text is None:
             text = audio.new_zeros(audio.shape[0], self.config.text_config.hidden_size)
         elif self.training and input_values is not None:
@@ -228,13 +243,23 @@ class HubertBertForEmotion(PreTrainedModel):
         for module in self.audio_model.modules():
             if isinstance(module, MaskedGroupNorm):
                 module.lengths = first_conv
-        hidden_states = self.audio_model(
-            input_values, attention_mask=attention_mask
-        ).last_hidden_state
+        weighted = self.config.use_weighted_layer_sum
+        outputs = self.audio_model(
+            input_values, attention_mask=attention_mask, output_hidden_states=weighted
+        )
+        hidden_states = outputs.last_hidden_state
+        if weighted:
+            shares = self.layer_weights.softmax(-1)
+            hidden_states = sum(
+                share * layer for share, layer in zip(shares, outputs.hidden_states, strict=True)
+            )
         frames = self.audio_model._get_feature_vector_attention_mask(
             hidden_states.shape[1], attention_mask
         )
-        return masked_mean(hidden_states, frames)
+        mean = masked_mean(hidden_states, frames)
+        if self.config.audio_pooling == "mean":
+            return mean
+        return torch.cat([mean, masked_std(hidden_states, frames, mean)], dim=-1)
 
     def _embed_text(
         self, input_ids: torch.Tensor, mask: torch.Tensor | None

@@ -12,6 +12,8 @@ EMOTIONS = ("angry", "calm", "disgust", "fearful", "happy", "sad", "surprised")
 
 PIPELINE_TASK = "audio-classification"
 
+POOLINGS = ("mean", "mean_std")
+
 
 class HubertBertConfig(PreTrainedConfig):
     """Configuration of :class:`~hub_model.modeling_hubert_bert.HubertBertForEmotion`.
@@ -20,6 +22,10 @@ class HubertBertConfig(PreTrainedConfig):
         audio_config: config (or dict with ``model_type``) of the speech encoder; HuBERT base
             when not given.
         text_config: config of the text encoder; BERT base when not given.
+        audio_pooling: ``mean`` over the real frames (the paper), or ``mean_std``, which appends
+            their standard deviation.
+        use_weighted_layer_sum: pool a learnt average of the speech encoder's embeddings and all
+            its layers instead of its last layer, as SUPERB does (arXiv 2105.01051).
         audio_dropout: dropout on the pooled speech vector.
         text_dropout: dropout on the pooled text vector.
         text_modality_dropout: share of training clips whose transcript is hidden, so that the
@@ -41,7 +47,8 @@ class HubertBertConfig(PreTrainedConfig):
     The labels (``id2label``) default to :data:`EMOTIONS`.
 
     Raises:
-        ValueError: a rate outside 0 to 1, an unknown cleaning setting, a window of under 0.1 s.
+        ValueError: a rate outside 0 to 1, an unknown pooling or cleaning setting, a window of
+            under 0.1 s.
     """
 
     model_type = "hubert_bert"
@@ -52,6 +59,8 @@ class HubertBertConfig(PreTrainedConfig):
 
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
+    audio_pooling: str = "mean"
+    use_weighted_layer_sum: bool = False
     audio_dropout: float | int = 0.1
     text_dropout: float | int = 0.1
     text_modality_dropout: float | int = 0.3
@@ -77,6 +86,10 @@ class HubertBertConfig(PreTrainedConfig):
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be 0 to 1, not {getattr(self, name)}")
+        if self.audio_pooling not in POOLINGS:
+            raise ValueError(
+                f"audio_pooling must be {' or '.join(POOLINGS)}, not {self.audio_pooling!r}"
+            )
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be positive, not {self.temperature}")
         if self.window_s < MIN_SECONDS:
@@ -89,6 +102,11 @@ class HubertBertConfig(PreTrainedConfig):
                     "pt": ["AutoModelForAudioClassification"],
                 }
             }
+
+    @property
+    def audio_embedding_size(self) -> int:
+        """Length of the pooled speech vector."""
+        return self.audio_config.hidden_size * (2 if self.audio_pooling == "mean_std" else 1)
 
 
 HubertBertConfig.register_for_auto_class()
