@@ -99,8 +99,8 @@ class HubertBertForEmotion(PreTrainedModel):
     The last hidden states of the speech encoder and of the text encoder are averaged over their
     real frames and tokens, passed through dropout, concatenated, and classified by one linear
     layer. The config may ask for the deviation beside the average, and for all layers of the
-    speech encoder. A clip without a transcript gets a zero text vector; in training some transcripts are
-    hidden on purpose, so that the audio alone carries an answer.
+    speech encoder. A clip without a transcript gets a zero text vector; in training some
+    transcripts are hidden on purpose, so that the audio alone carries an answer.
     """
 
     config: HubertBertConfig
