@@ -12,7 +12,7 @@ DATA ?= ../shared/data
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format space push-space data mini results screenshots
+.PHONY: help install demo test test-slow lint format space push-space data mini mini-base mini-folds results screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,15 +64,30 @@ space: $(VENV)/installed ## open the demo in a browser
 push-space: $(VENV)/installed ## push the demo (REPO=you/name, SER_MODEL=you/model)
 	@$(PY) scripts/push_space.py $(REPO) $(if $(SER_MODEL),--model $(SER_MODEL))
 
-data: $(VENV)/installed ## build corpus/ from DATA/RAVDESS
-	@$(PY) -m corpus_builder build --source ravdess=$(DATA)/RAVDESS --out corpus
+data: $(VENV)/installed ## build corpus/ from DATA/RAVDESS and DATA/TESS
+	@$(PY) -m corpus_builder build --source ravdess=$(DATA)/RAVDESS --source tess=$(DATA)/TESS --out corpus
 
-# Three stages: the speech encoder is taught by Whisper tiny.en, the text encoder by GoEmotions,
-# then both are tuned together on the corpus. About two hours on two cores; each stage resumes.
-mini: data ## train checkpoints/mini again, from nothing
-	@$(OFFLINE) $(PY) -m training.distill --config configs/mini_distill.yaml --data corpus --out runs/mini_audio --resume
+# Four stages: the speech encoder is taught by Whisper tiny.en, then hears the training actors as
+# well, the text encoder is taught by GoEmotions, and the head is trained on both. About an hour on
+# two cores; each stage resumes.
+DISTILL := $(OFFLINE) $(PY) -m training.distill --resume
+TUNE := $(OFFLINE) $(PY) train.py --config configs/mini_tune.yaml --data corpus
+
+mini-base: $(VENV)/installed
+	@$(DISTILL) --config configs/mini_distill.yaml --out runs/mini_base
 	@$(OFFLINE) $(PY) -m training.text_stage --config configs/mini_text.yaml --out runs/mini_text
-	@$(OFFLINE) $(PY) train.py --config configs/mini_tune.yaml --data corpus --out checkpoints/mini
+
+mini: data mini-base ## train checkpoints/mini again, from nothing
+	@$(DISTILL) --config configs/mini_adapt.yaml --data corpus --out runs/mini_audio/all
+	@$(TUNE) --out checkpoints/mini
+
+# The folds are those of RAVDESS that have actors in DATA.
+FOLDS ?= 0 1 2 4
+mini-folds: data mini-base ## cross-validate the recipe of checkpoints/mini over the RAVDESS actors
+	@for fold in $(FOLDS); do \
+	  $(DISTILL) --config configs/mini_adapt.yaml --data corpus --fold $$fold --fold-corpus ravdess \
+	    --out runs/mini_audio/$$fold || exit; done
+	@$(TUNE) --folds all --fold-corpus ravdess --out runs/mini_folds
 
 results: data ## measure again, and rewrite every table from the measurements
 	@$(OFFLINE) $(PY) evaluate_benchmarks.py ravdess --model checkpoints/mini --data corpus --out results/ravdess.json

@@ -19,8 +19,10 @@ import huggingface_hub
 import transformers
 
 import metrics
-from evaluation import EvaluationError, provenance, ravdess
+from evaluation import EvaluationError, paper_rows, provenance, ravdess
 from evaluation.models import TEXT_MODES
+from evaluation.paper_tables import paper_table
+from evaluation.ravdess import Outcome
 from evaluation.report import RESULTS
 from evaluation.tables import confusion_tables, ravdess_table
 
@@ -56,6 +58,25 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     one.add_argument(
         "--out", type=Path, default=RESULTS / "ravdess.json", help="results/ravdess.json"
     )
+    for name, what in (("table6", "the eight classifiers"), ("table8", "the whole comparison")):
+        table = benchmarks.add_parser(name, help=f"paper, Table {name[-1]}: {what}, both protocols")
+        table.add_argument("--data", required=True, help="built corpus, or Hub data set id")
+        table.add_argument(
+            "--runs", type=Path, default=Path("runs"), help="folder of the trained rows (runs)"
+        )
+        table.add_argument(
+            "--model", action="append", default=[], help="main model to show beside the rows"
+        )
+        table.add_argument(
+            "--neural",
+            action="store_true",
+            help="train the neural rows that are missing; without it they say how to",
+        )
+        table.add_argument("--limit", type=int, help="score at most this many clips a protocol")
+        table.add_argument(
+            "--seed", type=int, default=metrics.SEED, help="seed of the bootstrap (42)"
+        )
+        table.add_argument("--out", type=Path, default=RESULTS / f"{name}.json")
     return parser.parse_args(arguments)
 
 
@@ -68,51 +89,78 @@ def main(arguments: Sequence[str] | None = None) -> int:
     datasets.logging.set_verbosity(logging.CRITICAL)
     datasets.disable_progress_bars()
     huggingface_hub.logging.set_verbosity_error()
+    run = run_ravdess if options.benchmark == "ravdess" else run_table
     try:
-        config = ravdess.RavdessConfig(
-            models=tuple(options.model),
-            data=options.data,
-            split=options.split,
-            text=options.text,
-            limit=options.limit,
-            batch_size=options.batch_size,
-            seed=options.seed,
-        )
-        outcome = ravdess.run(config)
+        typed, outcome = run(options)
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    result = as_result(config, outcome, out=options.out)
+    result = as_result(options, typed, outcome)
     write(result, outcome, options.out)
-    print(ravdess_table(result), confusion_tables(result), sep="\n\n")
+    if options.benchmark == "ravdess":
+        print(ravdess_table(result), confusion_tables(result), sep="\n\n")
+    else:
+        print(paper_table(result))
     print(f"\nWritten: {options.out} and {predictions_file(options.out)}", file=sys.stderr)
     return 0
 
 
-def as_result(
-    config: ravdess.RavdessConfig, outcome: ravdess.Outcome, *, out: Path
-) -> dict[str, Any]:
-    """All that goes into the results file; only ``seconds`` differs between two runs."""
-    typed = ["ravdess"]
-    for model in config.models:
-        typed += ["--model", provenance.portable(model)]
-    typed += ["--data", provenance.portable(config.data)]
+def run_ravdess(options: argparse.Namespace) -> tuple[list[str], Outcome]:
+    """Run the RAVDESS benchmark; returns what was typed, less the defaults, and the outcome."""
+    config = ravdess.RavdessConfig(
+        models=tuple(options.model),
+        data=options.data,
+        split=options.split,
+        text=options.text,
+        limit=options.limit,
+        batch_size=options.batch_size,
+        seed=options.seed,
+    )
+    typed = []
     defaults = ravdess.RavdessConfig(models=(), data="")
     for name in ("split", "text", "limit", "batch_size", "seed"):
         if getattr(config, name) != getattr(defaults, name):
             typed += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
-    if out != RESULTS / "ravdess.json":
-        typed += ["--out", provenance.portable(str(out))]
+    return typed, ravdess.run(config)
+
+
+def run_table(options: argparse.Namespace) -> tuple[list[str], Outcome]:
+    """Measure the rows of Table 6 or 8; returns what was typed, less the defaults, and them."""
+    config = paper_rows.TableConfig(
+        table=options.benchmark,
+        data=options.data,
+        runs=options.runs,
+        models=tuple(options.model),
+        neural=options.neural,
+        limit=options.limit,
+        seed=options.seed,
+    )
+    typed = ["--neural"] if config.neural else []
+    defaults = paper_rows.TableConfig(table=config.table, data="")
+    for name in ("runs", "limit", "seed"):
+        if getattr(config, name) != getattr(defaults, name):
+            typed += [f"--{name}", provenance.portable(str(getattr(config, name)))]
+    return typed, paper_rows.run(config)
+
+
+def as_result(options: argparse.Namespace, more: list[str], outcome: Outcome) -> dict[str, Any]:
+    """All that goes into the results file; only ``seconds`` differs between two runs."""
+    typed = [options.benchmark]
+    for model in options.model:
+        typed += ["--model", provenance.portable(model)]
+    typed += ["--data", provenance.portable(options.data), *more]
+    if options.out != RESULTS / f"{options.benchmark}.json":
+        typed += ["--out", provenance.portable(str(options.out))]
     return {
-        "benchmark": "ravdess",
+        "benchmark": options.benchmark,
         "command": provenance.command_line(typed),
         **provenance.git_state(),
-        "seed": config.seed,
+        "seed": options.seed,
         "versions": provenance.versions(),
-        "bootstrap": {"level": metrics.LEVEL, "resamples": metrics.RESAMPLES, "seed": config.seed},
+        "bootstrap": {"level": metrics.LEVEL, "resamples": metrics.RESAMPLES, "seed": options.seed},
         "data": outcome.data,
         "rows": outcome.rows,
-        "predictions": predictions_file(out).name,
+        "predictions": predictions_file(options.out).name,
         "seconds": outcome.seconds,
     }
 
@@ -122,7 +170,7 @@ def predictions_file(out: Path) -> Path:
     return out.with_suffix(".predictions.parquet")
 
 
-def write(result: dict[str, Any], outcome: ravdess.Outcome, out: Path) -> None:
+def write(result: dict[str, Any], outcome: Outcome, out: Path) -> None:
     """Write the results file and the predictions beside it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     outcome.predictions.to_parquet(predictions_file(out), index=False)

@@ -1,12 +1,13 @@
 """Fine-tune the speech-and-text emotion model with Accelerate (paper, section III-D, Table 7).
 
     python train.py --config configs/mini.yaml --data corpus/ --out runs/mini
+    python train.py --config configs/mini.yaml --data corpus/ --out runs/folds --folds all
 
 The checkpoint with the best UA + WA on the validation split is written to ``--out``, a folder
-that ``transformers.pipeline`` loads. The state for ``--resume`` is kept in ``<out>.state``.
+that ``transformers.pipeline`` loads. The state for ``--resume`` is kept in ``<out>.state``. All
+options are told in docs/training.md.
 """
 
-import copy
 import json
 import math
 import sys
@@ -21,46 +22,70 @@ from accelerate import (
     PartialState,
 )
 from accelerate.utils import set_seed
+from datasets import Dataset
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_linear_schedule_with_warmup
 
+from baselines.settings import family_of
 from hub_model.audio import AudioError
-from hub_model.configuration_hubert_bert import EMOTIONS, PIPELINE_TASK
-from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
+from hub_model.configuration_hubert_bert import EMOTIONS
 from metrics import fit_temperature, ua, wa
 from training.augment import augmenter
-from training.build import build_model, freeze, get_accelerator, set_training
+from training.batching import length_batches
+from training.build import build_model, freeze, frozen_parts, get_accelerator, set_training
+from training.checkpoints import save_checkpoint
 from training.companions import Companions
 from training.config import ConfigError, TrainConfig, parse_settings
 from training.data import Clips, collator, load_splits
-from training.provenance import training_record
+from training.frozen import Head, collate_pooled, make_head
+from training.losses import EmotionLoss, training_targets
+from training.provenance import refuse_heard_speakers, training_record
+from training.pushing import push_folder
 from training.saving import (
     TrainingFailed,
     check_out,
-    check_settings,
     clear_states,
     load_state,
-    replaced_folder,
-    restore_folder,
+    prepare_state,
     save_state,
 )
 
 
 def get_dataloaders(
-    config: TrainConfig, splits: dict[str, Any], processor: Any
-) -> tuple[DataLoader, DataLoader]:
-    """Return loaders of shuffled training batches and of validation batches."""
-    collate = collator(processor)
-    clips = Clips(
-        splits["train"],
-        max_seconds=config.max_seconds,
-        augment=augmenter(config.augment) if config.augment else None,
-        companions=Companions.from_settings(config.text_pairs) if config.text_pairs else None,
-    )
-    train = DataLoader(clips, batch_size=config.batch_size, shuffle=True, collate_fn=collate)
-    clips = Clips(splits["validation"])
-    return train, DataLoader(clips, batch_size=config.eval_batch_size, collate_fn=collate)
+    config: TrainConfig,
+    parts: dict[str, Dataset],
+    processor: Any,
+    head: Head | None,
+    processes: int,
+) -> dict[str, DataLoader]:
+    """Return loaders of shuffled training batches and, if there are any, of validation batches."""
+    if head is not None:
+        clips, collate = head.clips, collate_pooled
+    else:
+        collate = collator(processor)
+        clips = {name: Clips(part) for name, part in parts.items()}
+        clips["train"] = Clips(
+            parts["train"],
+            max_seconds=config.max_seconds,
+            augment=augmenter(config.augment) if config.augment else None,
+            companions=Companions.from_settings(config.text_pairs) if config.text_pairs else None,
+            targets=training_targets(config, parts["train"]),
+        )
+    if config.batch_seconds and head is None:
+        batches = length_batches(config, parts["train"], processes=processes)
+        loaders = {"train": DataLoader(clips["train"], batch_sampler=batches, collate_fn=collate)}
+    else:
+        loaders = {
+            "train": DataLoader(
+                clips["train"], batch_size=config.batch_size, shuffle=True, collate_fn=collate
+            )
+        }
+    if "validation" in clips:
+        loaders["validation"] = DataLoader(
+            clips["validation"], batch_size=config.eval_batch_size, collate_fn=collate
+        )
+    return loaders
 
 
 @torch.no_grad()
@@ -85,21 +110,10 @@ def evaluate(
     }
 
 
-def save_checkpoint(model: Any, processor: Any, config: TrainConfig, temperature: float) -> None:
-    """Write the checkpoint folder beside its place, then move it there."""
-    copied = copy.deepcopy(model).to("cpu", getattr(torch, config.save_dtype))
-    copied.config.name_or_path = ""  # else the card of the start, with its results, would stay
-    copied.config.temperature = temperature
-    pipe = SpeechTextEmotionPipeline(
-        model=copied, processor=processor, task=PIPELINE_TASK, device="cpu", transcriber="none"
-    )
-    with replaced_folder(Path(config.out)) as folder:
-        pipe.save_pretrained(folder)
-
-
 def train_epoch(
     model: torch.nn.Module,
     loader: DataLoader,
+    loss_function: EmotionLoss,
     optimizer: torch.optim.Optimizer,
     scheduler: Any,
     accelerator: Accelerator,
@@ -111,11 +125,11 @@ def train_epoch(
     Raises:
         TrainingFailed: the loss is no longer a number.
     """
-    set_training(accelerator.unwrap_model(model), config.freeze)
     losses = []
     for step, batch in enumerate(loader, start=1):
         with accelerator.accumulate(model):
-            loss = model(**batch).loss
+            labels = batch.pop("labels")
+            loss = loss_function(model(**batch).logits, labels)
             if not torch.isfinite(loss):
                 raise TrainingFailed(f"the loss is {loss.item()} in step {step}")
             accelerator.backward(loss)
@@ -148,77 +162,101 @@ def training_function(config: TrainConfig) -> list[dict[str, Any]]:
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed),
         # Layer drop, missing transcripts and the like leave weights without a gradient.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        log_with=None if config.tracker == "none" else config.tracker,
+        project_dir=str(state),
     )
     set_seed(config.seed)
     with accelerator.main_process_first():
-        splits = load_splits(config, EMOTIONS)
-    model, processor = build_model(config, splits["train"])
-    freeze(model, config.freeze)
-    model.config.training = record = training_record(config, splits)
+        parts = load_splits(config, EMOTIONS)
+    tested = parts.pop("test", None)
+    model, processor = build_model(config, parts["train"])
+    frozen = frozen_parts(config, model)
+    freeze(model, frozen, top_convolutions=2 if config.unfreeze == "top2_conv" else 0)
+    model.config.training = record = training_record(config, parts, model)
+    refuse_heard_speakers(record, tested)
     if accelerator.is_main_process:
-        restore_folder(out)
-        settings = {**record["settings"], "model": config.model, "init_from": config.init_from}
-        settings |= {key: record[key] for key in ("train_fingerprint", "validation_fingerprint")}
-        del settings["epochs"]  # a finished run may be resumed for more
-        check_settings(state, settings, resume=config.resume)
-        if not config.resume:
-            clear_states(state)
+        prepare_state(config, record)
     accelerator.wait_for_everyone()
-    train_loader, validation_loader = get_dataloaders(config, splits, processor)
+    head = make_head(config, model, processor, parts, accelerator)
+    loaders = get_dataloaders(config, parts, processor, head, accelerator.num_processes)
+    loss_function = EmotionLoss(config, parts["train"])
 
+    trained = model if head is None else head.model
     optimizer = torch.optim.AdamW(
-        [weight for weight in model.parameters() if weight.requires_grad],
+        [weight for weight in trained.parameters() if weight.requires_grad],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
     )
-    model, optimizer, train_loader, validation_loader = accelerator.prepare(
-        model, optimizer, train_loader, validation_loader
-    )
-    steps_per_epoch = -(-len(train_loader) // config.accumulation)
+    trained, optimizer, *prepared = accelerator.prepare(trained, optimizer, *loaders.values())
+    loaders = dict(zip(loaders, prepared, strict=True))
+    steps = len(loaders["train"])
     # Not prepared: a prepared scheduler would count one step a process.
     scheduler = get_linear_schedule_with_warmup(
-        optimizer, config.warmup_steps, steps_per_epoch * config.epochs
+        optimizer, config.warmup_steps, -(-steps // config.accumulation) * config.epochs
     )
     accelerator.register_for_checkpointing(scheduler)
+    accelerator.init_trackers("logs")
 
     # All processes start from the same weights, and then draw cuts and dropouts of their own.
     set_seed(config.seed, device_specific=True)
     history = load_state(accelerator, state) if config.resume else []
     with tqdm(
-        total=config.epochs * len(train_loader),
-        initial=len(history) * len(train_loader),
+        total=config.epochs * steps,
+        initial=len(history) * steps,
         disable=not accelerator.is_main_process,
     ) as progress:
         for epoch in range(len(history), config.epochs):
-            train_loader.set_epoch(epoch)
+            if _has_stalled(history, config.patience):
+                break
+            loaders["train"].set_epoch(epoch)
+            set_training(accelerator.unwrap_model(trained), [] if head else frozen)
             try:
                 loss = train_epoch(
-                    model, train_loader, optimizer, scheduler, accelerator, config, progress
+                    trained,
+                    loaders["train"],
+                    loss_function,
+                    optimizer,
+                    scheduler,
+                    accelerator,
+                    config,
+                    progress,
                 )
                 figures = {"epoch": epoch + 1, "train_loss": loss}
-                figures |= evaluate(model, validation_loader, accelerator)
-                if not math.isfinite(figures["validation_loss"]):
-                    raise TrainingFailed("the validation loss is not a number")
-                if accelerator.is_main_process and _score(figures) > max(
-                    map(_score, history), default=-1.0
-                ):
-                    save_checkpoint(
-                        accelerator.unwrap_model(model), processor, config, figures["temperature"]
-                    )
+                if "validation" in loaders:
+                    figures |= evaluate(trained, loaders["validation"], accelerator)
+                    if not math.isfinite(figures["validation_loss"]):
+                        raise TrainingFailed("the validation loss is not a number")
                 history.append(figures)
+                if kept(history) is figures:
+                    weights = head.weights() if head else accelerator.get_state_dict(trained)
+                    if accelerator.is_main_process:
+                        temperature = figures.get("temperature", 1.0)
+                        save_checkpoint(weights, model.config, processor, config, temperature)
                 save_state(accelerator, state / f"epoch_{epoch + 1}", history)
             except TrainingFailed as error:
-                kept = f"the last good checkpoint is {out}" if history else "no checkpoint is saved"
-                raise TrainingFailed(f"epoch {epoch + 1}: {error}; {kept}") from error
+                saved = epoch > 0
+                where = f"the last good checkpoint is {out}" if saved else "no checkpoint is saved"
+                raise TrainingFailed(f"epoch {epoch + 1}: {error}; {where}") from error
+            accelerator.log({**figures, "learning_rate": scheduler.get_last_lr()[0]}, epoch + 1)
             if accelerator.is_main_process:
                 clear_states(state, keep=2)
                 rounded = {key: round(value, 4) for key, value in figures.items()}
                 progress.write(json.dumps(rounded))
+    accelerator.end_training()
+    if config.push_to_hub and accelerator.is_main_process:
+        push_folder(out, config.push_to_hub, private=config.private)
     return history
 
 
-def _score(figures: dict[str, Any]) -> float:
-    return figures["ua"] + figures["wa"]
+def kept(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the epoch whose weights are saved: the best, or the last without validation."""
+    if "ua" not in history[-1]:
+        return history[-1]
+    return max(history, key=lambda figures: figures["ua"] + figures["wa"])
+
+
+def _has_stalled(history: list[dict[str, Any]], patience: int) -> bool:
+    return bool(patience and history) and len(history) - kept(history)["epoch"] >= patience
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -228,9 +266,22 @@ def main(arguments: list[str] | None = None) -> int:
         0 when trained; 2, with one line on standard error, when that is not possible; 130 when
         stopped.
     """
+    if family_of(arguments):  # a row of Table 6 or 8 other than ours
+        from baselines.train import main as train_row
+
+        return train_row(arguments)
     try:
         config = parse_settings(TrainConfig, "train.py", __doc__, arguments)
-        best = max(training_function(config), key=_score)
+        if config.folds:
+            from training.cross_validation import cross_validate
+
+            said = cross_validate(config, training_function, arguments)
+        else:
+            best = kept(training_function(config))
+            figures = [f"{name.upper()} {best[name]:.3f}" for name in ("wa", "ua") if name in best]
+            said = f"best epoch {best['epoch']}: validation {', '.join(figures)}"
+            if not figures:
+                said = f"epoch {best['epoch']}, the last, is kept: there is no validation"
     except (ConfigError, TrainingFailed, AudioError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
@@ -238,7 +289,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("train.py: stopped; --resume goes on after the last whole epoch", file=sys.stderr)
         return 130
     if PartialState().is_main_process:
-        print(f"best epoch {best['epoch']}: validation WA {best['wa']:.3f}, UA {best['ua']:.3f}")
+        print(said)
     return 0
 
 

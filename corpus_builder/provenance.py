@@ -23,9 +23,9 @@ PACKAGES = (
 """The libraries that decide what a clip sounds like and where it goes."""
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of :data:`PACKAGES`."""
-    found = {package: importlib.metadata.version(package) for package in PACKAGES}
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Return the versions of Python and of some installed packages."""
+    found = {package: importlib.metadata.version(package) for package in packages}
     return {"python": platform.python_version()} | found
 
 

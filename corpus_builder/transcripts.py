@@ -58,7 +58,7 @@ def fill_transcripts(
             batch = unknown[start : start + batch_size]
             waveforms = [read_waveform(clips[i].part, clips[i].part_row) for i in batch]
             try:
-                texts = hearer.transcribe(waveforms)
+                texts = [transcript.text for transcript in hearer.transcribe(waveforms)]
             except TranscriberUnavailable as error:
                 raise CorpusError(f"--transcriber: {error}") from error
             for index, text in zip(batch, texts, strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
-from baselines.classical import logistic_regression
+from baselines.classical import new_classifier
 from baselines.features import mfcc_means
 from corpus_builder.labels import EMOTIONS
 from evaluation import EvaluationError
@@ -46,7 +46,8 @@ def fit(clips: ClipSet, *, seed: int) -> tuple[Pipeline, dict[str, str]]:
     labels = clips.labels[usable]
     if len(set(labels)) < 2:
         raise EvaluationError(f"{NAME}: the training clips hold fewer than two emotions")
-    classifier = logistic_regression(seed=seed).fit([features[i] for i in usable], labels)
+    classifier = new_classifier("logistic_regression", seed=seed)
+    classifier.fit([features[index] for index in usable], labels)
     ids = clips.clips["utterance_id"][:]
     skipped = {ids[i]: text for i, text in enumerate(features) if isinstance(text, str)}
     return classifier, skipped

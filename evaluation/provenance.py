@@ -1,12 +1,11 @@
 """Where a figure comes from: command, commit, versions. No path of this machine gets out."""
 
-import platform
 import shlex
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
+from corpus_builder import provenance
 from corpus_builder.provenance import commit
 
 LIBRARIES = (
@@ -25,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 def versions() -> dict[str, str]:
     """Versions of Python and of every library that can move a figure."""
-    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+    return provenance.versions(LIBRARIES)
 
 
 def git_state() -> dict[str, str | bool | None]:
@@ -48,9 +47,9 @@ def portable(argument: str) -> str:
     return path.name
 
 
-def command_line(arguments: Sequence[str]) -> str:
-    """A command of `evaluate_benchmarks.py`, ready to be typed again."""
-    return shlex.join(["python", "evaluate_benchmarks.py", *arguments])
+def command_line(arguments: Sequence[str], *, program: str = "evaluate_benchmarks.py") -> str:
+    """A command of one of the scripts, ready to be typed again."""
+    return shlex.join(["python", program, *arguments])
 
 
 def _git(*arguments: str) -> str | None:

@@ -99,7 +99,7 @@ class Outcome:
     @property
     def predictions(self) -> pd.DataFrame:
         """One row per system, protocol and clip."""
-        return pd.concat(self.tables, ignore_index=True)
+        return pd.concat(self.tables, ignore_index=True) if self.tables else pd.DataFrame()
 
 
 def run(config: RavdessConfig) -> Outcome:

@@ -2,7 +2,7 @@
 
 Rewrites docs/results.md, and in the README and in model cards every block between
 ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``. NAME is a results file's name
-without its ending (the table), or that with ``-summary`` or ``-confusion``.
+without its ending (the table), or for RAVDESS that with ``-summary`` or ``-confusion``.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evaluation import EvaluationError
+from evaluation.paper_tables import paper_table
 from evaluation.tables import (
     Result,
     confusion_tables,
@@ -25,7 +26,11 @@ RESULTS = Path("results")
 DOCUMENT = Path("docs/results.md")
 WITH_BLOCKS = (Path("README.md"), Path("checkpoints/mini/README.md"))
 BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
-TITLES = {"ravdess": "RAVDESS (paper, Table 9)"}
+TITLES = {
+    "ravdess": "RAVDESS (paper, Table 9)",
+    "table6": "Classifiers on the 94 features (paper, Table 6)",
+    "table8": "Architectures (paper, Table 8)",
+}
 
 
 def read_results(root: Path) -> dict[str, Result]:
@@ -52,6 +57,9 @@ def blocks(results: Mapping[str, Result]) -> dict[str, str]:
     """Every block that a document may hold, by the name in its markers."""
     found = {}
     for name, result in results.items():
+        if result["benchmark"] != "ravdess":
+            found[name] = paper_table(result)
+            continue
         found[name] = ravdess_table(result)
         found[f"{name}-summary"] = ravdess_summary(result)
         found[f"{name}-confusion"] = confusion_tables(result)
@@ -71,15 +79,23 @@ def render_document(results: Mapping[str, Result]) -> str:
         changed = " with uncommitted changes" if result["code_changed"] else ""
         parts += [
             f"## {TITLES[result['benchmark']]}: `{name}`",
-            ravdess_table(result),
-            "### Confusion matrices",
-            confusion_tables(result),
-            "### Speakers",
-            speaker_tables(result),
+            *_sections(result),
             "### How it was made",
             f"Commit {commit}{changed}; seed {result['seed']}; {versions}.",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _sections(result: Result) -> list[str]:
+    if result["benchmark"] != "ravdess":
+        return [paper_table(result)]
+    return [
+        ravdess_table(result),
+        "### Confusion matrices",
+        confusion_tables(result),
+        "### Speakers",
+        speaker_tables(result),
+    ]
 
 
 def fill_blocks(text: str, contents: Mapping[str, str], *, where: str) -> str:

@@ -41,8 +41,8 @@ def ravdess_summary(result: Result) -> str:
     rows = [row for row in result["rows"] if row["kind"] == "model"]
     return "\n".join(
         f"- `{row['system']}`, {PROTOCOL_NAMES[row['protocol']]}: "
-        f"WA {_with_interval(row, 'wa')}, UA {_with_interval(row, 'ua')}, "
-        f"UA+WA {_with_interval(row, 'ua_plus_wa')} on {row['scores']['clips']} clips of "
+        f"WA {with_interval(row, 'wa')}, UA {with_interval(row, 'ua')}, "
+        f"UA+WA {with_interval(row, 'ua_plus_wa')} on {row['scores']['clips']} clips of "
         f"{row['scores']['speakers']} speakers; heard in training: {_overlap(row)}."
         for row in rows
     )
@@ -115,14 +115,15 @@ def _ravdess_cells(row: Row) -> tuple[str, ...]:
     return (
         name,
         protocol,
-        *(_with_interval(row, figure) for figure in ("wa", "ua", "ua_plus_wa")),
+        *(with_interval(row, figure) for figure in ("wa", "ua", "ua_plus_wa")),
         str(scores["clips"]),
         str(scores["speakers"]),
         _overlap(row),
     )
 
 
-def _with_interval(row: Row, figure: str) -> str:
+def with_interval(row: Row, figure: str) -> str:
+    """A figure of a scored row in per cent, with its interval over speakers."""
     interval = row["scores"]["bootstrap"]["over_speakers"][figure]
     ends = "no interval" if interval is None else " to ".join(map(percent, interval))
     return f"{percent(row['scores'][figure])} ({ends})"

@@ -1,39 +1,46 @@
 """The pipeline behind ``pipeline("audio-classification", model=..., trust_remote_code=True)``."""
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from itertools import repeat
-from numbers import Real
 from typing import Any
 
-import numpy as np
 import torch
+from tqdm.auto import tqdm
 from transformers import Pipeline
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import logging
 
-from .audio import SAMPLING_RATE, AudioError, Cleaning, clean_audio, load_audio
+from .answers import Labels
+from .audio import AudioError, Cleaning
+from .calibration import fit_temperature
+from .inputs import Clip, Preparation, each, is_one_clip, prepared, unbatched
+from .memory import return_freed_memory
 from .model_card import write_model_card
-from .transcription import TranscriberUnavailable, make_transcriber
+from .options import Options
+from .rows import clip_row, recording_row
+from .scoring import ClipScorer
+from .timeline import (
+    RecordingWindows,
+    Window,
+    length_of,
+)
+from .transcription import make_transcriber
 
 logger = logging.get_logger(__name__)
 
 NO_TRANSCRIBER = "no transcriber was asked for"
+VOICE_ALONE = "this model hears the voice alone"
 
+AHEAD = 4
+"""Batches of a list or data set that are sorted by length together."""
 
-@dataclass
-class _Clip:
-    """One row on its way through the pipeline; ``error`` is set when it cannot go on."""
+AHEAD_SECONDS = 600
+"""Audio that is held while they are gathered."""
 
-    original: np.ndarray | None = None
-    windows: list[np.ndarray] | None = None
-    text: str | None = None
-    text_source: str | None = None
-    note: str | None = None
-    error: str | None = None
-    logits: torch.Tensor | None = None
+LONG_RECORDING_S = 60
+"""From here on a recording is worth processes of its own."""
 
 
 class SpeechTextEmotionPipeline(Pipeline):
@@ -47,6 +54,9 @@ class SpeechTextEmotionPipeline(Pipeline):
             its weights can be found nowhere, the answer comes from the audio alone, which is
             said once.
         language: spoken language, for multilingual recognisers; detected when not given.
+        transcript_cache: folder in which transcripts are kept by the hash of the audio.
+
+    Any option of a call may be given here as well, and is then the default.
 
     Call it with a path, the bytes of a file, a numpy array at 16 kHz, ``{"array" | "raw",
     "sampling_rate"}``, a datasets ``AudioDecoder`` or row, or Gradio's ``(rate, array)``; or with
@@ -55,18 +65,43 @@ class SpeechTextEmotionPipeline(Pipeline):
     Keyword arguments of a call:
         text: the transcript, if it is known; it wins over the transcriber. An empty one says
             that there is none. For a list of clips, a list of the same length.
+        top_k: how many emotions to return; all when not given.
+        labels: a dict that renames or merges labels (``{"happy": "positive"}``; to ``None`` leaves
+            one out), a list of those to keep, or ``"four_class"``, ``"valence"``, ``"arousal"``.
+            Probabilities are added up and renormalised.
+        abstain_below: do not decide when the highest probability is lower: 0 to 1.
+        contributions: say what the audio alone and the text alone would answer.
+        return_transcript: say what was heard.
+        return_segments: cut a recording of any length into windows and segments; files are read
+            from disk block by block.
+        window_s: length of a window in seconds; 4 when not given.
+        hop_s: seconds from one window to the next; half a window when not given.
+        smoothing: windows, an odd number, of the moving average; 3 when not given, 1 for none.
         clean: ``False`` when the audio has already been cleaned.
-        top_k: how many emotions to return; all seven when not given.
-        return_transcript: return a dict with ``emotions``, ``transcript``,
-            ``transcript_source``, ``note`` (why there is no transcript) and ``modalities``.
-        batch_size: how many clips go through the model at once; the result does not depend on it.
+        check_speech: ``False`` to answer for noise, too. Otherwise a clip that is nothing but
+            noise is an error, and a window in which nobody speaks is ``"no speech"``.
+        batch_size: how many clips go through the model at once, at most, and as long as they make
+            no more than two minutes together; 8 when not given. The result does not depend on it.
+        num_workers: processes that decode and clean.
 
     Returns:
-        ``[{"label", "score"}]`` sorted by score. For a list of clips a list of these, in which an
-        unusable clip is ``{"error": "one line"}``; for a generator or a data set an iterator.
+        ``[{"label", "score"}]`` sorted by score. With ``return_transcript``, ``return_segments``,
+        ``contributions`` or ``abstain_below`` a dict with
+
+        - ``emotions``, that list (empty when there is no speech in a recording),
+        - ``transcript``, ``transcript_source``, ``transcript_confidence``, and ``note``, why there
+          is no transcript; ``modalities``, what the answer rests on,
+        - with ``abstain_below``: ``label``, ``None`` when ``abstained``,
+        - with ``contributions``: see :func:`~hub_model.answers.contributions`,
+        - with ``return_segments``: ``seconds``, ``windows`` (:func:`~hub_model.timeline.table_of`)
+          and ``segments`` (:func:`~hub_model.timeline.segments_of`).
+
+        For a list of clips a list of these, in which an unusable clip is ``{"error": "one line"}``;
+        for a generator or a data set an iterator.
 
     Raises:
         AudioError: a single clip cannot be used.
+        ValueError: an option is outside its range, or needs another one.
 
     Example:
         >>> from transformers import pipeline
@@ -92,6 +127,8 @@ class SpeechTextEmotionPipeline(Pipeline):
         *args: Any,
         transcriber: str | None = None,
         language: str | None = None,
+        transcript_cache: str | os.PathLike | None = None,
+        short_context: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -99,29 +136,25 @@ class SpeechTextEmotionPipeline(Pipeline):
             raise ValueError("this pipeline needs the model's processor")
         self.cleaning = Cleaning.from_dict(self.model.config.cleaning)
         self.transcriber = make_transcriber(
-            transcriber or self.model.config.transcriber, device=self.device, language=language
+            transcriber or self.model.config.transcriber,
+            device=self.device,
+            language=language,
+            cache=transcript_cache,
+            short_context=short_context,
         )
-        self._no_transcript: str | None = None if self.transcriber else NO_TRANSCRIBER
+        why_not = None if self.transcriber else NO_TRANSCRIBER
+        if not self.model.config.use_text:
+            why_not = VOICE_ALONE
+        self._scorer = ClipScorer(self.processor, self.forward, self.transcriber, why_not)
 
     def _sanitize_parameters(
-        self,
-        text: str | Sequence[str | None] | None = None,
-        clean: bool | None = None,
-        top_k: int | None = None,
-        return_transcript: bool | None = None,
-        **unknown: Any,
-    ) -> tuple[dict, dict, dict]:
+        self, text: Any = None, **options: Any
+    ) -> tuple[dict[str, Any], dict, dict[str, Any]]:
+        unknown = set(options) - {field.name for field in fields(Options)}
         if unknown:
-            raise TypeError(f"unknown option: {', '.join(unknown)}")
-        if top_k is not None and top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {top_k}")
-        before = {"text": text, "clean": clean}
-        after = {"top_k": top_k, "return_transcript": return_transcript}
-        return (
-            {key: value for key, value in before.items() if value is not None},
-            {},
-            {key: value for key, value in after.items() if value is not None},
-        )
+            raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
+        given = {name: value for name, value in options.items() if value is not None}
+        return ({} if text is None else {"text": text}), {}, given
 
     def __call__(
         self,
@@ -132,122 +165,198 @@ class SpeechTextEmotionPipeline(Pipeline):
         **options: Any,
     ) -> Any:
         """Classify one clip or many; see the class for the arguments."""
-        before, _, after = self._sanitize_parameters(**options)
-        before = {**self._preprocess_params, **before}
-        after = {**self._postprocess_params, **after}
-        text = before.pop("text", None)
-        batch_size = (self._batch_size or 8) if batch_size is None else batch_size
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        if _is_one_clip(inputs):
+        before, _, given = self._sanitize_parameters(**options)
+        text = {**self._preprocess_params, **before}.get("text")
+        asked = Options(**{**self._postprocess_params, **given})
+        batch_size, workers = self._sizes(batch_size, num_workers)
+        if is_one_clip(inputs):
             if text is not None and not isinstance(text, str):
                 raise ValueError("text of a single clip must be one string")
-            row = next(self._rows([inputs], [text], 1, before, after))
+            row = next(self._rows([inputs], [text], asked, 1, batch_size, workers))
             if isinstance(row, dict) and "error" in row:
                 raise AudioError(row["error"])
             return row
-        if isinstance(text, str) or (text is not None and not hasattr(text, "__iter__")):
-            raise ValueError("text of several clips must be a list, one entry a clip")
-        if hasattr(text, "__len__") and hasattr(inputs, "__len__") and len(text) != len(inputs):
-            raise ValueError(f"{len(text)} texts for {len(inputs)} clips")
-        rows = self._rows(inputs, text, batch_size, before, after)
+        _refuse_texts(text, inputs)
+        ahead = AHEAD * batch_size if hasattr(inputs, "__len__") else batch_size
+        rows = self._rows(inputs, text, asked, ahead, batch_size, workers)
         return list(rows) if isinstance(inputs, list | tuple) else rows
+
+    def calibrate(
+        self,
+        clips: Any,
+        labels: Sequence[str | int],
+        *,
+        text: Sequence[str | None] | None = None,
+        clean: bool = True,
+        batch_size: int | None = None,
+        num_workers: int | None = None,
+    ) -> float:
+        """Fit the temperature on clips that the model did not learn from.
+
+        It is put into the model's config, from where :meth:`save_pretrained` writes it. The order
+        of the emotions does not change, only the confidence. Clips that cannot be used are left
+        out, with a warning.
+
+        Args:
+            clips: a list or data set of clips, as in a call.
+            labels: the true emotion of each, by name or id.
+            text, clean, batch_size, num_workers: as in a call.
+
+        Returns:
+            the temperature.
+
+        Raises:
+            ValueError: an unknown label, another number of labels than of clips, or no clip that
+                can be used.
+        """
+        ids = [self._label_id(label) for label in labels]
+        if hasattr(clips, "__len__") and len(clips) != len(ids):
+            raise ValueError(f"{len(ids)} labels for {len(clips)} clips")
+        _refuse_texts(text, clips)
+        batch_size, workers = self._sizes(batch_size, num_workers)
+        asked = Options(clean=clean, check_speech=False)
+        answered = self._clips(clips, text, asked, AHEAD * batch_size, batch_size, workers)
+        pairs = list(zip(answered, ids, strict=True))
+        for clip, _ in pairs:
+            if clip.error is not None:
+                logger.warning(f"Left out of the calibration: {clip.error}")
+        pairs = [(clip.logits["fused"], label) for clip, label in pairs if clip.error is None]
+        if not pairs:
+            raise ValueError("no clip can be used for calibration")
+        logits = torch.stack([logits for logits, _ in pairs]).numpy()
+        temperature = fit_temperature([label for _, label in pairs], logits)
+        self.model.config.temperature = temperature
+        return temperature
+
+    def _label_id(self, label: str | int) -> int:
+        names = self.model.config.id2label
+        known = {**{name: index for index, name in names.items()}, **{i: i for i in names}}
+        if label not in known:
+            raise ValueError(f"unknown emotion: {label}; known are {', '.join(names.values())}")
+        return known[label]
+
+    def _sizes(self, batch_size: int | None, num_workers: int | None) -> tuple[int, int]:
+        batch_size = (self._batch_size or 8) if batch_size is None else batch_size
+        workers = (self._num_workers or 0) if num_workers is None else num_workers
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        if workers < 0:
+            raise ValueError(f"num_workers must be at least 0, not {workers}")
+        return batch_size, workers
 
     def _rows(
         self,
         sources: Iterable[Any],
         texts: Iterable[str | None] | None,
+        asked: Options,
+        ahead: int,
         batch_size: int,
-        before: dict[str, Any],
-        after: dict[str, Any],
+        workers: int,
     ) -> Iterator[Any]:
-        """Yield one result per source, reading only one batch ahead."""
-        batch: list[_Clip] = []
-        for source, text in zip(
-            _each(sources), repeat(None) if texts is None else texts, strict=texts is not None
-        ):
-            batch.append(self.preprocess(source, text=text, **before))
-            if len(batch) == batch_size:
-                yield from self._finish(batch, batch_size, after)
-                batch = []
-        if batch:
-            yield from self._finish(batch, batch_size, after)
+        """Yield one row per source, in order."""
+        labels = Labels(list(self.model.config.id2label.values()), asked.labels)
+        if not asked.return_segments:
+            for clip in self._clips(sources, texts, asked, ahead, batch_size, workers):
+                yield self.postprocess(clip, asked=asked, labels=labels)
+            return
+        texts = repeat(None) if texts is None else texts
+        for source, text in zip(each(sources), texts, strict=not isinstance(texts, repeat)):
+            if text:
+                raise ValueError(
+                    "text: which of the words belong to which window is not known; with "
+                    "return_segments it can only be empty, for an answer from the audio alone"
+                )
+            try:
+                windows = self._windows(source, text, asked, batch_size, workers)
+            except AudioError as error:
+                yield {"error": str(error)}
+                continue
+            temperature = self.model.config.temperature
+            yield recording_row(windows, asked=asked, labels=labels, temperature=temperature)
 
-    def _finish(self, batch: list[_Clip], batch_size: int, after: dict[str, Any]) -> Iterator[Any]:
-        usable = [clip for clip in batch if clip.error is None]
-        self._transcribe([clip for clip in usable if clip.text is None])
-        # Clips of one length pad each other least; the answer does not depend on the order.
-        windows = [(clip, window) for clip in usable for window in clip.windows]
-        windows.sort(key=lambda pair: pair[1].size)
-        for start in range(0, len(windows), batch_size):
-            part = windows[start : start + batch_size]
-            inputs = self.processor(
-                audio=[window for _, window in part], text=[clip.text for clip, _ in part]
-            )
-            for (clip, _), logits in zip(part, self.forward(dict(inputs)), strict=True):
-                share = logits / len(clip.windows)
-                clip.logits = share if clip.logits is None else clip.logits + share
-        for clip in batch:
-            yield self.postprocess(clip, **after)
-
-    def preprocess(self, input_: Any, *, text: str | None = None, clean: bool = True) -> _Clip:
-        """Load and clean one clip; what is wrong with it is kept, not raised."""
-        if text is not None and not isinstance(text, str):
-            raise ValueError(f"a text must be a string or None, not {type(text).__name__}")
-        try:
-            original = load_audio(_unwrap(input_))
-        except AudioError as error:
-            return _Clip(error=str(error))
-        waveform = clean_audio(original, self.cleaning) if clean else original
-        windows = math.ceil(waveform.size / (self.model.config.window_s * SAMPLING_RATE))
-        return _Clip(
-            original=original,
-            windows=np.array_split(waveform, windows),
-            text=None if text is None else text.strip(),
-            text_source=None if text is None else "given",
+    def _preparation(self, asked: Options) -> Preparation:
+        return Preparation(
+            self.cleaning,
+            self.model.config.window_s,
+            clean=asked.clean,
+            check_speech=asked.check_speech,
         )
 
-    def _transcribe(self, clips: list[_Clip]) -> None:
-        if clips and self._no_transcript is None:
-            try:
-                self.transcriber.load()
-            except TranscriberUnavailable as error:
-                self._no_transcript = str(error)
-                logger.warning(f"Answering from audio alone. {error}")
-        if self._no_transcript is not None:
-            for clip in clips:
-                clip.note = self._no_transcript
-        elif clips:
-            texts = self.transcriber.transcribe([clip.original for clip in clips])
-            for clip, text in zip(clips, texts, strict=True):
-                clip.text, clip.text_source = text, self.transcriber.name
+    def _clips(
+        self,
+        sources: Iterable[Any],
+        texts: Iterable[str | None] | None,
+        asked: Options,
+        ahead: int,
+        batch_size: int,
+        workers: int,
+    ) -> Iterator[Clip]:
+        """Yield one answered clip per source, reading no more than ``ahead`` clips ahead."""
+        batch: list[Clip] = []
+        clips = prepared(sources, self._preparation(asked), workers=workers)
+        texts = repeat(None) if texts is None else texts
+        held = 0.0
+        for clip, text in zip(clips, texts, strict=not isinstance(texts, repeat)):
+            batch.append(self._with_text(clip, text))
+            held += clip.seconds
+            if len(batch) == ahead or held > AHEAD_SECONDS:
+                self._scorer.score(batch, batch_size=batch_size, shares=asked.contributions)
+                yield from batch
+                batch, held = [], 0.0
+        self._scorer.score(batch, batch_size=batch_size, shares=asked.contributions)
+        yield from batch
+
+    def _with_text(self, clip: Clip, text: str | None) -> Clip:
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"a text must be a string or None, not {type(text).__name__}")
+        if text is None or clip.error is not None or not self.model.config.use_text:
+            return clip
+        clip.give_text(text)
+        return clip
+
+    def preprocess(self, input_: Any, *, text: str | None = None, clean: bool = True) -> Clip:
+        """Load and clean one clip; what is wrong with it is kept, not raised."""
+        return self._with_text(self._preparation(Options(clean=clean))(input_), text)
 
     def _forward(self, model_inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        model_inputs["input_values"] = model_inputs["input_values"].to(self.model.dtype)
+        for name in {"input_values", "input_features"} & set(model_inputs):
+            model_inputs[name] = model_inputs[name].to(self.model.dtype)
         return self.model(**model_inputs).logits.float()
 
-    def postprocess(
-        self, clip: _Clip, *, top_k: int | None = None, return_transcript: bool = False
-    ) -> Any:
-        """Turn the logits ``(num_labels,)`` of a clip into labels and probabilities."""
-        if clip.error is not None:
-            return {"error": clip.error}
-        scores = (clip.logits / self.model.config.temperature).softmax(-1).tolist()
-        labels = self.model.config.id2label
-        emotions = [{"label": labels[i], "score": score} for i, score in enumerate(scores)]
-        emotions = sorted(emotions, key=lambda row: row["score"], reverse=True)[:top_k]
-        if not return_transcript:
-            return emotions
-        note = clip.note
-        if not clip.text and note is None:
-            note = "no words were given" if clip.text_source == "given" else "no words were heard"
-        return {
-            "emotions": emotions,
-            "transcript": clip.text or None,
-            "transcript_source": clip.text_source,
-            "note": note,
-            "modalities": ["audio", "text"] if clip.text else ["audio"],
-        }
+    def postprocess(self, clip: Clip, *, asked: Options, labels: Labels) -> Any:
+        """Turn the logits ``(num_labels,)`` of a clip into the row that is asked for."""
+        temperature = self.model.config.temperature
+        return clip_row(clip, asked=asked, labels=labels, temperature=temperature)
+
+    def _windows(
+        self, source: Any, text: str | None, asked: Options, batch_size: int, workers: int
+    ) -> list[Window]:
+        """Answer the windows of a recording, holding the audio of only one batch of them."""
+        seconds = length_of(source)
+        workers = workers if seconds and seconds >= LONG_RECORDING_S else 0
+        data = RecordingWindows(source, asked.timeline, self._preparation(asked))
+        windows: list[Window] = []
+        waiting: list[Clip] = []
+        with tqdm(total=seconds, unit="s", unit_scale=True, leave=False, disable=None) as bar:
+            for window in unbatched(data, workers):
+                if isinstance(window, str):
+                    raise AudioError(window)
+                bar.update(window.end - (windows[-1].end if windows else 0))
+                windows.append(window)
+                if window.clip is not None:
+                    window.clip = self._with_text(window.clip, text)
+                    waiting.append(window.clip)
+                if len(waiting) == batch_size:
+                    self._score_windows(waiting, asked, batch_size)
+                    waiting = []
+            self._score_windows(waiting, asked, batch_size)
+        return windows
+
+    def _score_windows(self, clips: list[Clip], asked: Options, batch_size: int) -> None:
+        self._scorer.score(clips, batch_size=batch_size, shares=asked.contributions)
+        for clip in clips:
+            clip.forget_audio()
+        return_freed_memory()
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Write a folder that works alone: weights, code, tokenizer, feature extractor, card."""
@@ -259,32 +368,9 @@ class SpeechTextEmotionPipeline(Pipeline):
         write_model_card(self.model.config, save_directory)
 
 
-def _is_one_clip(inputs: Any) -> bool:
-    if isinstance(
-        inputs,
-        str | os.PathLike | bytes | bytearray | memoryview | dict | np.ndarray | torch.Tensor,
-    ):
-        return True
-    if hasattr(inputs, "get_all_samples"):
-        return True
-    if isinstance(inputs, tuple) and len(inputs) == 2 and np.isscalar(inputs[0]):
-        return not isinstance(inputs[0], str)
-    return not (hasattr(inputs, "__iter__") or hasattr(inputs, "__getitem__")) or (
-        isinstance(inputs, list) and bool(inputs) and isinstance(inputs[0], Real)
-    )
-
-
-def _each(sources: Any) -> Iterator[Any]:
-    """Iterate over a list, a generator, or a data set that only knows its items by number."""
-    if hasattr(sources, "__iter__"):
-        yield from sources
-    else:
-        for index in range(len(sources)):
-            yield sources[index]
-
-
-def _unwrap(source: Any) -> Any:
-    """A row of a data set holds the clip under ``audio``."""
-    if isinstance(source, dict) and "audio" in source:
-        return source["audio"]
-    return source
+def _refuse_texts(text: Any, inputs: Any) -> None:
+    """Texts of several clips must be as many as the clips."""
+    if isinstance(text, str) or (text is not None and not hasattr(text, "__iter__")):
+        raise ValueError("text of several clips must be a list, one entry a clip")
+    if hasattr(text, "__len__") and hasattr(inputs, "__len__") and len(text) != len(inputs):
+        raise ValueError(f"{len(text)} texts for {len(inputs)} clips")

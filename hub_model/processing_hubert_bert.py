@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import BatchFeature, ProcessorMixin
 
-from .audio import SAMPLING_RATE
+from .encoders import audio_inputs, prepare_tokenizer
 
 
 class HubertBertProcessor(ProcessorMixin):
@@ -14,12 +14,12 @@ class HubertBertProcessor(ProcessorMixin):
 
     Args:
         feature_extractor: a ``Wav2Vec2FeatureExtractor`` at 16 kHz (paper, section III-D.1, step 2
-            of training: the standardised waveform that HuBERT reads).
-        tokenizer: any fast tokenizer with a padding token.
+            of training: the standardised waveform that HuBERT reads), or Whisper's.
+        tokenizer: any fast tokenizer.
     """
 
     def __init__(self, feature_extractor=None, tokenizer=None, **kwargs) -> None:
-        super().__init__(feature_extractor, tokenizer, **kwargs)
+        super().__init__(feature_extractor, prepare_tokenizer(tokenizer), **kwargs)
 
     def __call__(
         self,
@@ -34,7 +34,7 @@ class HubertBertProcessor(ProcessorMixin):
             text: one transcript per waveform; ``None`` or an empty one where there is none.
 
         Returns:
-            ``input_values`` and ``attention_mask`` ``(batch, num_samples)``; ``input_ids`` and
+            what :func:`~hub_model.encoders.audio_inputs` says of the audio; ``input_ids`` and
             ``text_attention_mask`` ``(batch, num_tokens)`` when any transcript is given, with a
             row of zeros in the mask for a clip without one.
 
@@ -47,21 +47,15 @@ class HubertBertProcessor(ProcessorMixin):
         batch: dict[str, torch.Tensor] = {}
         if audio is not None:
             audio = [audio] if isinstance(audio, np.ndarray) and audio.ndim == 1 else list(audio)
-            features = self.feature_extractor(
-                audio,
-                sampling_rate=SAMPLING_RATE,
-                padding=True,
-                return_attention_mask=True,
-                return_tensors="pt",
-            )
-            batch["input_values"] = features["input_values"]
-            batch["attention_mask"] = features["attention_mask"].long()
+            batch.update(audio_inputs(self.feature_extractor, audio))
         texts = [text] if isinstance(text, str) else list(text or [])
         if audio is not None and texts and len(texts) != len(audio):
             raise ValueError(f"{len(texts)} texts for {len(audio)} clips")
         texts = [(entry or "").strip() for entry in texts]
-        if any(texts):
-            tokens = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+        if any(texts) and self.tokenizer is not None:
+            tokens = self.tokenizer(
+                texts, padding=True, padding_side="right", truncation=True, return_tensors="pt"
+            )
             present = torch.tensor([bool(entry) for entry in texts])
             batch["input_ids"] = tokens["input_ids"]
             batch["text_attention_mask"] = tokens["attention_mask"] * present[:, None]
@@ -70,7 +64,18 @@ class HubertBertProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Names of the tensors that the model takes."""
-        return ["input_values", "attention_mask", "input_ids", "text_attention_mask"]
+        sound = self.feature_extractor.model_input_names[0]
+        return [sound, "attention_mask", "input_ids", "text_attention_mask"]
+
+
+class VoiceProcessor(HubertBertProcessor):
+    """The processor of a model of the voice alone: it has no tokenizer, and leaves texts out."""
+
+    tokenizer = None
+
+    def __init__(self, feature_extractor=None, **kwargs) -> None:
+        ProcessorMixin.__init__(self, feature_extractor, **kwargs)
 
 
 HubertBertProcessor.register_for_auto_class()
+VoiceProcessor.register_for_auto_class()

@@ -1,39 +1,37 @@
 """Speech to text behind one small interface (paper, section III-D.2: Whisper).
 
-A transcriber has two methods: ``load`` fetches its weights or says in one line why it cannot,
-``transcribe`` turns waveforms into text.
+The recognisers; what they have in common is in :mod:`.transcript`.
 """
 
+import copy
+import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from huggingface_hub.constants import is_offline_mode
+from transformers.modeling_outputs import BaseModelOutput
 
 from .audio import SAMPLING_RATE
+from .configuration_hubert_bert import FRAME
+from .encoders import encode_speech
+from .transcript import Transcriber, TranscriberUnavailable, Transcript
+from .transcript_cache import CachedTranscriber
 
 OPENAI_PREFIX = "openai-whisper:"
 WHISPER_WINDOW = 30 * SAMPLING_RATE
 
+BEAMS = 5
+"""Texts that Whisper follows at once, as the stock pipeline of transformers does."""
 
-class TranscriberUnavailable(RuntimeError):
-    """The weights of a transcriber are nowhere to be found. The message is one line."""
-
-
-class Transcriber(Protocol):
-    """What the pipeline and the corpus builder need of a speech recogniser."""
-
-    name: str
-
-    def load(self) -> None:
-        """Load the weights once; raise :class:`TranscriberUnavailable` when there are none."""
-
-    def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """Return one text, perhaps empty, per waveform (float32 ``(num_samples,)``, 16 kHz)."""
+CONTEXT_STEP = 125
+"""A short context is a multiple of so many frames (2.5 s), so that clips of about one length share
+a batch, and a clip gets the same context whatever else is in it."""
 
 
 class OpenAIWhisperTranscriber:
@@ -43,13 +41,22 @@ class OpenAIWhisperTranscriber:
         model: a name such as ``"base.en"`` or the path of a ``.pt`` file.
         device: torch device.
         language: spoken language for multilingual models; detected when not given.
+        short_context: see :func:`make_transcriber`.
     """
 
-    def __init__(self, model: str, *, device: Any = "cpu", language: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: Any = "cpu",
+        language: str | None = None,
+        short_context: bool = False,
+    ) -> None:
         self.name = OPENAI_PREFIX + model
         self._model_name = model
         self._device = device
         self._language = language
+        self._short_context = short_context
         self._model: Any = None
 
     def load(self) -> None:
@@ -73,53 +80,77 @@ class OpenAIWhisperTranscriber:
         except Exception as error:  # a file that is no checkpoint fails in many ways
             raise TranscriberUnavailable(f"{self.name}: {_one_line(error)}") from error
 
-    def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
+    def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcribe; clips of up to 30 s share one batch, longer ones are read in windows."""
         self.load()
         import whisper
 
-        texts = [""] * len(waveforms)
-        short = [i for i, waveform in enumerate(waveforms) if waveform.size <= WHISPER_WINDOW]
-        if short:
+        found: dict[int, Transcript] = {}
+        full = self._model.dims.n_audio_ctx
+        for context, members in _batches(waveforms, full if not self._short_context else None):
+            if context is None:
+                found |= {i: self._read_long(waveforms[i]) for i in members}
+                continue
             spectrograms = [
                 whisper.log_mel_spectrogram(
                     whisper.pad_or_trim(waveforms[i]), self._model.dims.n_mels
                 )
-                for i in short
+                for i in members
             ]
-            batch = torch.stack(spectrograms).to(self._model.device)
+            batch = torch.stack(spectrograms).to(self._model.device)[:, :, : 2 * context]
+            model = self._model if context == full else _with_context(self._model, context)
             # An English-only model has no language to detect, and fails when asked to.
-            language = self._language if self._model.is_multilingual else "en"
+            language = self._language if model.is_multilingual else "en"
             options = whisper.DecodingOptions(
                 language=language, without_timestamps=True, fp16=False
             )
-            for i, result in zip(short, whisper.decode(self._model, batch, options), strict=True):
-                texts[i] = result.text.strip()
-        for i in set(range(len(waveforms))) - set(short):
-            # Where a window is hard, Whisper samples; the same clip shall give the same text.
-            with torch.random.fork_rng(devices=self._cuda_devices()):
-                torch.manual_seed(0)
-                result = self._model.transcribe(waveforms[i], language=self._language, fp16=False)
-            texts[i] = result["text"].strip()
-        return texts
+            for i, result in zip(members, whisper.decode(model, batch, options), strict=True):
+                found[i] = Transcript(
+                    result.text.strip(), math.exp(result.avg_logprob), result.no_speech_prob
+                )
+        return [found[i] for i in range(len(waveforms))]
 
-    def _cuda_devices(self) -> list[torch.device]:
-        return [self._model.device] if self._model.device.type == "cuda" else []
+    def _read_long(self, waveform: np.ndarray) -> Transcript:
+        # Where a window is hard, Whisper samples; the same clip shall give the same text.
+        devices = [self._model.device] if self._model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(0)
+            result = self._model.transcribe(waveform, language=self._language, fp16=False)
+        parts = result["segments"]
+        tokens = sum(len(part["tokens"]) for part in parts)
+        if not tokens:
+            return Transcript(result["text"].strip())
+        logprob = sum(part["avg_logprob"] * len(part["tokens"]) for part in parts) / tokens
+        # Whoever speaks anywhere in it has spoken.
+        silent = min(part["no_speech_prob"] for part in parts)
+        return Transcript(result["text"].strip(), math.exp(logprob), silent)
 
 
 class TransformersTranscriber:
     """Any speech recogniser that ``pipeline("automatic-speech-recognition")`` loads.
 
+    Whisper tells its confidence for clips of up to 30 s; other recognisers and longer clips go
+    through the stock pipeline, which tells none.
+
     Args:
         model: Hub id or folder.
         device: torch device.
         language: spoken language for multilingual Whisper; detected when not given.
+        short_context: see :func:`make_transcriber`.
     """
 
-    def __init__(self, model: str, *, device: Any = "cpu", language: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: Any = "cpu",
+        language: str | None = None,
+        short_context: bool = False,
+    ) -> None:
         self.name = model
         self._device = device
         self._language = language
+        self._short_context = short_context
         self._pipeline: Any = None
 
     def load(self) -> None:
@@ -137,33 +168,78 @@ class TransformersTranscriber:
             reason = f"no weights {where}, and offline" if is_offline_mode() else _one_line(error)
             raise TranscriberUnavailable(f"{self.name}: {reason}") from error
 
-    def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
+    def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcribe; clips of up to 30 s share one batch, longer ones are read in windows."""
         self.load()
-        options: dict[str, Any] = {}
-        window = math.inf
-        if self._pipeline.type == "seq2seq_whisper":
-            window = WHISPER_WINDOW
-            generation = self._pipeline.model.generation_config
-            # An English-only model refuses to be told a language.
-            if self._language is not None and getattr(generation, "is_multilingual", True):
-                options["generate_kwargs"] = {"language": self._language}
-        texts = [""] * len(waveforms)
-        # Spectrograms of long clips differ in length and cannot share a batch.
-        short = [i for i, waveform in enumerate(waveforms) if waveform.size <= window]
-        long = [i for i, waveform in enumerate(waveforms) if waveform.size > window]
-        for part in ([short] if short else []) + [[i] for i in long]:
-            clips = [{"raw": waveforms[i], "sampling_rate": SAMPLING_RATE} for i in part]
-            if part is not short:
-                options["return_timestamps"] = True
-            results = self._pipeline(clips, batch_size=len(clips), **options)
-            for i, result in zip(part, results, strict=True):
-                texts[i] = result["text"].strip()
-        return texts
+        if self._pipeline.type != "seq2seq_whisper":
+            return self._read(list(waveforms))
+        found: dict[int, Transcript] = {}
+        full = self._pipeline.model.config.max_source_positions
+        for context, members in _batches(waveforms, full if not self._short_context else None):
+            if context is None:
+                for i in members:  # spectrograms that differ in length cannot share a batch
+                    found[i] = self._read([waveforms[i]], return_timestamps=True)[0]
+            else:
+                heard = self._hear([waveforms[i] for i in members], context)
+                found |= dict(zip(members, heard, strict=True))
+        return [found[i] for i in range(len(waveforms))]
+
+    def _told_language(self) -> dict[str, Any]:
+        # An English-only model refuses to be told a language.
+        generation = self._pipeline.model.generation_config
+        if self._language is None or not getattr(generation, "is_multilingual", True):
+            return {}
+        return {"language": self._language}
+
+    def _read(self, waveforms: Sequence[np.ndarray], **options: Any) -> list[Transcript]:
+        if not waveforms:
+            return []
+        if options and (language := self._told_language()):
+            options["generate_kwargs"] = language
+        clips = [{"raw": waveform, "sampling_rate": SAMPLING_RATE} for waveform in waveforms]
+        results = self._pipeline(clips, batch_size=len(clips), **options)
+        return [Transcript(result["text"].strip()) for result in results]
+
+    @torch.inference_mode()
+    def _hear(self, waveforms: Sequence[np.ndarray], context: int) -> list[Transcript]:
+        """Read clips of up to 30 s with Whisper, keeping what it thought of each token."""
+        model, tokenizer = self._pipeline.model, self._pipeline.tokenizer
+        mel = self._pipeline.feature_extractor(
+            list(waveforms), sampling_rate=SAMPLING_RATE, return_tensors="pt"
+        )["input_features"]
+        mel = mel[:, :, : 2 * context].to(model.device, model.dtype)
+        (states,), _ = encode_speech(model.get_encoder(), mel, None, all_layers=False)
+        encoded = {"encoder_outputs": BaseModelOutput(states)}
+        start = model.generation_config.decoder_start_token_id
+        first = torch.full((len(waveforms), 1), start, device=model.device)
+        silence = model(**encoded, decoder_input_ids=first).logits[:, 0].float().softmax(-1)
+        output = model.generate(
+            **encoded,
+            **self._told_language(),
+            num_beams=BEAMS,
+            length_penalty=1.0,  # the score of a text is then the mean over its tokens
+            return_dict_in_generate=True,
+            output_scores=True,
+            force_unique_generate_call=True,
+        )
+        texts = tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
+        scores = output.sequences_scores.tolist()
+        vocabulary = tokenizer.get_vocab()
+        # Its name changed with the third large model.
+        quiet = vocabulary.get("<|nospeech|>", vocabulary.get("<|nocaptions|>"))
+        return [
+            Transcript(text.strip(), math.exp(score), None if quiet is None else float(odds[quiet]))
+            for text, score, odds in zip(texts, scores, silence, strict=True)
+        ]
 
 
 def make_transcriber(
-    name: str | None, *, device: Any = "cpu", language: str | None = None
+    name: str | None,
+    *,
+    device: Any = "cpu",
+    language: str | None = None,
+    cache: str | os.PathLike | None = None,
+    short_context: bool = False,
 ) -> Transcriber | None:
     """Choose a transcriber by name; nothing is loaded yet.
 
@@ -172,14 +248,62 @@ def make_transcriber(
             or folder of a speech recogniser.
         device: torch device.
         language: spoken language for multilingual models.
+        cache: folder in which transcripts are kept by the hash of the audio; nothing is kept when
+            not given, since a transcript may be private.
+        short_context: let Whisper encode the length of a clip instead of 30 s. It is several times
+            faster on short clips; but Whisper was trained on 30 s, and may hear other words.
+
+    Example:
+        >>> make_transcriber("none") is None
+        True
+        >>> make_transcriber("openai-whisper:base.en").name
+        'openai-whisper:base.en'
     """
     if name is None or name == "none":
         return None
+    options = {"device": device, "language": language, "short_context": short_context}
+    transcriber: Transcriber
     if name.startswith(OPENAI_PREFIX):
-        return OpenAIWhisperTranscriber(
-            name.removeprefix(OPENAI_PREFIX), device=device, language=language
-        )
-    return TransformersTranscriber(name, device=device, language=language)
+        transcriber = OpenAIWhisperTranscriber(name.removeprefix(OPENAI_PREFIX), **options)
+    else:
+        transcriber = TransformersTranscriber(name, **options)
+    if cache is None:
+        return transcriber
+    settings = {"language": language, "short_context": short_context}
+    return CachedTranscriber(transcriber, cache, settings)
+
+
+def _batches(
+    waveforms: Sequence[np.ndarray], full: int | None
+) -> Iterator[tuple[int | None, list[int]]]:
+    """Group clips by the frames of context they get; ``None`` for those of more than 30 s.
+
+    Args:
+        full: the context of every clip; chosen by its length when not given.
+    """
+    groups: dict[int | None, list[int]] = defaultdict(list)
+    for index, waveform in enumerate(waveforms):
+        context = full
+        if waveform.size > WHISPER_WINDOW:
+            context = None
+        elif full is None:
+            steps = math.ceil(waveform.size / FRAME / CONTEXT_STEP)
+            context = min(steps * CONTEXT_STEP, WHISPER_WINDOW // FRAME)
+        groups[context].append(index)
+    yield from groups.items()
+
+
+def _with_context(model: Any, frames: int) -> Any:
+    """Return an openai-whisper model that shares all weights, but encodes so many frames."""
+    short = copy.copy(model)
+    short.dims = dataclasses.replace(model.dims, n_audio_ctx=frames)
+    encoder = copy.copy(model.encoder)
+    encoder._buffers = {
+        **encoder._buffers,
+        "positional_embedding": encoder.positional_embedding[:frames],
+    }
+    short._modules = {**model._modules, "encoder": encoder}
+    return short
 
 
 def _one_line(error: Exception) -> str:

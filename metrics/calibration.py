@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+
+from hub_model.calibration import fit_temperature
+
+__all__ = ["accuracy_at_coverage", "expected_calibration_error", "fit_temperature"]
 
 
 def expected_calibration_error(
@@ -28,32 +30,6 @@ def expected_calibration_error(
     bin_ids = np.digitize(confidence, edges[1:-1], right=True)
     gaps = np.bincount(bin_ids, weights=confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
-
-
-def fit_temperature(references: ArrayLike, logits: ArrayLike) -> float:
-    """Find the number that logits are divided by so that their likelihood is highest.
-
-    The answers stay the same, only their confidence changes (Guo et al., 2017). Fit it on clips
-    that the model did not learn from.
-
-    Args:
-        references: int (num_clips,), the true class ids.
-        logits: float (num_clips, num_classes).
-
-    Returns:
-        between 0.05 and 20; above 1 for a model that is too sure of itself.
-
-    >>> round(fit_temperature([0, 0, 1], [[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]]), 2)
-    2.89
-    """
-    references, logits = np.asarray(references), np.asarray(logits, dtype=float)
-
-    def loss(log_temperature: float) -> float:
-        chances = log_softmax(logits / math.exp(log_temperature), axis=1)
-        return -chances[np.arange(len(references)), references].mean()
-
-    bounds = (math.log(0.05), math.log(20))
-    return float(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
 def accuracy_at_coverage(

@@ -141,13 +141,16 @@ class Recogniser:
     def _warm_up(self) -> None:
         """Answer once, so that no visitor waits for slow imports or the transcriber's weights."""
         rate = 16_000 if self.supports_text else self._pipeline.feature_extractor.sampling_rate
-        noise = np.random.default_rng(0).normal(scale=0.1, size=rate).astype(np.float32)
-        self._pipeline({"raw": noise, "sampling_rate": rate})
+        # A tone: noise would be refused before the transcriber hears it.
+        tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(rate) / rate).astype(np.float32)
+        self._pipeline({"raw": tone, "sampling_rate": rate})
 
     def _ask(self, path: str | Path, clip: Clip, text: str | None) -> dict[str, Any]:
         if self.supports_text:
             options = {} if text is None else {"text": text}
-            return self._pipeline(str(path), return_transcript=True, **options)
+            row = self._pipeline(str(path), return_transcript=True, **options)
+            names = ("emotions", "transcript", "transcript_source", "note", "modalities")
+            return {name: row[name] for name in names}
         # A stock pipeline hands paths to the ffmpeg program and resamples with torchaudio,
         # neither of which a user needs to have: it gets samples at its own rate.
         rate = self._pipeline.feature_extractor.sampling_rate

@@ -6,6 +6,8 @@ import importlib
 import pytest
 
 MODULES = (
+    "hub_model.batching",
+    "hub_model.calibration",
     "metrics.calibration",
     "metrics.comparison",
     "metrics.resampling",

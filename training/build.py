@@ -9,14 +9,13 @@ from transformers import (
     AutoFeatureExtractor,
     AutoTokenizer,
     BertTokenizer,
-    Wav2Vec2FeatureExtractor,
 )
 
-from hub_model.audio import SAMPLING_RATE
 from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig
+from hub_model.encoders import make_feature_extractor, max_tokens
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
-from hub_model.processing_hubert_bert import HubertBertProcessor
-from training.config import ConfigError, TrainConfig
+from hub_model.processing_hubert_bert import HubertBertProcessor, VoiceProcessor
+from training.config import REGIMES, ConfigError, TrainConfig
 from training.data import corpus_cleaning, texts_for_vocabulary
 from training.saving import one_line
 
@@ -56,7 +55,9 @@ def build_model(
     try:
         if config.init_from:
             model = HubertBertForEmotion.from_pretrained(config.init_from)
-            processor = HubertBertProcessor.from_pretrained(config.init_from)
+            kind = HubertBertProcessor if model.config.use_text else VoiceProcessor
+            # Its classes are these here; otherwise a prompt would ask about the folder's copies.
+            processor = kind.from_pretrained(config.init_from, trust_remote_code=False)
             model.config.cleaning = cleaning or model.config.cleaning
         else:
             model, processor = _new_model(config, train_rows, cleaning)
@@ -71,11 +72,29 @@ def build_model(
     labels = tuple(model.config.id2label.values())
     if labels != EMOTIONS:
         raise ConfigError(f"the model's labels are {list(labels)}, not {list(EMOTIONS)}")
+    if config.standalone and (model.config.use_text or model.config.audio_pooling != "mean"):
+        raise ConfigError("standalone needs a model of the voice alone that pools by the mean")
     return model, processor
 
 
-def freeze(model: HubertBertForEmotion, parts: list[str]) -> None:
+def frozen_parts(config: TrainConfig, model: HubertBertForEmotion) -> list[str]:
+    """Return the parts that ``freeze`` and ``unfreeze`` of a config leave as they are."""
+    regime = [name for name in REGIMES.get(config.unfreeze, ()) if _has_part(model, name)]
+    return [*dict.fromkeys([*config.freeze, *regime])]
+
+
+def _has_part(model: HubertBertForEmotion, name: str) -> bool:
+    """A model of the voice alone has no text encoder, whatever the regime says of it."""
+    return name != "text_model" or model.config.use_text
+
+
+def freeze(model: HubertBertForEmotion, parts: list[str], *, top_convolutions: int = 0) -> None:
     """Switch off the gradients of some parts (paper, Figure 7 and section III-D.1).
+
+    Args:
+        parts: names of submodules.
+        top_convolutions: so many of the speech encoder's last convolutions are trained all the
+            same.
 
     Raises:
         ConfigError: the model has no part of that name.
@@ -90,6 +109,14 @@ def freeze(model: HubertBertForEmotion, parts: list[str]) -> None:
             # HuBERT's convolutions ask for the gradient of the waveform until they are told.
             if hasattr(module, "_freeze_parameters"):
                 module._freeze_parameters()
+    if top_convolutions:
+        try:
+            layers = model.audio_model.feature_extractor.conv_layers
+        except AttributeError as error:
+            raise ConfigError("unfreeze: this speech encoder has no convolutions to train") from (
+                error
+            )
+        layers[-top_convolutions:].requires_grad_(True)
 
 
 def set_training(model: HubertBertForEmotion, frozen: list[str]) -> None:
@@ -116,22 +143,29 @@ def _new_model(
 ) -> tuple[HubertBertForEmotion, HubertBertProcessor]:
     check_keys("model", config.model, HubertBertConfig)
     settings = {"cleaning": cleaning, **config.model}
+    if config.standalone:
+        settings["use_text"] = False
     audio, text = settings.pop("audio_config", {}), settings.pop("text_config", {})
-    if isinstance(text, str):
+    tokenizer = None
+    if not settings.pop("use_text", True):
+        text = None
+    elif isinstance(text, str):
         tokenizer = AutoTokenizer.from_pretrained(text)
     else:
         tokenizer = _train_tokenizer(config.tokenizer, train_rows)
         text = {**text, "vocab_size": len(tokenizer)}
-    if isinstance(audio, str):
-        extractor = AutoFeatureExtractor.from_pretrained(audio)
-    else:
-        extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE)
     model = HubertBertForEmotion.from_encoders(audio, text, **settings)
     for name, given in (("audio_config", audio), ("text_config", text)):
         if isinstance(given, dict):
             check_keys(name, given, type(getattr(model.config, name)))
-    tokenizer.model_max_length = model.config.text_config.max_position_embeddings
+    if isinstance(audio, str):
+        extractor = AutoFeatureExtractor.from_pretrained(audio)
+    else:
+        extractor = make_feature_extractor(model.config.audio_config)
     extractor.return_attention_mask = True
+    if tokenizer is None:
+        return model, VoiceProcessor(extractor)
+    tokenizer.model_max_length = max_tokens(model.config.text_config) or tokenizer.model_max_length
     return model, HubertBertProcessor(extractor, tokenizer)
 
 

@@ -49,6 +49,11 @@ class Companions:
         shares = {key: value for key, value in settings.items() if key != "comments"}
         return cls(read_comments(settings["comments"], "train"), **shares)
 
+    @property
+    def texts(self) -> list[str]:
+        """Every sentence that may be picked."""
+        return [text for texts in self._texts.values() for text in texts]
+
     def pick(self, label: int, own: str | None) -> str | None:
         """Return a sentence for a clip of this emotion; chance comes from torch's generator."""
         chance = float(torch.rand(()))

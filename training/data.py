@@ -14,53 +14,71 @@ from huggingface_hub import hf_hub_download
 from corpus_builder.reading import open_corpus
 from hub_model.audio import SAMPLING_RATE, load_audio
 from training.companions import Companions
-from training.config import ConfigError, TrainConfig
+from training.config import ConfigError
+from training.folds import Selection
 
 NEEDED_COLUMNS = ("audio", "label", "speaker_id", "transcript", "audio_hash", "corpus")
 
 
-def load_splits(config: TrainConfig, labels: tuple[str, ...]) -> dict[str, Dataset]:
-    """Open the train and validation parts of a corpus.
+def load_splits(config: Any, labels: tuple[str, ...]) -> dict[str, Dataset]:
+    """Open the parts of a corpus that a run needs.
 
     Args:
-        config: ``data`` names a folder or a Hub data set, ``protocol`` its configuration.
+        config: ``data`` names a folder or a Hub data set, ``protocol`` its configuration; what
+            else is looked at is told by :class:`~training.folds.Selection`, ``seed`` and
+            ``limit``.
         labels: the emotions in the order of the model's ids.
 
     Returns:
-        ``{"train", "validation"}``; the audio column holds encoded bytes.
+        ``train``; ``validation`` unless there is to be none; ``test`` when the run has a fold. The
+        audio column holds encoded bytes.
 
     Raises:
         ConfigError: the corpus is not there, misses a column or a split, is empty, or holds other
             labels than the model.
     """
+    splits = open_splits(config.data, config.protocol, labels)
     try:
-        splits = open_corpus(config.data, config.protocol)
+        parts = Selection.of(config).parts(splits)
+    except ConfigError as error:
+        raise ConfigError(f"{config.data}: {error}") from error
+    if config.limit is not None:
+        for name, part in parts.items():
+            kept = range(min(config.limit, len(part)))
+            parts[name] = part.shuffle(seed=config.seed).select(kept)
+            if not kept:
+                raise ConfigError(f"{config.data}: the {name} split is empty")
+    return {name: part.cast_column("audio", Audio(decode=False)) for name, part in parts.items()}
+
+
+def open_splits(data: str, protocol: str, labels: tuple[str, ...]) -> dict[str, Dataset]:
+    """Open every split of one configuration of a corpus, and check its columns.
+
+    Raises:
+        ConfigError: as :func:`load_splits`.
+    """
+    try:
+        splits = open_corpus(data, protocol)
     except Exception as error:  # datasets raises many kinds; each means "cannot be opened"
         detail = str(error).strip().splitlines()
         raise ConfigError(
-            f"{config.data}: no corpus with configuration {config.protocol!r} could be opened "
+            f"{data}: no corpus with configuration {protocol!r} could be opened "
             f"({detail[0][:200] if detail else type(error).__name__})"
         ) from error
-    parts = {}
     for name in ("train", "validation"):
         if name not in splits:
-            raise ConfigError(f"{config.data}: no {name} split in {config.protocol!r}")
-        part = splits[name]
+            raise ConfigError(f"{data}: no {name} split in {protocol!r}")
+    for part in splits.values():
         missing = [column for column in NEEDED_COLUMNS if column not in part.column_names]
         if missing:
-            raise ConfigError(f"{config.data}: no column {', '.join(missing)}")
+            raise ConfigError(f"{data}: no column {', '.join(missing)}")
         found = part.features["label"]
         if not isinstance(found, ClassLabel) or tuple(found.names) != labels:
             raise ConfigError(
-                f"{config.data}: its labels are {getattr(found, 'names', found)}, "
+                f"{data}: its labels are {getattr(found, 'names', found)}, "
                 f"the model's are {list(labels)}"
             )
-        if config.limit is not None:
-            part = part.shuffle(seed=config.seed).select(range(min(config.limit, len(part))))
-        if len(part) == 0:
-            raise ConfigError(f"{config.data}: the {name} split is empty")
-        parts[name] = part.cast_column("audio", Audio(decode=False))
-    return parts
+    return dict(splits)
 
 
 def corpus_cleaning(name: str) -> dict[str, Any] | None:
@@ -87,6 +105,8 @@ class Clips(torch.utils.data.Dataset):
         max_seconds: longer clips are cut to a random stretch; never cut when not given.
         augment: changes a waveform; nothing is changed when not given.
         companions: picks the sentence that a clip is shown with; its own when not given.
+        targets: what each clip should be answered with, ids ``(clips,)`` or shares ``(clips, 7)``;
+            its label when not given.
     """
 
     def __init__(
@@ -96,8 +116,10 @@ class Clips(torch.utils.data.Dataset):
         max_seconds: float | None = None,
         augment: Callable[[np.ndarray], np.ndarray] | None = None,
         companions: Companions | None = None,
+        targets: torch.Tensor | None = None,
     ) -> None:
         self.rows = rows
+        self.targets = targets
         self.augment = augment
         self.companions = companions
         self.max_samples = None if max_seconds is None else round(max_seconds * SAMPLING_RATE)
@@ -116,7 +138,8 @@ class Clips(torch.utils.data.Dataset):
         label, transcript = row["label"], row["transcript"]
         if self.companions is not None:
             transcript = self.companions.pick(label, transcript)
-        return {"waveform": waveform, "transcript": transcript, "label": label}
+        target = label if self.targets is None else self.targets[index]
+        return {"waveform": waveform, "transcript": transcript, "label": target}
 
 
 def collator(processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
@@ -129,10 +152,15 @@ def collator(processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, torch
                 text=[clip["transcript"] for clip in clips],
             )
         )
-        batch["labels"] = torch.tensor([clip["label"] for clip in clips])
+        batch["labels"] = stacked_labels(clips)
         return batch
 
     return collate
+
+
+def stacked_labels(clips: list[dict[str, Any]]) -> torch.Tensor:
+    """Return ids ``(clips,)``, or shares ``(clips, 7)`` where labels are soft."""
+    return torch.stack([torch.as_tensor(clip["label"]) for clip in clips])
 
 
 def texts_for_vocabulary(rows: Dataset | None, files: list[str]) -> list[str]:

@@ -3,12 +3,15 @@
     python -m training.distill --config configs/mini_distill.yaml --data corpus/ --out runs/student
 
 The student predicts the hidden states of several teacher layers, each through a linear head of
-its own on its last layer, by L1 distance and cosine similarity (DistilHuBERT, arXiv 2110.01900).
-The heads are thrown away; the folder written is a plain ``HubertModel``.
+its own, by L1 distance and cosine similarity (DistilHuBERT, arXiv 2110.01900). A head reads the
+student's last layer, or the one that ``student_layers`` names, so that the first layers of the
+student can follow the first layers of the teacher. The heads are thrown away; the folder written
+is a plain ``HubertModel``.
 """
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +29,11 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from corpus_builder.reading import open_corpus
 from hub_model.audio import SAMPLING_RATE, AudioError
+from training.augment import distorter
 from training.build import check_keys, get_accelerator
 from training.config import ConfigError, check_choices, parse_settings
+from training.filterbank import start_as_filterbank
 from training.provenance import stage_record, write_stage
 from training.saving import (
     TrainingFailed,
@@ -42,8 +46,11 @@ from training.saving import (
     restore_folder,
     save_state,
 )
-from training.speech import collect_speech
+from training.speech import MAX_SECONDS, collect_speech, training_rows
 from training.teacher import FRAME, FrameCache, WhisperTeacher
+
+NEIGHBOURS = 8
+"""A batch is drawn from this many times its size of clips with lengths next to each other."""
 
 
 @dataclass(kw_only=True)
@@ -52,18 +59,28 @@ class DistillConfig:
 
     Args:
         data: corpus folder; only the train split of ``protocol`` is heard, so that held-out
-            speakers stay unheard. No labels are used.
+            speakers stay unheard. No labels are used. May be left out when there is other speech.
         out: folder of the student.
         teacher: Hub id or folder of a Whisper model.
-        layers: teacher layers to predict, 1 is the first.
+        layers: teacher layers to predict, 1 is the first; 0 is what goes into the first.
+        student_layers: for each of them, the layer of the student that predicts it; 0 is the
+            output of its convolutions, with positions. The last layer when not given.
         student: arguments of ``HubertConfig``.
-        protocol: configuration of the corpus.
+        filterbank: start the first convolution from windowed sinusoids instead of noise, see
+            :func:`~training.filterbank.start_as_filterbank`.
+        init_from: folder of a student to go on with; ``student`` and ``filterbank`` are not used.
+        protocol, fold, fold_corpus, corpora, validation: which clips of the corpus are heard, see
+            :class:`~training.folds.Selection`; those of the test fold are not.
         folders: further folders with speech; every audio file in them is heard.
         synthetic_clips: how many clips espeak-ng adds, with varied voices, rates and pitches.
         synthetic_texts: text files that espeak-ng reads from.
         speeds: every clip is heard at each of these speeds.
+        distort: chance that the student hears a clip through noise or an equaliser; the teacher
+            never does.
         cosine_weight: weight of the cosine term beside the L1 term.
-        steps, batch_size, seconds: optimiser steps, of so many clips, cut to so many seconds.
+        schedule_steps: steps over which the learning rate falls to zero; ``steps`` when not given.
+        steps, batch_size, seconds: optimiser steps, of so many clips of about one length; speech is
+            cut into pieces of at most so many seconds, 30 at most.
         learning_rate, weight_decay, warmup_steps, mixed_precision, seed: as in training.
         save_every: steps between two saved states.
         resume: go on from the last saved state.
@@ -73,13 +90,22 @@ class DistillConfig:
     out: str = ""
     teacher: str = "openai/whisper-tiny.en"
     layers: list[int] = field(default_factory=lambda: [1, 2, 3, 4])
+    student_layers: list[int] = field(default_factory=list)
     student: dict[str, Any] = field(default_factory=dict)
+    filterbank: bool = False
+    init_from: str | None = None
     protocol: str = "speaker_disjoint"
+    fold: int | None = None
+    fold_corpus: str | None = None
+    corpora: list[str] = field(default_factory=list)
+    validation: str = "split"
     folders: list[str] = field(default_factory=list)
     synthetic_clips: int = 0
     synthetic_texts: list[str] = field(default_factory=list)
     speeds: list[float] = field(default_factory=lambda: [1.0])
+    distort: float = 0.0
     cosine_weight: float = 1.0
+    schedule_steps: int = 0
     steps: int = 1000
     batch_size: int = 16
     seconds: float = 3.0
@@ -92,11 +118,24 @@ class DistillConfig:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        check_choices(self, mixed_precision=("no", "bf16", "fp16"))
-        if min(self.steps, self.batch_size, self.save_every) < 1 or self.seconds <= 0:
-            raise ConfigError("steps, batch_size, save_every and seconds must be positive")
-        if not self.layers or not all(isinstance(n, int) and n >= 1 for n in self.layers):
-            raise ConfigError("layers must name teacher layers from 1 on")
+        check_choices(
+            self,
+            protocol=("speaker_disjoint", "paper", "natural"),
+            validation=("split", "none"),
+            mixed_precision=("no", "bf16", "fp16"),
+        )
+        if self.fold is not None and self.protocol != "natural":
+            raise ConfigError("fold needs protocol natural")
+        if min(self.steps, self.batch_size, self.save_every) < 1:
+            raise ConfigError("steps, batch_size and save_every must be positive")
+        if not 0 < self.seconds <= MAX_SECONDS:
+            raise ConfigError(f"seconds must be positive and at most {MAX_SECONDS}")
+        if not self.layers or not all(isinstance(n, int) and n >= 0 for n in self.layers):
+            raise ConfigError("layers must name teacher layers from 0 on")
+        if self.student_layers and len(self.student_layers) != len(self.layers):
+            raise ConfigError("student_layers must name one layer for each of layers")
+        if not 0 <= self.distort <= 1:
+            raise ConfigError(f"distort must be 0 to 1, not {self.distort}")
         if not self.speeds or not all(isinstance(n, int | float) and n > 0 for n in self.speeds):
             raise ConfigError("speeds must be positive numbers")
         for name in ("learning_rate", "weight_decay", "warmup_steps", "synthetic_clips", "seed"):
@@ -109,20 +148,28 @@ class Student(nn.Module):
 
     Args:
         encoder: the student.
-        num_layers: how many teacher layers are predicted.
-        teacher_size: their hidden size.
+        layers: for each teacher layer, the hidden state of the student that predicts it.
+        teacher_size: hidden size of the teacher.
     """
 
-    def __init__(self, encoder: HubertModel, num_layers: int, teacher_size: int) -> None:
+    def __init__(self, encoder: HubertModel, layers: list[int], teacher_size: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.heads = nn.Linear(encoder.config.hidden_size, num_layers * teacher_size)
-        self.num_layers = num_layers
+        self.layers = layers
+        self.heads = nn.ModuleList(
+            nn.Linear(encoder.config.hidden_size, teacher_size) for _ in layers
+        )
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         """``(batch, num_samples)`` to ``(batch, frames, layers, teacher size)``."""
-        hidden_states = self.encoder(input_values).last_hidden_state
-        return self.heads(hidden_states).unflatten(-1, (self.num_layers, -1))
+        outputs = self.encoder(input_values, output_hidden_states=True)
+        # With layer drop the middle ones may be fewer; the last is always there.
+        states = {self.encoder.config.num_hidden_layers: outputs.last_hidden_state}
+        states |= dict(enumerate(outputs.hidden_states[:-1]))
+        predicted = [
+            head(states[layer]) for head, layer in zip(self.heads, self.layers, strict=True)
+        ]
+        return torch.stack(predicted, dim=2)
 
 
 def distillation_loss(
@@ -144,26 +191,28 @@ def sample_batch(
     config: DistillConfig,
     extractor: Any,
     generator: np.random.Generator,
+    distort: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut ``batch_size`` random stretches of one length, with the teacher's frames for them.
+    """Pick clips of about one length, cut to the shortest, with the teacher's frames for them.
+
+    All start with their first sample: the teacher's states know how late in the clip they are.
 
     Args:
-        clips: numbers of the clips to choose from.
+        clips: numbers of the clips to choose from, shortest first.
+        distort: changes what the student hears, and not how long it is.
     """
-    picked = clips[generator.integers(len(clips), size=config.batch_size)]
-    frames = min(_frames(config), *(cache.frames(i) for i in picked))
+    near = min(len(clips), NEIGHBOURS * config.batch_size)
+    first = generator.integers(len(clips)) - near // 2
+    first = min(max(first, 0), len(clips) - near)
+    picked = first + generator.integers(near, size=config.batch_size)
+    frames = min(cache.frames(clips[i]) for i in picked)
     waveforms, targets = [], []
     for index in picked:
-        start = int(generator.integers(cache.frames(index) - frames + 1))
-        waveform, target = cache.cut(index, start, frames)
-        waveforms.append(waveform)
+        waveform, target = cache.cut(clips[index], 0, frames)
+        waveforms.append(distort(waveform) if distort else waveform)
         targets.append(target)
     inputs = extractor(waveforms, sampling_rate=SAMPLING_RATE, return_tensors="pt", padding=True)
     return inputs["input_values"], torch.from_numpy(np.stack(targets))
-
-
-def _frames(config: DistillConfig) -> int:
-    return round(config.seconds * SAMPLING_RATE / FRAME)
 
 
 def build_student(config: DistillConfig, teacher: WhisperTeacher) -> Student:
@@ -174,30 +223,58 @@ def build_student(config: DistillConfig, teacher: WhisperTeacher) -> Student:
     """
     check_keys("student", config.student, HubertConfig)
     try:
-        encoder = HubertModel(HubertConfig(**config.student))
+        if config.init_from:
+            encoder = HubertModel.from_pretrained(config.init_from, dtype=torch.float32)
+        else:
+            encoder = HubertModel(HubertConfig(**config.student))
     except Exception as error:  # transformers raises many kinds for settings it refuses
         raise ConfigError(f"the student cannot be built: {one_line(error)}") from error
-    if _frames(config) < _shortest(encoder):
-        raise ConfigError(f"seconds must be at least {_shortest(encoder) * FRAME / SAMPLING_RATE}")
-    return Student(encoder, len(config.layers), teacher.hidden_size)
+    if config.filterbank and not config.init_from:
+        start_as_filterbank(encoder.feature_extractor.conv_layers[0].conv)
+    last = encoder.config.num_hidden_layers
+    layers = config.student_layers or [last] * len(config.layers)
+    if encoder.config.layerdrop and set(layers) != {last}:
+        raise ConfigError("student_layers needs a student without layerdrop")
+    if not all(0 <= layer <= last for layer in layers):
+        raise ConfigError(f"student_layers must be 0 to {last}, the student has no more")
+    shortest = _shortest(encoder)
+    if config.seconds * SAMPLING_RATE < shortest * FRAME:
+        raise ConfigError(f"seconds must be at least {shortest * FRAME / SAMPLING_RATE}")
+    return Student(encoder, layers, teacher.hidden_size)
+
+
+def _first_frame(encoder: HubertModel) -> int:
+    """Number of the teacher's frame that lies nearest to the middle of the student's first.
+
+    The teacher's frame k is centred on sample 320 k; the student's first one sees so many samples
+    as its convolutions span.
+    """
+    seen, step = 1, 1
+    for kernel, stride in zip(encoder.config.conv_kernel, encoder.config.conv_stride, strict=True):
+        seen, step = seen + (kernel - 1) * step, step * stride
+    if step != FRAME:
+        raise ConfigError(f"the student makes a frame every {step} samples, the teacher {FRAME}")
+    return round(seen / 2 / FRAME)
 
 
 def _shortest(encoder: HubertModel) -> int:
-    """Frames that a cut needs: HuBERT makes one less of them, and a mask must fit in."""
-    return 1 + encoder.config.mask_time_length
+    """Frames that a clip needs: the convolutions eat some, and a mask must fit into the rest."""
+    return 1 + 2 * _first_frame(encoder) + encoder.config.mask_time_length
 
 
 def distillation_record(config: DistillConfig, history: list[dict[str, float]]) -> dict[str, Any]:
     """Say what the student has heard; speakers are those of the corpus."""
-    rows = open_corpus(config.data, config.protocol, split="train")
-    learnt_from = [*sorted(set(rows["corpus"])), *(Path(name).name for name in config.folders)]
+    learnt_from, speakers = [], []
+    if config.data:
+        rows = training_rows(config)
+        learnt_from, speakers = sorted(set(rows["corpus"])), sorted(set(rows["speaker_id"]))
+    learnt_from += [Path(name).name for name in config.folders]
     if config.synthetic_clips:
         learnt_from.append("espeak-ng")
     learnt_from.append(
         Path(config.teacher).name if Path(config.teacher).is_dir() else config.teacher
     )
-    figures = {"speakers": sorted(set(rows["speaker_id"])), **history[-1]}
-    return stage_record("distillation", learnt_from, config, **figures)
+    return stage_record("distillation", learnt_from, config, speakers=speakers, **history[-1])
 
 
 def distill(config: DistillConfig) -> list[dict[str, float]]:
@@ -228,6 +305,8 @@ def distill(config: DistillConfig) -> list[dict[str, float]]:
     with accelerator.main_process_first():
         cache = FrameCache.build(collect_speech(config), teacher, work / "frames")
     clips = cache.at_least(shortest)
+    distort = distorter(config.distort) if config.distort else None
+    first_frame = _first_frame(model.encoder)
     if clips.size == 0:
         raise ConfigError(f"no clip is as long as {shortest * FRAME / SAMPLING_RATE} s")
     optimizer = torch.optim.AdamW(
@@ -235,7 +314,9 @@ def distill(config: DistillConfig) -> list[dict[str, float]]:
     )
     model, optimizer = accelerator.prepare(model, optimizer)
     # Not prepared: a prepared scheduler would count one step a process.
-    scheduler = get_linear_schedule_with_warmup(optimizer, config.warmup_steps, config.steps)
+    scheduler = get_linear_schedule_with_warmup(
+        optimizer, config.warmup_steps, config.schedule_steps or config.steps
+    )
     accelerator.register_for_checkpointing(scheduler)
     extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE)
 
@@ -253,9 +334,11 @@ def distill(config: DistillConfig) -> list[dict[str, float]]:
     for step in progress:
         # Seeded by the step, so that a resumed run sees the batches of an uninterrupted one.
         generator = np.random.default_rng([config.seed, step, accelerator.process_index])
-        waveforms, target = sample_batch(cache, clips, config, extractor, generator)
+        waveforms, target = sample_batch(cache, clips, config, extractor, generator, distort)
         predicted = model(waveforms.to(accelerator.device)).float()
-        target = target.to(accelerator.device).float()[:, : predicted.shape[1]]
+        target = target.to(accelerator.device).float()[:, first_frame:]
+        frames = min(target.shape[1], predicted.shape[1])
+        target, predicted = target[:, :frames], predicted[:, :frames]
         loss = distillation_loss(predicted, target, config.cosine_weight)
         if not torch.isfinite(loss):
             progress.close()
@@ -292,7 +375,9 @@ def main(arguments: list[str] | None = None) -> int:
         stopped.
     """
     try:
-        config = parse_settings(DistillConfig, "training.distill", __doc__, arguments)
+        config = parse_settings(
+            DistillConfig, "training.distill", __doc__, arguments, needed=("out",)
+        )
         history = distill(config)
     except (ConfigError, TrainingFailed, AudioError) as error:
         print(f"training.distill: {error}", file=sys.stderr)

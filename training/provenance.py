@@ -1,16 +1,14 @@
 """What a checkpoint says of its making."""
 
 import json
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
-from corpus_builder.provenance import commit
+from corpus_builder.provenance import commit, versions
 from corpus_builder.sources import SOURCES
-from training.config import TrainConfig
+from training.config import ConfigError
 from training.data import speakers_and_fingerprint
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "librosa", "noisereduce")
@@ -47,7 +45,7 @@ def stage_record(kind: str, learnt_from: list[str], config: Any, **figures: Any)
         "licences": {name: licence_of(name) for name in learnt_from},
         "seed": config.seed,
         "commit": commit(),
-        "versions": _versions(),
+        "versions": versions(PACKAGES),
         **figures,
     }
 
@@ -57,22 +55,53 @@ def write_stage(folder: Path, record: dict[str, Any]) -> None:
     (folder / STAGE_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def _stages(config: TrainConfig) -> list[dict[str, Any]]:
+def _stages(config: Any) -> list[dict[str, Any]]:
     """Read the stage files of the encoders from which a run starts."""
-    sources = (config.model.get("audio_config"), config.model.get("text_config"))
+    parts = getattr(config, "model", {})  # the baseline rows start from no stage
+    sources = (parts.get("audio_config"), parts.get("text_config"))
     files = [Path(name) / STAGE_FILE for name in sources if isinstance(name, str)]
     return [json.loads(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+def _earlier(model: Any) -> list[dict[str, Any]]:
+    """Return what was trained before in a run of ours: the model itself, or its speech encoder."""
+    config = getattr(model, "config", None)
+    records = (
+        getattr(config, "training", None),
+        getattr(getattr(config, "audio_config", None), "training", None),
+    )
+    stages = []
+    for record in filter(None, records):
+        stages += [*record.get("stages", []), {"stage": "fine-tuning", "licences": {}, **record}]
+        stages[-1].pop("stages", None)
+    return stages
 
 
-def training_record(config: TrainConfig, splits: dict[str, Dataset]) -> dict[str, Any]:
-    """Describe data, settings and versions for ``HubertBertConfig.training``.
+DECIDES_NOTHING = (
+    "data",
+    "out",
+    "model",
+    "resume",
+    "init_from",
+    "folds",
+    "feature_cache",
+    "tracker",
+    "push_to_hub",
+    "private",
+)
+"""Settings that say where and not how, or that are told in other places of a record."""
 
-    ``speakers`` and ``fingerprint`` cover every clip that the run looked at: the train split,
-    and the validation split on which the best epoch was chosen.
+
+def training_record(config: Any, splits: dict[str, Dataset], model: Any = None) -> dict[str, Any]:
+    """Describe data, settings and versions for ``HubertBertConfig.training``, or a baseline row.
+
+    ``speakers`` names everybody that the run, or an earlier one from which it starts, has heard:
+    in the train split, and in the validation split on which the best epoch was chosen.
+
+    Args:
+        config: settings of the run.
+        splits: parts of the corpus that it looks at.
+        model: what it starts from, which may say of its own training.
     """
     corpora = sorted(set(splits["train"]["corpus"]))
     record: dict[str, Any] = {
@@ -81,19 +110,36 @@ def training_record(config: TrainConfig, splits: dict[str, Dataset]) -> dict[str
         "protocol": config.protocol,
         "seed": config.seed,
         "commit": commit(),
-        "versions": _versions(),
-        "stages": _stages(config),
+        "versions": versions(PACKAGES),
+        "stages": _stages(config) + _earlier(model),
         "settings": {
-            key: value
-            for key, value in config.to_dict().items()
-            if key not in ("data", "out", "model", "resume", "init_from")
+            key: value for key, value in config.to_dict().items() if key not in DECIDES_NOTHING
         },
     }
+    record["speakers"] = [name for stage in record["stages"] for name in stage.get("speakers", [])]
     for name, rows in splits.items():
         speakers, fingerprint = speakers_and_fingerprint(rows)
         record[f"{name}_clips"] = len(rows)
         record[f"{name}_fingerprint"] = fingerprint
-        record.setdefault("speakers", []).extend(speakers)
+        record["speakers"].extend(speakers)
     record["speakers"] = sorted(set(record["speakers"]))
     record["fingerprint"] = record["train_fingerprint"]
     return record
+
+
+def refuse_heard_speakers(record: dict[str, Any], tested: Dataset | None) -> None:
+    """Make sure that nobody in the test part was heard, in this run or in one before it.
+
+    Args:
+        record: what :func:`training_record` returns.
+        tested: the test part; ``None`` when the run has none.
+
+    Raises:
+        ConfigError: names the speakers.
+    """
+    heard = set(record["speakers"]) & set(tested["speaker_id"][:] if tested is not None else ())
+    if heard:
+        raise ConfigError(
+            f"{', '.join(sorted(heard)[:3])} ({len(heard)} in all) would be tested on, but the "
+            "model, or what it starts from, has heard them"
+        )

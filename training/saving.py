@@ -52,7 +52,7 @@ def replaced_folder(out: Path) -> Iterator[Path]:
         TrainingFailed: it cannot be written; ``out`` is as it was.
     """
     new, old = Path(f"{out}.new"), Path(f"{out}.old")
-    with _refuse_failed_writes(out, leftover=new):
+    with refuse_failed_writes(out, leftover=new):
         restore_folder(out)
         for leftover in (new, old):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -73,7 +73,7 @@ def save_state(accelerator: Accelerator, folder: Path, history: list[dict]) -> N
     Raises:
         TrainingFailed: it cannot be written; older states are as they were.
     """
-    with _refuse_failed_writes(folder, leftover=folder):
+    with refuse_failed_writes(folder, leftover=folder):
         accelerator.save_state(folder)
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
@@ -98,6 +98,27 @@ def clear_states(root: Path, *, keep: int = 0) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def prepare_state(config: Any, record: dict[str, Any]) -> None:
+    """Mend what a killed run left, and make sure that a resumed one is of the same settings.
+
+    Args:
+        config: a ``TrainConfig``.
+        record: what the checkpoint will say of its training.
+
+    Raises:
+        ConfigError: the saved state was made with other settings, or on other clips.
+    """
+    out = Path(config.out)
+    state = Path(f"{out}.state")
+    restore_folder(out)
+    settings = {**record["settings"], "model": config.model, "init_from": config.init_from}
+    settings |= {key: value for key, value in record.items() if key.endswith("_fingerprint")}
+    del settings["epochs"]  # a finished run may be resumed for more
+    check_settings(state, settings, resume=config.resume)
+    if not config.resume:
+        clear_states(state)
+
+
 def check_settings(root: Path, settings: dict[str, Any], *, resume: bool) -> None:
     """Note the settings of a new run, or compare those of a resumed one with them.
 
@@ -110,7 +131,7 @@ def check_settings(root: Path, settings: dict[str, Any], *, resume: bool) -> Non
         other = [key for key, value in before.items() if settings.get(key) != value]
         if other:
             raise ConfigError(f"{root} cannot be resumed with another {', '.join(sorted(other))}")
-    with _refuse_failed_writes(path):
+    with refuse_failed_writes(path):
         root.mkdir(parents=True, exist_ok=True)
         _write_json(path, settings)
 
@@ -125,8 +146,16 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def _refuse_failed_writes(path: Path, *, leftover: Path | None = None) -> Iterator[None]:
-    """A full disk is an ``OSError`` of Python, and other kinds of torch and of safetensors."""
+def refuse_failed_writes(path: Path, *, leftover: Path | None = None) -> Iterator[None]:
+    """Turn what a full disk raises (each library its own kind) into one line.
+
+    Args:
+        path: named in the message.
+        leftover: folder that is deleted.
+
+    Raises:
+        TrainingFailed: the block failed to write.
+    """
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:

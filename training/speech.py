@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import soxr
-from datasets import Audio
+from datasets import Audio, Dataset
 from tqdm.auto import tqdm
 
 from corpus_builder.reading import open_corpus
 from hub_model.audio import MIN_SECONDS, SAMPLING_RATE, AudioError, clean_audio, load_audio
 from training.config import ConfigError
 from training.data import texts_for_vocabulary
+from training.folds import Selection
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 MAX_SECONDS = 30
@@ -23,31 +24,45 @@ VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-g
 
 
 def collect_speech(config: Any) -> list[np.ndarray]:
-    """Gather the speech that a ``DistillConfig`` names, cleaned, at every speed.
+    """Gather the speech that a ``DistillConfig`` names, cleaned, at every speed, in pieces.
 
     Returns:
-        waveforms, float32 ``(num_samples,)``, 16 kHz, 0.1 to 30 s.
+        waveforms, float32 ``(num_samples,)``, 16 kHz, of at most ``config.seconds``.
 
     Raises:
         ConfigError: a folder or corpus that is not there, or espeak-ng is wanted but missing.
     """
-    clips = [*_corpus(config.data, config.protocol)] if config.data else []
+    clips = [*_corpus(training_rows(config))] if config.data else []
     for folder in config.folders:
         clips.extend(_folder(Path(folder)))
     clips.extend(_synthetic(config.synthetic_clips, config.synthetic_texts, config.seed))
+    limit = round(config.seconds * SAMPLING_RATE)
     return [
-        _at_speed(clip, speed)[: MAX_SECONDS * SAMPLING_RATE]
+        piece
         for speed in config.speeds
         for clip in clips
+        for whole in [_at_speed(clip, speed)]
+        for piece in np.array_split(whole, -(-whole.size // limit))
     ]
 
 
-def _corpus(name: str, protocol: str) -> Iterator[np.ndarray]:
+def training_rows(config: Any) -> Dataset:
+    """Open what a ``DistillConfig`` may hear of its corpus; the audio column holds encoded bytes.
+
+    Raises:
+        ConfigError: no such corpus, configuration or fold.
+    """
     try:
-        rows = open_corpus(name, protocol, split="train")
+        splits = open_corpus(config.data, config.protocol)
     except Exception as error:  # datasets raises many kinds
-        raise ConfigError(f"{name}: no corpus with configuration {protocol!r}") from error
-    rows = rows.cast_column("audio", Audio(decode=False))
+        raise ConfigError(
+            f"{config.data}: no corpus with configuration {config.protocol!r}"
+        ) from error
+    train = Selection.of(config).parts(splits)["train"]
+    return train.cast_column("audio", Audio(decode=False))
+
+
+def _corpus(rows: Dataset) -> Iterator[np.ndarray]:
     for index in range(len(rows)):
         yield load_audio(rows[index]["audio"])
 

@@ -22,7 +22,8 @@ class WhisperTeacher:
 
     Args:
         model: Hub id or folder; a folder without a decoder will do.
-        layers: which hidden states to return, 1 is the output of the first layer.
+        layers: which hidden states to return, 1 is the output of the first layer; 0 is what goes
+            into it, before positions are added.
     """
 
     def __init__(self, model: str, layers: list[int]) -> None:
@@ -50,18 +51,20 @@ class WhisperTeacher:
         Returns:
             float32 ``(ceil(num_samples / 320), layers, hidden size)``.
         """
+        # Zeros as long as a window stand for the silence up to 30 s.
+        padded = np.pad(waveform, (0, -waveform.size % FRAME + 2 * FRAME))
         mel = self.extractor(
-            waveform, sampling_rate=SAMPLING_RATE, return_tensors="pt"
+            padded, sampling_rate=SAMPLING_RATE, padding="do_not_pad", return_tensors="pt"
         ).input_features[:, :, : 2 * -(-waveform.size // FRAME)]
         encoder = self.encoder
         states = gelu(encoder.conv2(gelu(encoder.conv1(mel)))).transpose(1, 2)
+        outputs = [states[0]]
         states = states + encoder.embed_positions.weight[: states.shape[1]]
-        outputs = []
         for layer in encoder.layers[: max(self.layers)]:
             states = layer(states, None)
             states = states[0] if isinstance(states, tuple) else states
             outputs.append(states[0])
-        return torch.stack([outputs[i - 1] for i in self.layers], dim=1).numpy()
+        return torch.stack([outputs[i] for i in self.layers], dim=1).numpy()
 
 
 class FrameCache:
@@ -89,8 +92,9 @@ class FrameCache:
         return int(self._frames[index])
 
     def at_least(self, frames: int) -> np.ndarray:
-        """Numbers of the clips with so many frames or more."""
-        return np.flatnonzero(self._frames >= frames)
+        """Numbers of the clips with so many frames or more, shortest first."""
+        order = np.argsort(self._frames, kind="stable")
+        return order[self._frames[order] >= frames]
 
     def cut(self, index: int, start: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """Return a stretch of a clip.

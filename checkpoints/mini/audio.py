@@ -9,7 +9,10 @@ import io
 import os
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -106,25 +109,49 @@ def load_audio(source: Any, *, sampling_rate: int | None = None) -> np.ndarray:
         AudioError: missing, empty, truncated or undecodable file; NaN or infinite samples; less
             than 0.1 s or more than an hour; digital silence; a rate or shape that cannot be audio.
     """
-    samples, rate, name = _decode(source, sampling_rate)
-    waveform = _to_mono(samples, name)
-    if not isinstance(rate, int | float | np.integer | np.floating) or not (
-        MIN_RATE <= rate <= MAX_RATE
-    ):
-        raise AudioError(f"{name}: a sampling rate of {rate} Hz is not usable")
-    if waveform.size == 0:
-        raise AudioError(f"{name}: no samples")
-    if not np.isfinite(waveform).all():
-        raise AudioError(f"{name}: holds NaN or infinite samples")
-    seconds = waveform.size / rate
-    _refuse_long(seconds, name)
-    if seconds < MIN_SECONDS:
-        raise AudioError(f"{name}: {seconds:.3f} s of audio, at least {MIN_SECONDS} s is needed")
+    waveform, rate, name = decode_audio(source, sampling_rate=sampling_rate)
+    _refuse_long(waveform.size / rate, name)
+    refuse_short(waveform.size / rate, name)
     if np.ptp(waveform) < SILENCE_RANGE:
         raise AudioError(f"{name}: silent from start to end")
     if rate != SAMPLING_RATE:
         waveform = soxr.resample(waveform, rate, SAMPLING_RATE, quality="HQ")
     return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def decode_audio(source: Any, *, sampling_rate: int | None = None) -> tuple[np.ndarray, float, str]:
+    """Decode into mono at the source's own rate; arguments and errors as :func:`load_audio`'s.
+
+    Returns:
+        float32 ``(num_samples,)`` of any level and length, its rate in Hz, and a name for messages.
+    """
+    samples, rate, name = _decode(source, sampling_rate)
+    waveform = _to_mono(samples, name)
+    refuse_rate(rate, name)
+    refuse_not_finite(waveform, name)
+    return waveform, rate, name
+
+
+def refuse_rate(rate: Any, name: str) -> None:
+    """Raise :class:`AudioError` when a sampling rate cannot be meant."""
+    if not isinstance(rate, int | float | np.integer | np.floating) or not (
+        MIN_RATE <= rate <= MAX_RATE
+    ):
+        raise AudioError(f"{name}: a sampling rate of {rate} Hz is not usable")
+
+
+def refuse_not_finite(waveform: np.ndarray, name: str) -> None:
+    """Raise :class:`AudioError` when a sample is NaN or infinite."""
+    if not np.isfinite(waveform).all():
+        raise AudioError(f"{name}: holds NaN or infinite samples")
+
+
+def refuse_short(seconds: float, name: str) -> None:
+    """Raise :class:`AudioError` when there is too little audio to judge."""
+    if seconds == 0:
+        raise AudioError(f"{name}: no samples")
+    if seconds < MIN_SECONDS:
+        raise AudioError(f"{name}: {seconds:.3f} s of audio, at least {MIN_SECONDS} s is needed")
 
 
 def clean_audio(waveform: np.ndarray, cleaning: Cleaning | None = None) -> np.ndarray:
@@ -203,9 +230,17 @@ def _decode_dict(source: dict[str, Any], sampling_rate: int | None) -> tuple[np.
 
 
 def _decode_file(path: str | os.PathLike) -> tuple[np.ndarray, int, str]:
-    name = _one_line(str(path))
-    try:
+    name = one_line_name(path)
+    with opening(name):
         data = Path(path).read_bytes()
+    return _decode_bytes(data, name)
+
+
+@contextmanager
+def opening(name: str) -> Iterator[None]:
+    """Turn what goes wrong when a file is opened into an :class:`AudioError`."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise AudioError(f"{name}: no such file") from error
     except IsADirectoryError as error:
@@ -214,7 +249,11 @@ def _decode_file(path: str | os.PathLike) -> tuple[np.ndarray, int, str]:
         raise AudioError(f"{name}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise AudioError(f"{name}: not the name of a file") from error
-    return _decode_bytes(data, name)
+
+
+def one_line_name(path: str | os.PathLike) -> str:
+    """Return a path as it is shown in a message."""
+    return _one_line(str(path))
 
 
 def _one_line(name: str) -> str:
@@ -224,7 +263,7 @@ def _one_line(name: str) -> str:
 def _decode_bytes(data: bytes, name: str) -> tuple[np.ndarray, int, str]:
     if not data:
         raise AudioError(f"{name}: empty file")
-    _refuse_truncated(data, name)
+    refuse_truncated(data, name)
     buffer = io.BytesIO(data)
     try:
         with soundfile.SoundFile(buffer) as file:
@@ -254,8 +293,12 @@ def _refuse_long(seconds: float, name: str) -> None:
         )
 
 
-def _refuse_truncated(data: bytes, name: str) -> None:
-    """libsndfile silently shortens a cut WAV or OGG file, so the headers are checked here."""
+def refuse_truncated(data: bytes | mmap, name: str) -> None:
+    """Check the headers of a WAV or OGG file, which libsndfile silently shortens when it is cut.
+
+    Raises:
+        AudioError: bytes are missing at its end.
+    """
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         _refuse_truncated_wav(data, name)
     if data[:4] == b"OggS":
@@ -267,7 +310,7 @@ def _refuse_truncated(data: bytes, name: str) -> None:
             raise AudioError(f"{name}: truncated, its last page is missing")
 
 
-def _refuse_truncated_wav(data: bytes, name: str) -> None:
+def _refuse_truncated_wav(data: bytes | mmap, name: str) -> None:
     position = 12
     while position + 8 <= len(data):
         chunk, size = struct.unpack("<4sI", data[position : position + 8])

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .audio import MIN_SECONDS, Cleaning
+from .audio import MIN_SECONDS, SAMPLING_RATE, Cleaning
 
 EMOTIONS = ("angry", "calm", "disgust", "fearful", "happy", "sad", "surprised")
 """The seven labels of the paper, in the order of their ids."""
@@ -14,18 +14,31 @@ PIPELINE_TASK = "audio-classification"
 
 POOLINGS = ("mean", "mean_std")
 
+MISSING_TEXTS = ("zero", "learned")
+
+FRAME = 320
+"""Samples a frame of a speech encoder: 50 frames a second."""
+
 
 class HubertBertConfig(PreTrainedConfig):
     """Configuration of :class:`~hub_model.modeling_hubert_bert.HubertBertForEmotion`.
 
     Args:
-        audio_config: config (or dict with ``model_type``) of the speech encoder; HuBERT base
-            when not given.
-        text_config: config of the text encoder; BERT base when not given.
+        audio_config: config (or dict with ``model_type``) of the speech encoder: HuBERT, wav2vec
+            2.0, WavLM, data2vec-audio, or Whisper, of which the encoder is used; HuBERT base when
+            not given.
+        text_config: config of the text encoder, any that ``AutoModel`` knows; BERT base when not
+            given.
+        use_text: ``False`` for a model of the voice alone (the paper's "HuBERT standalone"),
+            which has no text encoder.
+        missing_text: what stands for the text of a clip without a transcript: ``zero``, or a
+            vector that is ``learned`` in training, from zero on.
         audio_pooling: ``mean`` over the real frames (the paper), or ``mean_std``, which appends
             their standard deviation.
         use_weighted_layer_sum: pool a learnt average of the speech encoder's embeddings and all
             its layers instead of its last layer, as SUPERB does (arXiv 2105.01051).
+        concatenate_layers: pool the embeddings and every layer on their own, and put the pooled
+            vectors side by side.
         audio_dropout: dropout on the pooled speech vector.
         text_dropout: dropout on the pooled text vector.
         text_modality_dropout: share of training clips whose transcript is hidden, so that the
@@ -48,19 +61,22 @@ class HubertBertConfig(PreTrainedConfig):
 
     Raises:
         ValueError: a rate outside 0 to 1, an unknown pooling or cleaning setting, a window of
-            under 0.1 s.
+            under 0.1 s or longer than the encoder can read.
     """
 
     model_type = "hubert_bert"
     sub_configs_defaults: ClassVar[dict[str, SubConfigSpec]] = {
         "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="hubert"),
-        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True),
     }
 
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
+    use_text: bool = True
+    missing_text: str = "zero"
     audio_pooling: str = "mean"
     use_weighted_layer_sum: bool = False
+    concatenate_layers: bool = False
     audio_dropout: float | int = 0.1
     text_dropout: float | int = 0.1
     text_modality_dropout: float | int = 0.3
@@ -77,6 +93,10 @@ class HubertBertConfig(PreTrainedConfig):
             self.id2label = dict(enumerate(EMOTIONS))
         if self.id2label is not None:
             self.label2id = {label: int(index) for index, label in self.id2label.items()}
+        if not self.use_text:
+            self.text_config = None
+        elif self.text_config is None:
+            self.text_config = {"model_type": "bert"}
         super().__post_init__(**kwargs)
         for name in (
             "audio_dropout",
@@ -90,10 +110,27 @@ class HubertBertConfig(PreTrainedConfig):
             raise ValueError(
                 f"audio_pooling must be {' or '.join(POOLINGS)}, not {self.audio_pooling!r}"
             )
+        if self.missing_text not in MISSING_TEXTS:
+            raise ValueError(
+                f"missing_text must be {' or '.join(MISSING_TEXTS)}, not {self.missing_text!r}"
+            )
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be positive, not {self.temperature}")
         if self.window_s < MIN_SECONDS:
             raise ValueError(f"window_s must be at least {MIN_SECONDS}, not {self.window_s}")
+        if self.use_weighted_layer_sum and self.concatenate_layers:
+            raise ValueError("use_weighted_layer_sum and concatenate_layers exclude each other")
+        if self.use_weighted_layer_sum or self.concatenate_layers:
+            # Every layer is used, so that none may be skipped in training.
+            name = "encoder_layerdrop" if is_whisper(self.audio_config) else "layerdrop"
+            setattr(self.audio_config, name, 0.0)
+        if is_whisper(self.audio_config):
+            longest = self.audio_config.max_source_positions * FRAME / SAMPLING_RATE
+            if self.window_s > longest:
+                raise ValueError(
+                    f"window_s must be at most {longest:g}, not {self.window_s}: this Whisper "
+                    "encoder reads no more at once"
+                )
         self.cleaning = Cleaning.from_dict(self.cleaning).to_dict()
         if self.custom_pipelines is None:
             self.custom_pipelines = {
@@ -106,7 +143,19 @@ class HubertBertConfig(PreTrainedConfig):
     @property
     def audio_embedding_size(self) -> int:
         """Length of the pooled speech vector."""
-        return self.audio_config.hidden_size * (2 if self.audio_pooling == "mean_std" else 1)
+        layers = self.audio_config.num_hidden_layers + 1 if self.concatenate_layers else 1
+        moments = 2 if self.audio_pooling == "mean_std" else 1
+        return self.audio_config.hidden_size * layers * moments
+
+    @property
+    def text_embedding_size(self) -> int:
+        """Length of the pooled text vector; 0 for a model of the voice alone."""
+        return self.text_config.hidden_size if self.use_text else 0
+
+
+def is_whisper(config: PreTrainedConfig) -> bool:
+    """Whether a speech encoder is Whisper's, which reads spectrograms."""
+    return config.model_type == "whisper"
 
 
 HubertBertConfig.register_for_auto_class()

@@ -1,6 +1,7 @@
 """The model against the same computation by hand, a batch against single clips."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -8,12 +9,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForAudioClassification, BertModel, HubertModel
 
-from hub_model.modeling_hubert_bert import (
-    HubertBertForEmotion,
-    MaskedGroupNorm,
-    masked_mean,
-    masked_std,
-)
+from hub_model import encoders
+from hub_model.encoders import masked_group_norm
+from hub_model.modeling_hubert_bert import HubertBertForEmotion, masked_mean, masked_std
 from tests.hub_model.sounds import CLIPS, TEXTS
 from tests.tiny_models import (
     BERT,
@@ -33,6 +31,11 @@ def answer(model, clips=None, texts=None) -> torch.Tensor:
         return model(**PROCESSOR(audio=clips, text=texts)).logits.softmax(-1)
 
 
+def answer_as_in_training(model, clips, texts=None) -> torch.Tensor:
+    """The same from one batch of convolutions with masks, as a GPU and training compute it."""
+    return model(**PROCESSOR(audio=clips, text=texts)).logits.softmax(-1).detach()
+
+
 def one_by_one(model, clips, texts) -> torch.Tensor:
     rows = [answer(model, [clip], [text]) for clip, text in zip(clips, texts, strict=True)]
     return torch.cat(rows)
@@ -47,30 +50,55 @@ def one_by_one(model, clips, texts) -> torch.Tensor:
     [(None,) * 4, ("kids are talking", "leave me", "dogs", "by the door are kids"), TEXTS],
     ids=["no text", "all text", "mixed"],
 )
-def test_batch_equals_single(encoder, texts):
+@pytest.mark.parametrize("batched", [answer, answer_as_in_training])
+def test_batch_equals_single(encoder, texts, batched):
     model = tiny_model(audio_config=encoder)
     singles = one_by_one(model, CLIPS, texts)
-    batch = answer(model, CLIPS, texts)
+    batch = batched(model, CLIPS, texts)
     torch.testing.assert_close(batch, singles, atol=1e-4, rtol=0)
     assert (singles.max(0).values - singles.min(0).values).max() > 1e-2  # the clips differ
 
 
-def test_without_the_masked_norm_a_batch_differs():
+def test_without_the_masked_norm_a_batch_differs(monkeypatch):
     """The guard of the test above: it would fail with the stock layer."""
     model = tiny_model()
-    stock_norms(model.audio_model)
-    batch = answer(model, CLIPS)
+
+    def stock(hidden_states, norm, lengths):
+        return norm(hidden_states)
+
+    monkeypatch.setattr(encoders, "masked_group_norm", stock)
+    batch = answer_as_in_training(model, CLIPS)
     assert (batch - one_by_one(model, CLIPS, (None,) * 4)).abs().max() > 1e-3
 
 
-def stock_norms(module: nn.Module) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, MaskedGroupNorm):
-            stock = nn.GroupNorm(child.num_groups, child.num_channels, eps=child.eps)
-            stock.load_state_dict(child.state_dict())
-            setattr(module, name, stock)
-        else:
-            stock_norms(child)
+@pytest.mark.parametrize("batched", [answer, answer_as_in_training])
+def test_threads_may_share_a_model(batched):
+    """Batches of several lengths at the same time: nobody's padding is taken for another's."""
+    model = tiny_model()
+    batches = [[CLIPS[0], CLIPS[1]], [CLIPS[3], CLIPS[2]], [CLIPS[1], CLIPS[3]], [CLIPS[2]]]
+    expected = [batched(model, batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda batch: batched(model, batch), batches * 8))
+    for number, probabilities in enumerate(found):
+        assert torch.equal(probabilities, expected[number % len(batches)])
+
+
+def test_a_call_leaves_nothing_behind():
+    """What the model holds is the same after a call as before, down to plain attributes."""
+    model = tiny_model()
+    answer(model, CLIPS[:1])  # transformers installs its hooks at the first call
+
+    def held():
+        return {
+            (name, key): id(value)
+            for name, module in model.named_modules()
+            for key, value in vars(module).items()
+            if not key.startswith("_")
+        }
+
+    before = held()
+    answer(model, CLIPS)
+    assert held() == before
 
 
 def test_the_answer_does_not_depend_on_earlier_batches():
@@ -83,42 +111,38 @@ def test_the_answer_does_not_depend_on_earlier_batches():
 # The parts.
 
 
-def norms(groups: int = 4) -> tuple[nn.GroupNorm, MaskedGroupNorm]:
+def norm(groups: int = 4) -> nn.GroupNorm:
     torch.manual_seed(0)
-    holder = nn.Sequential(nn.GroupNorm(groups, 8, eps=1e-3))
-    nn.init.normal_(holder[0].weight)
-    nn.init.normal_(holder[0].bias)
-    stock = holder[0]
-    MaskedGroupNorm.replace(holder)
-    assert type(holder[0]) is MaskedGroupNorm
-    return stock, holder[0]
+    layer = nn.GroupNorm(groups, 8, eps=1e-3)
+    nn.init.normal_(layer.weight)
+    nn.init.normal_(layer.bias)
+    return layer
 
 
 @pytest.mark.parametrize("groups", [1, 4, 8])
 def test_masked_norm_equals_the_stock_norm_without_padding(groups):
-    stock, masked = norms(groups)
+    stock = norm(groups)
     frames = torch.randn(3, 8, 20)
-    torch.testing.assert_close(masked(frames), stock(frames))  # no lengths known
-    masked.lengths = torch.tensor([20, 20, 20])
-    torch.testing.assert_close(masked(frames), stock(frames), atol=1e-5, rtol=1e-5)
+    masked = masked_group_norm(frames, stock, torch.tensor([20, 20, 20]))
+    torch.testing.assert_close(masked, stock(frames), atol=1e-5, rtol=1e-5)
 
 
 def test_masked_norm_leaves_padding_out():
-    stock, masked = norms()
+    stock = norm()
     frames = torch.randn(2, 8, 20)
     frames[1, :, 12:] = 100.0
-    masked.lengths = torch.tensor([20, 12])
-    torch.testing.assert_close(masked(frames)[1:, :, :12], stock(frames[1:, :, :12]))
-    assert (stock(frames)[1, :, :12] - masked(frames)[1, :, :12]).abs().max() > 0.1
+    masked = masked_group_norm(frames, stock, torch.tensor([20, 12]))
+    torch.testing.assert_close(masked[1:, :, :12], stock(frames[1:, :, :12]))
+    assert (stock(frames)[1, :, :12] - masked[1, :, :12]).abs().max() > 0.1
 
 
 def test_masked_norm_keeps_half_precision():
-    stock, masked = norms()
+    stock = norm()
     frames = torch.randn(2, 8, 20)
-    masked.lengths = torch.tensor([20, 20])
-    half = masked.half()(frames.half())
+    expected = stock(frames)
+    half = masked_group_norm(frames.half(), stock.half(), torch.tensor([20, 20]))
     assert half.dtype == torch.float16
-    torch.testing.assert_close(half.float(), stock.float()(frames), atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(half.float(), expected, atol=1e-2, rtol=1e-2)
 
 
 def test_masked_mean():
@@ -422,8 +446,26 @@ def test_mean_and_deviation_of_all_layers_by_hand(encoder):
     assert found.shape == (model.config.audio_embedding_size,)
 
 
-def test_batch_equals_single_with_deviation_and_all_layers():
-    model = tiny_model(audio_pooling="mean_std", use_weighted_layer_sum=True)
+def test_layers_side_by_side_by_hand():
+    model = tiny_model(audio_pooling="mean_std", concatenate_layers=True)
+    inputs = PROCESSOR(audio=[CLIPS[0]])
+    with torch.no_grad():
+        layers = model.audio_model(inputs["input_values"], output_hidden_states=True).hidden_states
+        found = model(**inputs).audio_embedding[0]
+    moments = [[layer[0].mean(0), layer[0].std(0, correction=0)] for layer in layers]
+    expected = torch.cat([vector for pair in moments for vector in pair])
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert found.shape == (model.config.audio_embedding_size,) == (3 * 2 * 32,)
+
+
+def test_layers_are_either_summed_or_side_by_side():
+    with pytest.raises(ValueError, match="exclude each other"):
+        tiny_config(use_weighted_layer_sum=True, concatenate_layers=True)
+
+
+@pytest.mark.parametrize("layers", ["use_weighted_layer_sum", "concatenate_layers"])
+def test_batch_equals_single_with_deviation_and_all_layers(layers):
+    model = tiny_model(audio_pooling="mean_std", **{layers: True})
     singles = one_by_one(model, CLIPS, TEXTS)
     torch.testing.assert_close(answer(model, CLIPS, TEXTS), singles, atol=1e-4, rtol=0)
 

@@ -1,13 +1,24 @@
 """Both kinds of Whisper, tiny and untrained: what they hear is nonsense, but always the same."""
 
 import hashlib
+import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
 import torch
 import whisper
-from transformers import pipeline
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoConfig,
+    HubertForCTC,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperProcessor,
+    pipeline,
+)
 
 from hub_model.transcription import (
     OpenAIWhisperTranscriber,
@@ -16,9 +27,14 @@ from hub_model.transcription import (
     make_transcriber,
 )
 from tests.hub_model.sounds import tone
+from tests.tiny_models import HUBERT
 
 SHORT = [tone(200, 1.0), tone(900, 2.0, seed=1), tone(3000, 3.0, seed=2)]
 LONG = [tone(500, 31.0, seed=3), tone(1500, 40.0, seed=4)]
+
+
+def texts(transcripts) -> list[str]:
+    return [transcript.text for transcript in transcripts]
 
 
 @pytest.fixture(scope="module", params=["openai", "transformers"])
@@ -33,21 +49,26 @@ def transcriber(request, openai_whisper, transformers_whisper):
 
 def test_a_batch_hears_what_single_clips_hear(transcriber):
     singles = [transcriber.transcribe([clip])[0] for clip in SHORT]
-    assert transcriber.transcribe(SHORT) == singles
-    assert len(set(singles)) == 3  # otherwise a mix-up could not be seen
-    assert all(text and text == text.strip() for text in singles)
+    batch = transcriber.transcribe(SHORT)
+    assert texts(batch) == texts(singles)
+    for one, other in zip(batch, singles, strict=True):
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
+        assert one.no_speech == pytest.approx(other.no_speech, abs=1e-4)
+    assert len(set(texts(singles))) == 3  # otherwise a mix-up could not be seen
+    assert all(text and text == text.strip() for text in texts(singles))
 
 
 def test_long_and_short_clips_share_a_batch(transcriber):
     clips = [SHORT[0], LONG[0], SHORT[1], LONG[1]]
     singles = [transcriber.transcribe([clip])[0] for clip in clips]
-    assert transcriber.transcribe(clips) == singles
-    assert len(set(singles)) == 4
+    assert texts(transcriber.transcribe(clips)) == texts(singles)
+    assert len(set(texts(singles))) == 4
 
 
 def test_a_long_clip_is_read_to_its_end(transcriber):
     beginning = LONG[1][: 30 * 16_000]
-    assert len(transcriber.transcribe([LONG[1]])[0]) > len(transcriber.transcribe([beginning])[0])
+    (whole,), (part,) = transcriber.transcribe([LONG[1]]), transcriber.transcribe([beginning])
+    assert len(whole.text) > len(part.text)
 
 
 def test_no_clips_give_no_texts(transcriber):
@@ -65,8 +86,11 @@ def test_openai_transcriber_gives_what_the_package_gives(openai_whisper):
     model = whisper.load_model(str(openai_whisper), device="cpu")
     spectrogram = whisper.log_mel_spectrogram(whisper.pad_or_trim(SHORT[1]))
     options = whisper.DecodingOptions(language="en", without_timestamps=True, fp16=False)
-    expected = whisper.decode(model, spectrogram, options).text.strip()
-    assert OpenAIWhisperTranscriber(str(openai_whisper)).transcribe([SHORT[1]]) == [expected]
+    expected = whisper.decode(model, spectrogram, options)
+    (found,) = OpenAIWhisperTranscriber(str(openai_whisper)).transcribe([SHORT[1]])
+    assert found.text == expected.text.strip()
+    assert found.confidence == pytest.approx(np.exp(expected.avg_logprob))
+    assert found.no_speech == pytest.approx(expected.no_speech_prob)
 
 
 def test_transformers_transcriber_gives_what_the_stock_pipeline_gives(transformers_whisper):
@@ -75,19 +99,81 @@ def test_transformers_transcriber_gives_what_the_stock_pipeline_gives(transforme
         stock({"raw": SHORT[1], "sampling_rate": 16_000})["text"].strip(),
         stock({"raw": LONG[0], "sampling_rate": 16_000}, return_timestamps=True)["text"].strip(),
     ]
-    assert (
-        TransformersTranscriber(str(transformers_whisper)).transcribe([SHORT[1], LONG[0]])
-        == expected
-    )
+    found = TransformersTranscriber(str(transformers_whisper)).transcribe([SHORT[1], LONG[0]])
+    assert texts(found) == expected
+
+
+def test_the_confidence_is_that_of_the_tokens_computed_by_hand(transformers_whisper):
+    """The reference runs the decoder once over the finished text."""
+    transcriber = TransformersTranscriber(str(transformers_whisper))
+    (found,) = transcriber.transcribe([SHORT[1]])
+    processor = WhisperProcessor.from_pretrained(transformers_whisper)
+    model = WhisperForConditionalGeneration.from_pretrained(transformers_whisper).eval()
+    features = processor(SHORT[1], sampling_rate=16_000, return_tensors="pt").input_features
+    with torch.no_grad():
+        written = model.generate(features, num_beams=5, force_unique_generate_call=True)
+        logits = model(features, decoder_input_ids=written[:, :-1]).logits[0]
+    logprobs = logits.log_softmax(-1).gather(1, written[0, 1:, None])[1:]
+    assert found.confidence == pytest.approx(float(logprobs.mean().exp()), abs=1e-4)
+    quiet = processor.tokenizer.convert_tokens_to_ids("<|nospeech|>")
+    assert found.no_speech == pytest.approx(float(logits[0].softmax(-1)[quiet]), abs=1e-4)
+
+
+def test_a_short_context_hears_what_a_model_of_that_context_hears(
+    openai_whisper, transformers_whisper, tmp_path
+):
+    """The reference is the same weights in a model whose window is 2.5 s long."""
+    clip = SHORT[0]
+    data = torch.load(openai_whisper)
+    data["dims"]["n_audio_ctx"] = 125
+    positions = data["model_state_dict"]["encoder.positional_embedding"]
+    data["model_state_dict"]["encoder.positional_embedding"] = positions[:125]
+    torch.save(data, tmp_path / "short.pt")
+    small = whisper.load_model(str(tmp_path / "short.pt"), device="cpu")
+    spectrogram = whisper.log_mel_spectrogram(whisper.pad_or_trim(clip))[:, :250]
+    options = whisper.DecodingOptions(language="en", without_timestamps=True, fp16=False)
+    expected = whisper.decode(small, spectrogram, options).text.strip()
+    short = make_transcriber(f"openai-whisper:{openai_whisper}", short_context=True)
+    assert texts(short.transcribe([clip])) == [expected]
+    assert short._model.dims.n_audio_ctx == 1500  # the model itself is as it was
+    assert short._model.encoder.positional_embedding.shape[0] == 1500
+
+    shutil.copytree(transformers_whisper, tmp_path / "short")
+    weights = load_file(tmp_path / "short" / "model.safetensors")
+    name = "model.encoder.embed_positions.weight"
+    weights[name] = weights[name][:125].clone()
+    save_file(weights, tmp_path / "short" / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((tmp_path / "short" / "config.json").read_text())
+    config["max_source_positions"] = 125
+    (tmp_path / "short" / "config.json").write_text(json.dumps(config))
+    model = WhisperForConditionalGeneration.from_pretrained(tmp_path / "short").eval()
+    processor = WhisperProcessor.from_pretrained(transformers_whisper)
+    features = processor(clip, sampling_rate=16_000, return_tensors="pt").input_features
+    written = model.generate(features[:, :, :250])
+    expected = processor.batch_decode(written, skip_special_tokens=True)[0].strip()
+    short = make_transcriber(str(transformers_whisper), short_context=True)
+    assert texts(short.transcribe([clip])) == [expected]
+
+
+def test_a_short_context_does_not_depend_on_the_batch(openai_whisper, transformers_whisper):
+    clips = [SHORT[0], LONG[0], SHORT[2], SHORT[1]]
+    for name in (f"openai-whisper:{openai_whisper}", str(transformers_whisper)):
+        short = make_transcriber(name, short_context=True)
+        singles = [short.transcribe([clip])[0] for clip in clips]
+        assert texts(short.transcribe(clips)) == texts(singles)
+        full = make_transcriber(name).transcribe([LONG[0]])
+        assert texts(full) == [singles[1].text]  # a long clip is read as ever
 
 
 def test_a_long_clip_gets_the_same_text_whatever_was_drawn_before(openai_whisper):
     transcriber = OpenAIWhisperTranscriber(str(openai_whisper))
-    texts = set()
+    heard = set()
     for seed in (1, 2, 3):
         torch.manual_seed(seed)
-        texts.update(transcriber.transcribe(LONG[:1]))
-    assert len(texts) == 1
+        heard.update(transcriber.transcribe(LONG[:1]))
+    assert len(heard) == 1
+    (transcript,) = heard
+    assert 0 < transcript.confidence < 1 and 0 <= transcript.no_speech <= 1
 
 
 def test_transcribing_leaves_the_random_numbers_of_the_caller_alone(openai_whisper):
@@ -104,6 +190,26 @@ def test_a_language_does_not_stop_an_english_only_model(openai_whisper, transfor
     for name in (f"openai-whisper:{openai_whisper}", str(transformers_whisper)):
         plain = make_transcriber(name).transcribe(SHORT[:1])
         assert make_transcriber(name, language="en").transcribe(SHORT[:1]) == plain
+
+
+def test_a_recogniser_that_is_not_whisper(tmp_path):
+    """CTC, whose pipeline tells no confidence; batches of any length."""
+    vocabulary = {
+        letter: index for index, letter in enumerate(["<pad>", "|", *"abcdefgh", "<unk>"])
+    }
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(**HUBERT | {"vocab_size": len(vocabulary), "pad_token_id": 0})
+    model = HubertForCTC(config)
+    torch.nn.init.normal_(model.lm_head.weight)
+    model.save_pretrained(tmp_path)
+    Wav2Vec2CTCTokenizer(
+        str(tmp_path / "vocab.json"), pad_token="<pad>", unk_token="<unk>"
+    ).save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(tmp_path)
+    found = make_transcriber(str(tmp_path)).transcribe([SHORT[0], SHORT[1]])
+    assert all(row.text for row in found) and found[0].text != found[1].text
+    assert [row.confidence for row in found] == [None, None]
 
 
 @pytest.mark.parametrize("name", ["none", None])

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from transformers import HubertModel
 
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
-from tests.training.toy import AUDIO, MODEL, write_whisper
+from tests.training.toy import AUDIO, MODEL, flac, tone, write_whisper
 from training import distill
 from training.config import ConfigError
 from training.distill import DistillConfig, distillation_loss, sample_batch
@@ -120,21 +120,79 @@ def test_the_loss_is_least_for_the_teachers_own_states():
     assert distillation_loss(-target, target, 1.0) > distillation_loss(0 * target, target, 1.0)
 
 
-def test_a_batch_is_as_long_as_its_shortest_clip(whisper, corpus, tmp_path):
-    config = DistillConfig(batch_size=3, seconds=9.0)
-    extractor = distill.Wav2Vec2FeatureExtractor()
-    teacher = distill.WhisperTeacher(whisper, [1, 2])
-    lengths = (0.3, 0.4, 0.5)
-    made = [np.random.default_rng(i).normal(size=int(s * 16_000)).astype(np.float32) for i, s in
-            enumerate(lengths)]  # fmt: skip
-    cache = FrameCache.build(made, teacher, tmp_path / "frames")
+def test_a_batch_holds_clips_of_about_one_length_from_their_start(whisper, tmp_path, monkeypatch):
+    monkeypatch.setattr(distill, "NEIGHBOURS", 2)
+    config = DistillConfig(batch_size=1)
+    extractor = distill.Wav2Vec2FeatureExtractor(do_normalize=False)
+    made = [np.full(640 * n, n / 100, np.float32) for n in (30, 10, 20)]
+    cache = FrameCache.build(made, distill.WhisperTeacher(whisper, [0, 2]), tmp_path / "frames")
+    clips = cache.at_least(30)
+    assert clips.tolist() == [2, 0]
     seen = set()
     for seed in range(10):
         generator = np.random.default_rng(seed)
-        inputs, target = sample_batch(cache, np.array([1, 2]), config, extractor, generator)
-        assert inputs.shape[1] == 320 * target.shape[1] and target.shape[2:] == (2, 16)
+        inputs, target = sample_batch(cache, clips, config, extractor, generator)
+        assert inputs.shape == (1, 320 * target.shape[1]) and target.shape[2:] == (2, 16)
+        index = 2 if target.shape[1] == 40 else 0
+        assert torch.equal(target[0], torch.from_numpy(cache.cut(index, 0, cache.frames(index))[1]))
         seen.add(target.shape[1])
-    assert seen == {20, 25}
+    assert seen == {40, 60}
+    pair = DistillConfig(batch_size=2)
+    sizes = {
+        sample_batch(cache, clips, pair, extractor, np.random.default_rng(seed))[1].shape[1]
+        for seed in range(10)
+    }
+    assert 40 in sizes
+
+
+def test_only_the_student_hears_the_distortion(whisper, tmp_path):
+    made = [np.full(3200, 0.5, np.float32)]
+    cache = FrameCache.build(made, distill.WhisperTeacher(whisper, [1]), tmp_path / "frames")
+    extractor = distill.Wav2Vec2FeatureExtractor(do_normalize=False)
+    arguments = (cache, np.array([0]), DistillConfig(batch_size=1), extractor)
+    plain, target = sample_batch(*arguments, np.random.default_rng(0))
+    bent, same = sample_batch(*arguments, np.random.default_rng(0), lambda clip: -clip)
+    assert torch.equal(bent, -plain) and torch.equal(target, same)
+
+
+def test_each_head_reads_the_layer_it_was_given(whisper):
+    teacher = distill.WhisperTeacher(whisper, [0, 2])
+    still = {**STUDENT, "layerdrop": 0.0}
+    config = DistillConfig(student=still, layers=[0, 2], student_layers=[0, 2], seconds=1.0)
+    student = distill.build_student(config, teacher).eval()
+    waveforms = torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        states = student.encoder(waveforms, output_hidden_states=True).hidden_states
+        predicted = student(waveforms)
+        assert torch.equal(predicted[:, :, 0], student.heads[0](states[0]))
+        assert torch.equal(predicted[:, :, 1], student.heads[1](states[2]))
+
+
+@pytest.mark.parametrize(
+    ("kernels", "strides", "frame"),
+    [((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 1), ((640, 3, 3), (160, 1, 2), 2)],
+)
+def test_the_first_frames_of_student_and_teacher_hear_the_same(kernels, strides, frame):
+    """A click in the middle of what the student's first frame sees is loudest in that frame."""
+    settings = {**STUDENT, "conv_kernel": kernels, "conv_stride": strides}
+    settings |= {"conv_dim": (16,) * len(kernels), "num_feat_extract_layers": len(kernels)}
+    encoder = HubertModel(distill.HubertConfig(**settings))
+    assert distill._first_frame(encoder) == frame
+
+
+def test_a_student_goes_on_where_another_stopped(teach, tmp_path):
+    teach("first", steps=2)
+    teach("second", steps=1, init_from=str(tmp_path / "first"), learning_rate=1e-12)
+    for name, value in weights(tmp_path / "first").items():
+        torch.testing.assert_close(weights(tmp_path / "second")[name], value)
+
+
+def test_a_student_can_do_without_a_corpus(teach, tmp_path):
+    (tmp_path / "speech").mkdir()
+    (tmp_path / "speech" / "one.flac").write_bytes(flac(tone(300, seconds=1.0)))
+    teach("student", data="", folders=[str(tmp_path / "speech")], steps=1, distort=1.0)
+    stage = json.loads((tmp_path / "student" / "stage.json").read_text())
+    assert stage["speakers"] == [] and "speech" in json.dumps(stage)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +200,18 @@ def test_a_batch_is_as_long_as_its_shortest_clip(whisper, corpus, tmp_path):
     [
         ({"student": {**STUDENT, "hidden": 4}}, "unknown key in student: hidden"),
         ({"student": {**STUDENT, "hidden_size": 33}}, "the student cannot be built"),
-        ({"student": {**STUDENT, "mask_time_length": 20}}, "seconds must be at least 0.42"),
-        ({"student": {**STUDENT, "mask_time_length": 20}, "seconds": 1.0}, "no clip is as long"),
+        ({"student": {**STUDENT, "mask_time_length": 20}}, "seconds must be at least 0.46"),
+        ({"student": {**STUDENT, "mask_time_length": 40}, "seconds": 1.0}, "no clip is as long"),
+        (
+            {"student": {**STUDENT, "conv_stride": (4, 2, 2, 2, 2, 2, 2)}},
+            "a frame every 256 samples",
+        ),
+        ({"student_layers": [1]}, "one layer for each of layers"),
+        ({"student_layers": [1, 2]}, "a student without layerdrop"),
+        ({"student_layers": [1, 9], "student": {**STUDENT, "layerdrop": 0.0}}, "must be 0 to 2"),
+        ({"seconds": 31.0}, "at most 30"),
+        ({"distort": 2.0}, "distort must be 0 to 1"),
+        ({"init_from": "nowhere/at-all"}, "the student cannot be built"),
         ({"teacher": "nowhere/at-all"}, "teacher nowhere/at-all: not found"),
         ({"layers": [1, 2, 3]}, "has 2 layers only"),
         ({"data": ""}, "no speech to learn from"),

@@ -56,6 +56,14 @@ def test_an_integer_is_a_float_where_one_is_wanted(parse):
     assert seconds == 4.0 and isinstance(seconds, float)
 
 
+def test_folds_are_cut_from_the_natural_configuration(parse):
+    assert parse("fold: 1").protocol == "natural"
+    config = parse("", "--folds", "2,0", "--corpora", "tess", "ravdess")
+    assert (config.protocol, config.fold_numbers()) == ("natural", [0, 2])
+    assert config.corpora == ["tess", "ravdess"]
+    assert parse("folds: all").fold_numbers() is None
+
+
 def test_an_empty_file_gives_the_defaults(parse):
     assert parse("") == TrainConfig(data="corpus", out="model")
 
@@ -79,7 +87,20 @@ def test_an_empty_file_gives_the_defaults(parse):
         ("learning_rate: 0.0", "learning_rate and max_seconds must be positive"),
         ("seed: -1", "seed must not be negative"),
         ("warmup_steps: -5", "warmup_steps must not be negative"),
-        ("protocol: random", "protocol must be speaker_disjoint or paper, not 'random'"),
+        ("protocol: random", "protocol must be speaker_disjoint or paper or natural, not"),
+        ("validation: some", "validation must be split or none, not 'some'"),
+        ("unfreeze: all", "unfreeze must be head or top2_conv or partial or entire, not 'all'"),
+        ("class_weights: heavy", "class_weights must be none or balanced, not 'heavy'"),
+        ("tracker: wall", "tracker must be none or tensorboard, not 'wall'"),
+        ("label_smoothing: 1.0", "label_smoothing must be 0 to below 1, not 1.0"),
+        ("patience: -1", "patience must not be negative"),
+        ("{patience: 2, validation: none}", "patience needs validation clips"),
+        ("augment_copies: 2", "augment_copies needs augment"),
+        ("{batch_seconds: 4.0, max_seconds: 5.0}", "batch_seconds must be at least max_seconds"),
+        ("fold_corpus: tess", "fold_corpus needs fold or folds"),
+        ("{fold: 0, folds: all}", "fold names one fold and folds several"),
+        ("folds: some", "folds must be all or numbers, not 'some'"),
+        ("{fold: 0, protocol: paper}", "folds are cut by speaker"),
         ("mixed_precision: int8", "mixed_precision must be no or bf16 or fp16, not 'int8'"),
         ("save_dtype: float64", "save_dtype must be float32 or float16, not 'float64'"),
     ],
@@ -94,7 +115,7 @@ def test_a_config_that_cannot_be_used_is_refused_in_one_line(parse, text, messag
     ("text", "message"),
     [
         ("layers: []", "layers must name teacher layers"),
-        ("layers: [0]", "layers must name teacher layers"),
+        ("layers: [-1]", "layers must name teacher layers"),
         ("layers: [first]", "layers must name teacher layers"),
         ("speeds: [0.0]", "speeds must be positive numbers"),
         ("speeds: [fast]", "speeds must be positive numbers"),
@@ -124,8 +145,23 @@ def test_data_and_out_are_needed(refusal, given):
     assert refusal(train.main, [f"--{given}", "x"]) == f"train.py: --{needed} is needed"
 
 
-def test_every_config_that_is_shipped_can_be_read():
-    for path, kind in (("mini", TrainConfig), ("mini_distill", DistillConfig)):
-        file = Path(train.__file__).parent / "configs" / f"{path}.yaml"
-        given = ["--config", str(file), "--data", "corpus", "--out", "model"]
-        assert parse_settings(kind, "program", "What it does.", given)
+@pytest.mark.parametrize("name", ["mini", "mini_tune", "hubert", "hubert_bert"])
+def test_every_config_that_is_shipped_can_be_read(name):
+    file = Path(train.__file__).parent / "configs" / f"{name}.yaml"
+    given = ["--config", str(file), "--data", "corpus", "--out", "model"]
+    assert parse_settings(TrainConfig, "program", "What it does.", given)
+
+
+def test_the_distillation_that_is_shipped_can_be_read():
+    file = Path(train.__file__).parent / "configs" / "mini_distill.yaml"
+    given = ["--config", str(file), "--data", "corpus", "--out", "model"]
+    assert parse_settings(DistillConfig, "program", "What it does.", given)
+
+
+@pytest.mark.parametrize(
+    ("settings", "folder"),
+    [({}, "runs/all"), ({"fold": 3}, "runs/3"), ({"folds": "all"}, "runs/{fold}")],
+)
+def test_each_fold_may_have_an_encoder_of_its_own(settings, folder):
+    model = {"audio_config": "runs/{fold}", "text_config": {"model_type": "bert"}}
+    assert TrainConfig(model=model, **settings).model == {**model, "audio_config": folder}

@@ -82,20 +82,27 @@ def flac(waveform: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def rows(speakers: Iterable[int], *, labels: Iterable[int] = (0, 5)) -> list[dict[str, Any]]:
-    """Two clips of 0.3 s for each speaker and label; the label sets the pitch."""
+def rows(
+    speakers: Iterable[int], *, labels: Iterable[int] = (0, 5), corpus: str = "ravdess"
+) -> list[dict[str, Any]]:
+    """Two clips of 0.3 s for each speaker and label; the label sets the pitch.
+
+    There are three folds: the speaker's number modulo 3.
+    """
+    prefix = "toy" if corpus == "ravdess" else corpus
     made = []
     for speaker in speakers:
         for label in labels:
             for take in (0, 1):
                 waveform = tone(200 + 150 * label + 5 * speaker, seconds=0.3, seed=speaker + take)
-                name = f"toy-{speaker:02d}-{label}-{take}"
+                name = f"{prefix}-{speaker:02d}-{label}-{take}"
                 made.append(
                     {
                         "audio": {"bytes": flac(waveform), "path": f"{name}.flac"},
                         "label": label,
-                        "corpus": "ravdess",
-                        "speaker_id": f"toy-{speaker:02d}",
+                        "corpus": corpus,
+                        "speaker_id": f"{prefix}-{speaker:02d}",
+                        "fold": speaker % 3,
                         "transcript": SENTENCES[(speaker + take) % len(SENTENCES)],
                         "duration": 0.3,
                         "utterance_id": name,
@@ -111,6 +118,7 @@ def write_corpus(
     *,
     train: list[dict] | None = None,
     validation: list[dict] | None = None,
+    test: list[dict] | None = None,
     columns: Features | None = None,
 ) -> Path:
     """Write 12 training and 4 validation clips, or the given rows, as ``load_dataset`` reads it."""
@@ -118,9 +126,9 @@ def write_corpus(
     splits = {
         "train": rows((1, 2, 3)) if train is None else train,
         "validation": rows((4,)) if validation is None else validation,
-        "test": rows((5,)),
+        "test": rows((5,)) if test is None else test,
     }
-    names = ["speaker_disjoint", "paper"]
+    names = ["speaker_disjoint", "paper", "natural"]
     configs = [{"config_name": name, "data_files": []} for name in names]
     for config in configs:
         for split, made in splits.items():

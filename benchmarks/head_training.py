@@ -1,0 +1,115 @@
+"""How long an epoch takes when both encoders are frozen, with their vectors cached and without.
+
+    python benchmarks/head_training.py --data corpus --clips 1000
+
+Both runs are train.py with the same settings; the peer lets the encoders run in every epoch. They
+are of the size of HuBERT base and BERT base, with random weights: what they say does not change
+how long they take.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import train  # noqa: E402
+from corpus_builder.provenance import commit, versions  # noqa: E402
+from training.config import TrainConfig  # noqa: E402
+from training.provenance import PACKAGES  # noqa: E402
+
+
+def main() -> None:
+    """Measure and write the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder or Hub id of a built corpus")
+    parser.add_argument("--clips", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, default=5, help="with the cache")
+    parser.add_argument("--peer-epochs", type=int, default=1, help="without it")
+    parser.add_argument("--voice", action="store_true", help="without a text encoder")
+    parser.add_argument(
+        "--json", type=Path, default=ROOT / "benchmarks" / "results" / "head_training.json"
+    )
+    arguments = parser.parse_args()
+    settings = {
+        "data": arguments.data,
+        "model": {"use_text": False} if arguments.voice else {},
+        "unfreeze": "head",
+        "validation": "none",
+        "limit": arguments.clips,
+        "batch_size": 16,
+        "accumulation": 1,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        with _measured() as cached:
+            _run(settings, Path(folder) / "cached", arguments.epochs)
+        with _measured(cache=False) as peer:
+            _run(settings, Path(folder) / "peer", arguments.peer_epochs)
+    epoch, slow = (min(times["epochs"]) for times in (cached, peer))
+    figures = {
+        "what": "train.py with frozen encoders of base size, beside itself without the cache",
+        "clips": cached["clips"],
+        "encoders": "HuBERT base" if arguments.voice else "HuBERT base and BERT base",
+        "seconds": {
+            "the one pass": round(cached["pass"], 2),
+            "epoch with the cache": [round(value, 3) for value in cached["epochs"]],
+            "epoch without": [round(value, 2) for value in peer["epochs"]],
+        },
+        "ratio of an epoch": round(slow / epoch, 1),
+        "ratio of six epochs, the pass included": round(6 * slow / (cached["pass"] + 6 * epoch), 2),
+        "machine": {
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+            "cpus": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "load_average": round(os.getloadavg()[0], 1),
+        },
+        "versions": versions(PACKAGES),
+        "commit": commit(),
+    }
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(figures, indent=2))
+
+
+def _run(settings: dict, out: Path, epochs: int) -> None:
+    train.training_function(TrainConfig(**settings, out=str(out), epochs=epochs))
+
+
+@contextmanager
+def _measured(*, cache: bool = True) -> Iterator[dict]:
+    """Time the one pass and every epoch of the run inside; switch the cache off for the peer."""
+    times: dict = {"epochs": [], "pass": 0.0, "clips": 0}
+    make_head, train_epoch, save = train.make_head, train.train_epoch, train.save_checkpoint
+
+    def timed_head(config, model, processor, parts, accelerator):
+        times["clips"] = len(parts["train"])
+        start = time.perf_counter()
+        head = make_head(config, model, processor, parts, accelerator) if cache else None
+        times["pass"] = time.perf_counter() - start
+        return head
+
+    def timed_epoch(*given):
+        start = time.perf_counter()
+        loss = train_epoch(*given)
+        times["epochs"].append(time.perf_counter() - start)
+        return loss
+
+    train.make_head, train.train_epoch = timed_head, timed_epoch
+    train.save_checkpoint = lambda *_: None  # hundreds of megabytes that say nothing here
+    try:
+        yield times
+    finally:
+        train.make_head, train.train_epoch, train.save_checkpoint = make_head, train_epoch, save
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""How much memory and time a recording of hours takes.
+
+    python benchmarks/long_recording.py --clips ../shared/data/RAVDESS --model checkpoints/mini
+
+Real clips are repeated, with a second of silence after each, until a file is as long as asked for.
+`python -m hub_model predict --segments` scores it in a process of its own, without a transcriber,
+and the largest resident memory of that process and its workers is taken. What the model and the
+libraries need alone is measured with a file of half a minute.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from corpus_builder import provenance  # noqa: E402
+from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
+
+PAUSE_S = 1
+
+
+def main() -> None:
+    """Measure and write the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=Path, required=True, help="folder of FLAC or WAV clips")
+    parser.add_argument("--model", default=str(ROOT / "checkpoints" / "mini"))
+    parser.add_argument("--minutes", type=float, nargs="*", default=[0.5, 10, 180])
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument(
+        "--json", type=Path, default=ROOT / "benchmarks" / "results" / "long_recording.json"
+    )
+    arguments = parser.parse_args()
+
+    runs = [_measure(arguments, minutes) for minutes in arguments.minutes]
+    figures = {
+        "what": "python -m hub_model predict --segments on one long recording, no transcriber",
+        "model": Path(arguments.model).name,
+        "workers": arguments.workers,
+        "batch_size": arguments.batch_size,
+        "runs": runs,
+        "machine": {"cpus": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1)},
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
+    }
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(runs, indent=2))
+
+
+def _measure(arguments: argparse.Namespace, minutes: float) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as temporary:
+        recording, out = Path(temporary) / "recording.flac", Path(temporary) / "rows.jsonl"
+        _write(recording, arguments.clips, minutes)
+        command = [
+            *(sys.executable, "-m", "hub_model", "predict", str(recording)),
+            *("--model", arguments.model, "--transcriber", "none", "--segments"),
+            *("--workers", str(arguments.workers), "--batch-size", str(arguments.batch_size)),
+            *("--format", "json", "--out", str(out)),
+        ]
+        start = time.perf_counter()
+        process = psutil.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, _resident(process))
+            time.sleep(0.1)
+        seconds = time.perf_counter() - start
+        if process.returncode:
+            raise SystemExit(f"predict ended with {process.returncode}")
+        row = json.loads(out.read_text(encoding="utf-8"))
+    silent = sum(window["scores"] is None for window in row["windows"])
+    return {
+        "minutes": minutes,
+        "peak_mib": round(peak / 2**20),
+        "seconds": round(seconds, 1),
+        "seconds_per_hour_of_audio": round(seconds / row["seconds"] * 3600, 1),
+        "windows": len(row["windows"]),
+        "windows_without_speech": silent,
+        "segments": len(row["segments"]),
+    }
+
+
+def _write(path: Path, folder: Path, minutes: float) -> None:
+    clips = sorted([*folder.rglob("*.flac"), *folder.rglob("*.wav")])
+    if not clips:
+        raise SystemExit(f"--clips {folder}: no FLAC or WAV files")
+    left = round(minutes * 60 * SAMPLING_RATE)
+    pause = np.zeros(PAUSE_S * SAMPLING_RATE, dtype=np.float32)
+    with soundfile.SoundFile(path, "w", SAMPLING_RATE, 1) as file:
+        for clip in itertools.cycle(clips):
+            for part in (load_audio(clip), pause):
+                file.write(part[:left])
+                left -= part[:left].size
+            if not left:
+                return
+
+
+def _resident(process: psutil.Process) -> int:
+    """Memory of a process and its workers; the pages that they share count once."""
+    total = 0
+    try:
+        for member in (process, *process.children(recursive=True)):
+            memory = member.memory_info()
+            total += memory.rss if member.pid == process.pid else memory.rss - memory.shared
+    except psutil.NoSuchProcess:
+        pass
+    return total
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+"""Tables 6 and 8 of the paper, row by row, on a corpus that was built here, in both protocols."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+import baselines
+import metrics
+from baselines.classical import ClassicalRow
+from baselines.feature_store import stored_features
+from baselines.settings import CONFIGS
+from baselines.train import train_row
+from corpus_builder.reading import open_corpus
+from evaluation import EvaluationError
+from evaluation.clips import PROTOCOLS, ClipSet, corpus_configurations, is_raw_folder, read_corpus
+from evaluation.models import Answer, answers, load_pipeline, open_model
+from evaluation.provenance import portable
+from evaluation.ravdess import Outcome, Row
+from evaluation.scoring import prediction_table, score
+from hub_model.audio import AudioError, load_audio
+from training.config import ConfigError
+from training.data import speakers_and_fingerprint
+from training.saving import TrainingFailed
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRow:
+    """A row of a table.
+
+    Attributes:
+        name: as printed, or our own name of what the text tells of.
+        config: name of its file in configs/, and of its folder.
+        wa: as printed, in per cent; None where the paper gives no figure.
+        ua: the same.
+    """
+
+    name: str
+    config: str
+    wa: float | None = None
+    ua: float | None = None
+
+
+KNN = PaperRow(name="KNeighborsClassifier", config="knn", wa=62.94, ua=56.72)
+MLP = PaperRow(name="MLPClassifier", config="mlp", wa=62.39, ua=54.72)
+XGB = PaperRow(name="XGBClassifier", config="xgb", wa=48.61, ua=44.07)
+
+TABLES: dict[str, tuple[PaperRow, ...]] = {
+    "table6": (
+        KNN,
+        MLP,
+        XGB,
+        PaperRow(name="LGBClassifier", config="lightgbm", wa=33.01, ua=42.30),
+        PaperRow(name="LogisticRegression", config="logistic_regression", wa=50.82, ua=41.58),
+        PaperRow(name="RandomForestClassifier", config="random_forest", wa=37.52, ua=38.03),
+        PaperRow(name="GaussianNB", config="gaussian_nb", wa=23.89, ua=32.74),
+        PaperRow(name="DecisionTreeClassifier", config="decision_tree", wa=19.38, ua=22.92),
+        PaperRow(name="KNeighborsClassifier, grid search", config="knn_grid"),
+    ),
+    "table8": (
+        KNN,
+        MLP,
+        XGB,
+        PaperRow(name="MobilenetV2.0", config="mobilenet_v2", wa=38.03, ua=37.52),
+        PaperRow(name="MobilenetV2.0, experiment 1.1", config="mobilenet_v2_overlap_gender"),
+        PaperRow(name="MobilenetV2.0, experiment 1.2", config="mobilenet_v2_overlap"),
+        PaperRow(name="MobilenetV2.0, experiment 1.3", config="mobilenet_v2_gender"),
+        PaperRow(name="CNN (1D)", config="cnn1d", wa=63.10, ua=56.70),
+        PaperRow(name="Hubert Standalone", config="hubert", wa=75.52, ua=74.54),
+        PaperRow(name="Hubert and BERT MultiModal", config="hubert_bert", wa=79.89, ua=77.68),
+    ),
+}
+"""Every row of both tables, and after them those that the paper's text tells of without figures."""
+
+CONFIGS_FOLDER = Path(__file__).resolve().parents[1] / "configs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableConfig:
+    """Settings of a table.
+
+    Args:
+        table: a key of :data:`TABLES`.
+        data: a built corpus's folder, or a Hub data set id.
+        runs: folder of the trained rows, and of what they keep between runs.
+        models: main models to show beside the paper's rows: folders or Hub ids.
+        neural: train the neural rows that are not there; else they say how to.
+        limit: score at most this many clips of each protocol, drawn at random.
+        seed: seed of the draw and of the bootstrap; a row's own seed is in its config.
+    """
+
+    table: str
+    data: str
+    runs: Path = Path("runs")
+    models: tuple[str, ...] = ()
+    neural: bool = False
+    limit: int | None = None
+    seed: int = metrics.SEED
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise EvaluationError(f"--limit {self.limit}: must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One protocol's clips.
+
+    Attributes:
+        protocol: "speaker_disjoint" or "paper".
+        test: the clips to score.
+        corpora: number of these by corpus.
+        fingerprint: of the training split, by which a trained row is known to belong to it.
+    """
+
+    protocol: str
+    test: ClipSet
+    corpora: dict[str, int]
+    fingerprint: str
+
+
+class NotRun(Exception):
+    """Why a row has no figures here; a line of Markdown."""
+
+
+def run(config: TableConfig) -> Outcome:
+    """Train what is missing and cheap, and score every row in both protocols.
+
+    Raises:
+        EvaluationError: the data or a model cannot be used.
+    """
+    if is_raw_folder(config.data):
+        raise EvaluationError(
+            f"--data {config.data}: not a built corpus; python -m corpus_builder build makes one"
+        )
+    models = [open_model(name) for name in dict.fromkeys(config.models)]
+    missing = [name for name in PROTOCOLS if name not in corpus_configurations(config.data)]
+    if missing:
+        raise EvaluationError(f"--data {config.data}: has no configuration {', '.join(missing)}")
+    parts = [_read_part(config, protocol) for protocol in PROTOCOLS]
+    outcome = Outcome(
+        data={
+            "source": portable(config.data),
+            "split": "test",
+            "limit": config.limit,
+            "corpora": {part.protocol: part.corpora for part in parts},
+            "removed": {part.protocol: part.test.removed for part in parts},
+        }
+    )
+    for row in TABLES[config.table]:
+        for part in parts:
+            facts = {"system": row.name, "config": row.config, "paper": _printed(row)}
+            started = time.perf_counter()
+            try:
+                found, more = _answers_of(row, part, config)
+            except NotRun as reason:
+                facts |= {"protocol": part.protocol, "reason": str(reason)}
+                outcome.rows.append({"kind": "not_run", **facts})
+            else:
+                _add({"kind": "row", **facts, **more}, part, found, started, config, outcome)
+    for model in models:
+        own = model.protocol or PROTOCOLS[0]
+        part = next(part for part in parts if part.protocol == own)
+        started = time.perf_counter()
+        pipe = load_pipeline(model, text="corpus")
+        found = answers(pipe, part.test, text="corpus", batch_size=8)
+        row = {"kind": "model", "system": portable(model.name), "config": None, "paper": None}
+        heard = None if model.speakers is None else sorted(model.speakers)
+        more = {"speakers": heard, "weights_sha256": model.weights_sha256}
+        _add(row | more, part, found, started, config, outcome)
+    outcome.rows.append({"kind": "chance", "protocol": None, "classes": 7})
+    return outcome
+
+
+def _read_part(config: TableConfig, protocol: str) -> Part:
+    test = read_corpus(config.data, protocol, "test")
+    splits = open_corpus(config.data, protocol)
+    by_id = dict(zip(splits["test"]["utterance_id"], splits["test"]["corpus"], strict=True))
+    test = test.limited(config.limit, seed=config.seed)
+    corpora = Counter(by_id[name] for name in test.clips["utterance_id"])
+    fingerprint = speakers_and_fingerprint(splits["train"])[1]
+    return Part(
+        protocol=protocol,
+        test=test,
+        corpora=dict(sorted(corpora.items())),
+        fingerprint=fingerprint,
+    )
+
+
+def folder_of(row: PaperRow, protocol: str, runs: Path) -> Path:
+    """Where a row of a protocol lies; the headline's has the name of its config."""
+    return runs / (row.config if protocol == PROTOCOLS[0] else f"{row.config}_{protocol}")
+
+
+def _answers_of(
+    row: PaperRow, part: Part, config: TableConfig
+) -> tuple[list[Answer], dict[str, Any]]:
+    """A row's answers, and what is known of its making.
+
+    Raises:
+        NotRun: it is not trained, and it is not for this command to train it.
+    """
+    folder = folder_of(row, part.protocol, config.runs)
+    command = (
+        f"`python train.py --config configs/{row.config}.yaml --protocol {part.protocol} "
+        f"--data {portable(config.data)} --out {portable(str(folder))}`"
+    )
+    settings = yaml.safe_load((CONFIGS_FOLDER / f"{row.config}.yaml").read_text(encoding="utf-8"))
+    if "family" not in settings:
+        return _main_model_answers(folder, part, command)
+    kind = CONFIGS[settings["family"]]
+    wanted = kind(
+        **settings
+        | {
+            "data": config.data,
+            "out": str(folder),
+            "protocol": part.protocol,
+            "cache": str(config.runs / "cache"),
+        }
+    )
+    reason = _unlike(folder, wanted.to_dict(), part)
+    if reason:
+        if settings["family"] != "classical" and not config.neural:
+            raise NotRun(f"{reason}{command}")
+        try:
+            train_row(wanted)
+        except (ConfigError, baselines.BaselineError, TrainingFailed) as error:
+            raise NotRun(f"{error}: {command}") from error
+    trained = baselines.load(folder)
+    if isinstance(trained, ClassicalRow):
+        found = _classical_answers(trained, part.test, wanted.cache)
+    else:
+        found = [_answer(trained, clip["audio"]) for clip in part.test.clips]
+    training = trained.config["training"]
+    return found, {
+        "speakers": training["speakers"],
+        "trained_on": training["data"],
+        "row_seed": training["seed"],
+        "initialisation": trained.config.get("initialisation"),
+    }
+
+
+def _unlike(folder: Path, wanted: dict[str, Any], part: Part) -> str | None:
+    """Why a folder is not the row that is wanted; None when it is."""
+    if not (folder / baselines.CONFIG_FILE).is_file():
+        return "not trained: "
+    try:
+        training = baselines.load(folder).config["training"]
+        settings = training["settings"]
+    except (baselines.BaselineError, KeyError) as error:
+        return f"{error}: "
+    if training["fingerprint"] != part.fingerprint or training["protocol"] != part.protocol:
+        return f"{portable(str(folder))} was trained on other clips: "
+    if any(wanted[name] != value for name, value in settings.items()):
+        return f"{portable(str(folder))} was trained with other settings: "
+    return None
+
+
+def _main_model_answers(
+    folder: Path, part: Part, command: str
+) -> tuple[list[Answer], dict[str, Any]]:
+    if not (folder / baselines.CONFIG_FILE).is_file():
+        raise NotRun(f"needs weights from the Hub: {command}")
+    model = open_model(str(folder))
+    if model.protocol != part.protocol:
+        raise NotRun(f"{portable(str(folder))} was trained for another protocol: {command}")
+    found = answers(load_pipeline(model, text="corpus"), part.test, text="corpus", batch_size=8)
+    speakers = None if model.speakers is None else sorted(model.speakers)
+    return found, {"speakers": speakers, "weights_sha256": model.weights_sha256}
+
+
+def _classical_answers(row: ClassicalRow, test: ClipSet, cache: str) -> list[Answer]:
+    clips = stored_features(test.clips, cache, what="test")
+    found: list[Answer] = [clips.left_out.get(name, "") for name in test.clips["utterance_id"]]
+    probabilities = row.from_features(np.stack(clips.values))
+    for index, answer in zip(clips.kept, probabilities, strict=True):
+        found[index] = answer
+    return found
+
+
+def _answer(row: baselines.Row, audio: dict[str, Any]) -> Answer:
+    try:
+        return row.predict_proba([load_audio(audio)])[0]
+    except AudioError as error:
+        return str(error)
+
+
+def _printed(row: PaperRow) -> dict[str, float] | None:
+    return None if row.wa is None else {"wa": row.wa, "ua": row.ua}
+
+
+def _add(
+    row: Row,
+    part: Part,
+    found: list[Answer],
+    started: float,
+    config: TableConfig,
+    outcome: Outcome,
+) -> None:
+    test, speakers = part.test, row.pop("speakers")
+    shared = None if speakers is None else sorted(set(speakers) & set(test.speakers))
+    table = prediction_table(test, found)
+    outcome.rows.append(
+        {
+            **row,
+            "protocol": part.protocol,
+            "corpora": part.corpora,
+            "overlap": None
+            if shared is None
+            else {"speakers": shared, "clips": int(np.isin(test.speakers, shared).sum())},
+            "left_out": {"speakers": [], "clips": 0},
+            "clips_sha256": test.fingerprint(),
+            "scores": score(table, seed=config.seed),
+        }
+    )
+    outcome.tables.append(table.assign(system=row["system"], protocol=part.protocol))
+    name = f"{row['system']}, {part.protocol}"
+    outcome.seconds[name] = round(time.perf_counter() - started, 2)

@@ -1,0 +1,105 @@
+"""Recordings scored on a Ray cluster with Ray Data; needs ``requirements-ray.txt``.
+
+Every worker loads the model once and answers the same groups of recordings that one process
+would answer together. The recordings must lie on storage that every node sees under the same path.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from . import CommandError
+from ._clips import Paths
+from ._loading import load_recogniser
+
+GROUP = 32
+"""Recordings that one task answers; a node that dies costs no more than these."""
+
+
+class RayScorer:
+    """Answers recordings on the cluster that ``RAY_ADDRESS`` names, or on a local one.
+
+    Args:
+        model: folder or Hub id, as every node sees it.
+        loading: keyword arguments of the pipeline's construction.
+        asked: keyword arguments of its call.
+        workers: processes that hold a model.
+
+    Raises:
+        CommandError: Ray is not installed, or its cluster cannot be reached.
+    """
+
+    def __init__(
+        self, model: str, loading: dict[str, Any], asked: dict[str, Any], *, workers: int
+    ) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+        try:
+            import ray.data
+        except ImportError as error:
+            raise CommandError(
+                "--engine ray: Ray is not installed; run pip install -r requirements-ray.txt"
+            ) from error
+        self._ray = ray
+        self._task = {"model": model, "loading": loading, "asked": {**asked, "num_workers": 0}}
+        self._workers = workers
+        self._started = not ray.is_initialized()
+        if self._started:
+            local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers}
+            try:
+                ray.init(
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **local,
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise CommandError(f"--engine ray: no cluster ({reason})") from error
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.preserve_order = True
+
+    def __enter__(self) -> "RayScorer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._started:
+            self._ray.shutdown()
+
+    def rows(self, files: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield the row of every recording, in order.
+
+        Raises:
+            CommandError: the cluster failed.
+        """
+        if not files:
+            return
+        groups = [files[start : start + GROUP] for start in range(0, len(files), GROUP)]
+        items = [{"files": json.dumps(group)} for group in groups]
+        data = self._ray.data.from_items(items, override_num_blocks=len(items)).map(
+            _Scorer,
+            fn_constructor_kwargs={"task": self._task},
+            compute=self._ray.data.ActorPoolStrategy(size=min(self._workers, len(items))),
+            num_cpus=1,
+        )
+        try:
+            for group in data.iter_rows():
+                yield from json.loads(group["rows"])
+        except self._ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise CommandError(f"--engine ray: {reason}; --resume goes on") from error
+
+
+class _Scorer:
+    """One worker of the cluster."""
+
+    def __init__(self, task: dict[str, Any]) -> None:
+        self._recogniser = load_recogniser(task["model"], **task["loading"])
+        self._asked = task["asked"]
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        files = json.loads(item["files"])
+        return {"rows": json.dumps(list(self._recogniser(Paths(files), **self._asked)))}

@@ -1,0 +1,198 @@
+"""What a user may hand to the pipeline, and a clip on its way through it."""
+
+import itertools
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .audio import MAX_SECONDS, SAMPLING_RATE, AudioError, Cleaning, clean_audio, load_audio
+from .audio_stream import BLOCK_S, FFMPEG_SUFFIXES, AudioStream
+from .speech_activity import is_noise
+from .transcript import Transcript
+
+
+@dataclass
+class Clip:
+    """One clip on its way through the pipeline; ``error`` is set when it cannot go on.
+
+    Attributes:
+        original: float32 ``(num_samples,)`` at 16 kHz, for the transcriber.
+        stretches: the cleaned clip in equal parts, each of which goes through the model at once.
+        text: its transcript. text_source: who says so. text_confidence: how sure they are.
+        note: why there is no transcript.
+        logits: ``(num_labels,)`` by what they rest on: ``fused``, ``audio``, ``text``.
+    """
+
+    original: np.ndarray | None = None
+    stretches: list[np.ndarray] | None = None
+    text: str | None = None
+    text_source: str | None = None
+    text_confidence: float | None = None
+    note: str | None = None
+    error: str | None = None
+    logits: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Length before cleaning; 0 for a clip that cannot be used."""
+        return 0.0 if self.original is None else self.original.size / SAMPLING_RATE
+
+    def give_text(self, text: str) -> None:
+        """Take the transcript that the user gives."""
+        self.text, self.text_source = text.strip(), "given"
+        self.note = None if self.text else "no words were given"
+
+    def hear(self, transcript: Transcript, source: str) -> None:
+        """Take the transcript of a recogniser."""
+        if transcript.error is not None:
+            self.note = transcript.error
+            return
+        self.text, self.text_source = transcript.text.strip(), source
+        self.text_confidence = transcript.confidence
+        self.note = None if self.text else "no words were heard"
+
+    def add(self, logits: dict[str, torch.Tensor]) -> None:
+        """Add the logits of one stretch to their mean over all stretches."""
+        for name, row in logits.items():
+            share = row / len(self.stretches)
+            self.logits[name] = self.logits[name] + share if name in self.logits else share
+
+    def forget_audio(self) -> None:
+        """Free the memory of the samples."""
+        self.original = self.stretches = None
+
+
+def mean_clip(clips: Sequence[Clip]) -> Clip:
+    """One clip for all windows of a recording: the mean of their logits, without the words."""
+    spoken = [clip for clip in clips if clip.text]
+    first = spoken[0] if spoken else clips[0]
+    sure = [clip.text_confidence for clip in spoken if clip.text_confidence is not None]
+    rows: dict[str, list[torch.Tensor]] = {}
+    for clip in clips:
+        for name, logits in clip.logits.items():
+            rows.setdefault(name, []).append(logits)
+    return Clip(
+        text_source=first.text_source,
+        text_confidence=sum(sure) / len(sure) if sure else None,
+        note=first.note,
+        logits={name: torch.stack(logits).mean(0) for name, logits in rows.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a clip is decoded and cleaned; it holds no weights, so that any process can do it.
+
+    Args:
+        cleaning: as the training clips were cleaned.
+        window_s: longest stretch in seconds that goes through the model at once.
+        clean: whether to clean at all.
+        check_speech: whether a clip without speech is refused.
+    """
+
+    cleaning: Cleaning
+    window_s: float
+    clean: bool = True
+    check_speech: bool = True
+
+    def __call__(self, source: Any) -> Clip:
+        """Decode, check and clean; what is wrong with a clip is kept, not raised."""
+        try:
+            original = _load(unwrap(source))
+        except AudioError as error:
+            return Clip(error=str(error))
+        if self.check_speech and is_noise(original):
+            name = f"{source}: " if isinstance(source, str | os.PathLike) else "audio: "
+            return Clip(error=f"{name}no speech was found, only noise")
+        return self.of(original)
+
+    def of(self, original: np.ndarray) -> Clip:
+        """Clean a waveform (float32 ``(num_samples,)``, 16 kHz) and cut it for the model."""
+        waveform = clean_audio(original, self.cleaning) if self.clean else original
+        parts = math.ceil(waveform.size / (self.window_s * SAMPLING_RATE))
+        return Clip(original=original, stretches=np.array_split(waveform, parts))
+
+
+def _load(source: Any) -> np.ndarray:
+    """Load a clip; one whose name says that libsndfile does not know it is read by ffmpeg."""
+    named = isinstance(source, str | os.PathLike)
+    if not named or Path(source).suffix.lower() not in FFMPEG_SUFFIXES:
+        return load_audio(source)
+    with AudioStream(source) as stream:
+        # One block more than is allowed is enough to be refused.
+        blocks = list(itertools.islice(stream, MAX_SECONDS // BLOCK_S + 2))
+    return load_audio(
+        {"array": np.concatenate(blocks), "sampling_rate": SAMPLING_RATE, "path": str(source)}
+    )
+
+
+class PreparedClips(torch.utils.data.Dataset):
+    """Clips by number, prepared by the processes of a ``DataLoader``."""
+
+    def __init__(self, sources: Any, prepare: Preparation) -> None:
+        self._sources, self._prepare = sources, prepare
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __getitem__(self, index: int) -> Clip:
+        return self._prepare(self._sources[index])
+
+
+def prepared(sources: Any, prepare: Preparation, *, workers: int) -> Iterator[Clip]:
+    """Prepare clips in order; in processes where there are workers and the clips have numbers."""
+    if workers and hasattr(sources, "__getitem__") and hasattr(sources, "__len__"):
+        yield from unbatched(PreparedClips(sources, prepare), workers)
+    else:
+        yield from map(prepare, each(sources))
+
+
+def unbatched(data: torch.utils.data.Dataset, workers: int) -> Iterator[Any]:
+    """Read a data set one by one and in order, in so many processes."""
+    # 0 workers is this process. Nothing is batched or made a tensor.
+    yield from torch.utils.data.DataLoader(
+        data, batch_size=None, num_workers=workers, collate_fn=_as_is
+    )
+
+
+def _as_is(item: Any) -> Any:
+    return item
+
+
+def is_one_clip(inputs: Any) -> bool:
+    """Whether this is one clip, and not a collection of clips."""
+    if isinstance(
+        inputs,
+        str | os.PathLike | bytes | bytearray | memoryview | dict | np.ndarray | torch.Tensor,
+    ):
+        return True
+    if hasattr(inputs, "get_all_samples"):
+        return True
+    if isinstance(inputs, tuple) and len(inputs) == 2 and np.isscalar(inputs[0]):
+        return not isinstance(inputs[0], str)
+    return not (hasattr(inputs, "__iter__") or hasattr(inputs, "__getitem__")) or (
+        isinstance(inputs, list) and bool(inputs) and isinstance(inputs[0], Real)
+    )
+
+
+def each(sources: Any) -> Iterable[Any]:
+    """Iterate over a list, a generator, or a data set that only knows its items by number."""
+    if hasattr(sources, "__iter__"):
+        yield from sources
+    else:
+        for index in range(len(sources)):
+            yield sources[index]
+
+
+def unwrap(source: Any) -> Any:
+    """A row of a data set holds the clip under ``audio``."""
+    if isinstance(source, dict) and "audio" in source:
+        return source["audio"]
+    return source

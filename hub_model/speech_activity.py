@@ -1,0 +1,153 @@
+"""Which parts of a recording hold speech: a small voice-activity detector.
+
+It looks for voiced sounds, which every utterance has: they repeat with the period of the voice
+(2 to 14 ms), and unlike a hum or a beep they change within a third of a second. Noise, clicks and
+silence do not repeat. Only shapes of spectra are compared, so the level of a recording does not
+matter. Whispered speech has no voice and is not found.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .audio import SAMPLING_RATE
+
+FRAME, HOP = 512, 256
+"""Length and step of a frame in samples: 32 ms and 16 ms."""
+
+PERIODS = slice(32, 229)
+"""Lags in samples at which a voice repeats: 70 to 500 Hz."""
+
+BAND = slice(10, 128)
+"""Bins (of 15.6 Hz) that are looked at, 150 to 2000 Hz: where a voice has clear harmonics."""
+
+TONE_BAND = slice(10, 448)
+"""Bins in which tones are looked for, 150 to 7000 Hz."""
+
+SMOOTH = 32
+"""Bins to either side over which the spectrum is flattened; more than two harmonics."""
+
+VOICED = 0.4
+"""Least autocorrelation of a voice; noise of any colour stays below 0.38."""
+
+TONAL = 0.2
+"""Highest spectral flatness of a frame that holds a tone; that of noise is about 0.5."""
+
+STEADY, STEADY_LAG = 0.95, 20
+"""A sound is steady when spectra so many frames apart (0.32 s) are that alike (cosine)."""
+
+CHANGING = 0.2
+"""Least share of changing frames in a stretch of speech; a hum changes only where it begins."""
+
+QUIET = 1e-7
+"""Mean square (-70 dBFS) of the band below which a frame is silent."""
+
+MIN_JUDGED_S = 0.5
+"""A shorter clip may be all consonants, and is never called noise."""
+
+MIN_FRAMES = 3
+"""Frames in a row that make a sound; clicks are shorter."""
+
+BLOCK, FIRST_LOOK = 1024, 128
+"""Frames that are looked at in one go: 16 s; or 2 s, after which most clips need no second look."""
+
+
+def has_speech(waveform: np.ndarray) -> bool:
+    """Whether a voice is heard anywhere.
+
+    Args:
+        waveform: float32 ``(num_samples,)``, mono, 16 kHz.
+    """
+    for voiced, steady, _ in _frames(waveform, BLOCK):
+        for start, end in _runs(voiced):
+            changing = np.count_nonzero(~steady[start:end])
+            if changing >= max(MIN_FRAMES, CHANGING * (end - start)):
+                return True
+    return False
+
+
+def is_noise(waveform: np.ndarray) -> bool:
+    """Whether there is nothing but noise, clicks and silence: neither a voice nor any tone.
+
+    Args:
+        waveform: float32 ``(num_samples,)``, mono, 16 kHz.
+    """
+    if waveform.size < MIN_JUDGED_S * SAMPLING_RATE:
+        return False
+    return not any(_runs(voiced | tonal).size for voiced, _, tonal in _frames(waveform, FIRST_LOOK))
+
+
+def _frames(
+    waveform: np.ndarray, block: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield, by blocks, which frames are voiced, which belong to a steady sound, which tonal."""
+    waveform = np.pad(waveform, (0, max(0, FRAME - waveform.size)))
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, FRAME)[::HOP]
+    for start in range(0, len(frames), block):
+        # Blocks share frames, so that no sound is cut in two where they meet.
+        yield _block(frames[max(0, start - STEADY_LAG) : start + block])
+
+
+def _block(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    frames = frames - frames.mean(axis=1, keepdims=True)
+    # Speech falls by 6 dB an octave and more; this lifts its upper harmonics.
+    frames = np.diff(frames, axis=1, prepend=frames[:, :1]) * np.hanning(FRAME)
+    power = np.square(np.abs(np.fft.rfft(frames, 2 * FRAME, axis=1)))
+    flat = power[:, TONE_BAND] / np.maximum(_moving_mean(power[:, TONE_BAND]), 1e-20)
+    flatness = np.exp(np.log(np.maximum(flat, 1e-10)).mean(axis=1)) / np.maximum(
+        flat.mean(axis=1), 1e-10
+    )
+    band = power[:, BAND]
+    audible = (band / _LIFT).sum(axis=1) > QUIET * _WINDOW_POWER
+    spectrum = np.zeros_like(power)
+    spectrum[:, BAND] = band / np.maximum(_moving_mean(band), 1e-20)
+    correlation = np.fft.irfft(spectrum, axis=1)[:, : PERIODS.stop]
+    correlation /= np.maximum(correlation[:, :1], 1e-20)
+    # The mean over neighbours keeps the period and evens out what noise repeats by chance.
+    neighbours = np.pad(correlation / _WINDOW_CORRELATION, ((1, 1), (0, 0)), mode="edge")
+    smooth = (neighbours[:-2] + neighbours[1:-1] + neighbours[2:]) / 3
+    periodic = smooth[:, PERIODS].max(axis=1)
+    return (
+        audible & (periodic > VOICED),
+        _steady(band),
+        audible & (flatness < TONAL),
+    )
+
+
+def _window_correlation() -> np.ndarray:
+    window = np.hanning(FRAME)
+    found = np.correlate(window, window, "full")[FRAME - 1 :][: PERIODS.stop]
+    return found / found[0]
+
+
+_WINDOW_CORRELATION = _window_correlation()
+_WINDOW_POWER = FRAME * np.square(np.hanning(FRAME)).sum()
+_LIFT = np.square(2 * np.sin(np.pi * np.arange(2 * FRAME)[BAND] / (2 * FRAME)))
+
+
+def _moving_mean(rows: np.ndarray) -> np.ndarray:
+    sums = np.cumsum(np.pad(rows, ((0, 0), (1, 0))), axis=1)
+    place = np.arange(rows.shape[1])
+    low, high = np.maximum(0, place - SMOOTH), np.minimum(rows.shape[1], place + SMOOTH + 1)
+    return (sums[:, high] - sums[:, low]) / (high - low)
+
+
+def _steady(power: np.ndarray) -> np.ndarray:
+    """Which frames are like the one 0.32 s before or after."""
+    steady = np.zeros(len(power), dtype=bool)
+    # The mean over five frames does not depend on where in its period a hum is cut.
+    smooth = np.lib.stride_tricks.sliding_window_view(
+        np.pad(power, ((2, 2), (0, 0)), mode="edge"), 5, axis=0
+    ).mean(axis=-1)
+    spectra = np.sqrt(smooth)
+    spectra /= np.maximum(np.linalg.norm(spectra, axis=1, keepdims=True), 1e-20)
+    alike = np.einsum("fb,fb->f", spectra[:-STEADY_LAG], spectra[STEADY_LAG:]) > STEADY
+    steady[STEADY_LAG:] |= alike
+    steady[:-STEADY_LAG] |= alike
+    return steady
+
+
+def _runs(frames: np.ndarray) -> np.ndarray:
+    """First frame and the frame after the last of every run that is long enough: ``(runs, 2)``."""
+    edges = np.flatnonzero(np.diff(frames, prepend=False, append=False)).reshape(-1, 2)
+    return edges[edges[:, 1] - edges[:, 0] >= MIN_FRAMES]

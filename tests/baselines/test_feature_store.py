@@ -1,0 +1,90 @@
+"""Features on disk."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import Audio, Dataset
+
+from baselines import BaselineError, feature_store
+from baselines.feature_store import STORE_FILE, clip_hash, read_store, stored_features, write_store
+from baselines.features import clip_features
+from hub_model.audio import load_audio
+from tests.baselines.conftest import rows
+
+
+def split(made: list[dict]) -> Dataset:
+    return Dataset.from_list(made).cast_column("audio", Audio(decode=False))
+
+
+def test_stored_features_are_those_of_the_clips(tmp_path):
+    made = split(rows(range(1)))
+    clips = stored_features(made, tmp_path, what="train")
+    np.testing.assert_array_equal(
+        clips.values, [clip_features(load_audio(audio)) for audio in made["audio"]]
+    )
+    again = stored_features(made, tmp_path, what="train")
+    np.testing.assert_array_equal(again.values, clips.values)
+
+
+def test_what_is_stored_is_not_computed_again(tmp_path):
+    made = split(rows(range(1), labels=range(2)))
+    marked = {clip_hash(made[0]["audio"]): np.full(94, 7, dtype=np.float32)}
+    write_store(tmp_path / STORE_FILE, marked)
+    first, second = stored_features(made, tmp_path, what="train").values
+    assert (first == 7).all() and not (second == 7).any()
+    assert set(read_store(tmp_path / STORE_FILE)) == {clip_hash(a) for a in made["audio"]}
+
+
+def test_another_cleaning_of_a_recording_is_another_clip(tmp_path):
+    quiet, loud = rows(range(1), labels=range(2))
+    loud["audio_hash"] = quiet["audio_hash"]
+    first, second = stored_features(split([quiet, loud]), tmp_path, what="train").values
+    assert not np.array_equal(first, second)
+
+
+def test_a_clip_that_cannot_be_decoded_is_left_out_and_named(tmp_path):
+    made = rows(range(1), labels=range(3))
+    made[1]["audio"]["bytes"] = b"no audio"
+    clips = stored_features(split(made), tmp_path, what="train")
+    assert clips.labels.tolist() == [0, 2] and clips.kept == [0, 2]
+    assert "not an audio file" in clips.left_out["made-00-1"]
+
+
+def test_features_of_another_version_are_refused_in_one_line(tmp_path, monkeypatch):
+    stored_features(split(rows(range(1), labels=range(1))), tmp_path, what="train")
+    monkeypatch.setattr(feature_store, "FEATURE_VERSION", 99)
+    with pytest.raises(BaselineError, match="features of version 1, .* version 99") as error:
+        read_store(tmp_path / STORE_FILE)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no", None])
+def test_what_is_no_feature_file_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / STORE_FILE
+    if content is None:
+        table = pa.table({"a": [1]}).replace_schema_metadata({b"features": json.dumps({})})
+        pq.write_table(table.replace_schema_metadata(None), path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(BaselineError, match="not a feature file; delete it") as error:
+        read_store(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_stopped_run_keeps_what_it_computed(tmp_path, monkeypatch):
+    made = split(rows(range(1)))
+    calls = []
+
+    def stop_at_the_third(waveform: np.ndarray) -> np.ndarray:
+        calls.append(waveform)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return clip_features(waveform)
+
+    monkeypatch.setattr(feature_store, "clip_features", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        stored_features(made, tmp_path, what="train")
+    assert len(read_store(tmp_path / STORE_FILE)) == 2

@@ -1,0 +1,94 @@
+"""Less exact numbers give nearly the same answers, for every pair of encoders."""
+
+import pytest
+import torch
+
+from hub_model.precision import Int8Linear, set_precision
+from hub_model.standalone import load_recogniser
+from tests.hub_model.sounds import CLIPS, TEXTS
+from tests.tiny_encoders import SPEECH, TEXT, pair_processor
+from tests.tiny_models import tiny_model
+
+PAIRS = [(speech, "bert") for speech in SPEECH] + [("hubert-base", text) for text in TEXT]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+@pytest.mark.parametrize(("speech", "text"), PAIRS)
+def test_the_answers_stay_close(speech, text, precision):
+    model = tiny_model(audio_config=SPEECH[speech], text_config=TEXT[text])
+    torch.nn.init.normal_(model.classifier.weight, std=0.3)
+    inputs = pair_processor(speech, text)(audio=CLIPS, text=TEXTS)
+    with torch.no_grad():
+        exact = model(**inputs).logits.softmax(-1)
+        found = set_precision(model, precision)(**inputs).logits.softmax(-1)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, exact)
+    torch.testing.assert_close(found, exact, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_batch_gives_nearly_what_singles_give(precision):
+    model = set_precision(tiny_model(), precision)
+    processor = pair_processor("hubert-base", "bert")
+    with torch.no_grad():
+        batch = model(**processor(audio=CLIPS)).logits.softmax(-1)
+        for row, clip in zip(batch, CLIPS, strict=True):
+            alone = model(**processor(audio=[clip])).logits.softmax(-1)[0]
+            torch.testing.assert_close(row, alone, atol=0.03, rtol=0)
+
+
+def test_a_linear_layer_in_8_bits():
+    torch.manual_seed(0)
+    for bias in (True, False):
+        exact = torch.nn.Linear(64, 48, bias=bias)
+        inputs = torch.randn(2, 5, 64) * 3 + 1
+        found = Int8Linear(exact)(inputs)
+        assert found.shape == (2, 5, 48)
+        error = (found - exact(inputs)).norm() / exact(inputs).norm()
+        assert 0 < error < 0.02
+    assert torch.equal(
+        Int8Linear(torch.nn.Linear(4, 4, bias=False))(torch.zeros(1, 4)), torch.zeros(1, 4)
+    )
+
+
+def test_the_weights_are_a_quarter_of_their_size():
+    model = tiny_model()
+    linear = sum(
+        module.weight.numel()
+        for module in model.audio_model.modules()
+        if isinstance(module, torch.nn.Linear)
+    )
+    before = sum(p.numel() for p in model.audio_model.parameters())
+    set_precision(model, "int8")
+    after = sum(p.numel() for p in model.audio_model.parameters())
+    assert before - after >= linear
+    assert not any(type(m) is torch.nn.Linear for m in model.audio_model.modules())
+    assert type(model.classifier) is torch.nn.Linear
+
+
+def test_fp32_changes_nothing(model_folder):
+    exact = load_recogniser(model_folder)
+    asked = load_recogniser(model_folder, precision="fp32")
+    for name, weight in exact.model.state_dict().items():
+        assert torch.equal(weight, asked.model.state_dict()[name])
+
+
+def test_the_pipeline_takes_a_precision(model_folder):
+    exact = load_recogniser(model_folder)
+    for precision in ("bf16", "int8"):
+        rows = load_recogniser(model_folder, precision=precision)(
+            list(CLIPS), text=["dogs"] * 4, check_speech=False
+        )
+        for row, expected in zip(
+            rows, exact(list(CLIPS), text=["dogs"] * 4, check_speech=False), strict=True
+        ):
+            assert {e["label"]: e["score"] for e in row} == pytest.approx(
+                {e["label"]: e["score"] for e in expected}, abs=0.1
+            )
+
+
+def test_what_there_is_not_is_refused(model_folder):
+    with pytest.raises(ValueError, match="precision must be fp32 or bf16 or int8, not 'fp8'"):
+        load_recogniser(model_folder, precision="fp8")
+    with pytest.raises(ValueError, match="backend must be torch or onnx, not 'tf'"):
+        load_recogniser(model_folder, backend="tf")

@@ -1,0 +1,256 @@
+"""Training on cached vectors is training on clips, only faster."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from hub_model.processing_hubert_bert import HubertBertProcessor
+from tests.training.toy import AUDIO, STILL_AUDIO, STILL_MODEL, TEXT, clips, rows, write_corpus
+from training import frozen
+from training.pooled import PooledModel
+from training.vector_store import VectorStore
+
+FROZEN = ["audio_model", "text_model"]
+STEADY = {**STILL_MODEL, "text_modality_dropout": 0.5, "audio_modality_dropout": 0.2}
+"""Nothing random but which modality is hidden."""
+
+
+@pytest.fixture
+def no_cache(monkeypatch):
+    """Let the encoders run in every epoch."""
+
+    def switch_off():
+        monkeypatch.setattr(train, "make_head", lambda *_: None)
+
+    return switch_off
+
+
+@pytest.fixture
+def comments(tmp_path):
+    """A tiny GoEmotions with a comment for every emotion, and two neutral ones."""
+    names = ["anger", "relief", "disgust", "fear", "joy", "sadness", "surprise", "neutral"]
+    lines = [f"so much {name}\t{i}\tid{i}" for i, name in enumerate(names)]
+    lines.append("a plain sentence\t7\tid8")
+    (tmp_path / "comments").mkdir()
+    (tmp_path / "comments" / "labels.txt").write_text("\n".join(names))
+    (tmp_path / "comments" / "train.tsv").write_text("\n".join(lines))
+    return str(tmp_path / "comments")
+
+
+def count_passes(monkeypatch):
+    """Count the clips that go through the speech encoder."""
+    seen = []
+    audio = frozen._Encoder.audio
+    monkeypatch.setattr(
+        frozen._Encoder, "audio", lambda self, some: seen.extend(some) or audio(self, some)
+    )
+    return seen
+
+
+def heads_made(monkeypatch):
+    """Keep what is trained in the place of the whole model."""
+    made = []
+    make_head = train.make_head
+    monkeypatch.setattr(train, "make_head", lambda *args: made.append(make_head(*args)) or made[-1])
+    return made
+
+
+def same(one, other, **tolerance):
+    for first, second in zip(one, other, strict=True):
+        assert second == pytest.approx(first, **tolerance)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        STEADY,
+        STEADY | {"missing_text": "learned"},
+        STEADY | {"audio_pooling": "mean_std"},
+        STEADY | {"use_weighted_layer_sum": True},
+    ],
+    ids=["mean", "learned", "mean_std", "layers"],
+)
+def test_the_cache_changes_no_loss(run, tmp_path, no_cache, model):
+    settings = {"freeze": FROZEN, "model": model, "max_seconds": 1.0, "learning_rate": 1e-2}
+    cached = run("cached", **settings)
+    no_cache()
+    same(run("whole", **settings), cached, abs=1e-5)
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cached"))
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=1e-5, rtol=1e-4)
+
+
+def test_the_voice_alone_is_cached_as_well(run, no_cache):
+    model = {"audio_config": STILL_AUDIO, "audio_dropout": 0.0}
+    settings = {"unfreeze": "head", "standalone": True, "model": model, "max_seconds": 1.0}
+    cached = run("cached", **settings)
+    no_cache()
+    same(run("whole", **settings), cached, abs=1e-5)
+
+
+def test_comments_are_shown_as_without_the_cache(run, no_cache, comments):
+    pairs = {"comments": comments, "matched": 0.4, "neutral": 0.3}
+    settings = {"freeze": FROZEN, "model": STEADY, "max_seconds": 1.0, "text_pairs": pairs}
+    cached = run("cached", **settings)
+    no_cache()
+    same(run("whole", **settings), cached, abs=1e-5)
+
+
+def test_each_clip_is_heard_once_whatever_the_epochs_runs_and_seeds(run, monkeypatch, tmp_path):
+    seen = count_passes(monkeypatch)
+    settings = {"freeze": FROZEN, "max_seconds": 1.0, "feature_cache": str(tmp_path / "shared")}
+    run("model", epochs=3, **settings)
+    assert len(seen) == 12 + 4
+    run("again", epochs=1, learning_rate=1e-2, **settings)
+    run("clips", epochs=1, max_seconds=2.0, **{k: settings[k] for k in ("freeze", "feature_cache")})
+    assert len(seen) == 16
+    run("other", epochs=1, seed=1, **settings)  # random weights of another seed
+    assert len(seen) == 32
+
+
+def test_folds_share_the_vectors(run, monkeypatch, tmp_path, whole):
+    seen = count_passes(monkeypatch)
+    settings = {"freeze": FROZEN, "feature_cache": str(tmp_path / "shared"), "epochs": 1}
+    start = tmp_path / "start"
+    HubertBertForEmotion.from_pretrained(whole[0]).save_pretrained(start)
+    HubertBertProcessor.from_pretrained(whole[0], trust_remote_code=False).save_pretrained(start)
+    # Saved without its training, so that it has heard nobody.
+    config = HubertBertForEmotion.from_pretrained(start).config
+    config.training = None
+    config.save_pretrained(start)
+    for fold in (0, 1, 2):
+        run(f"fold_{fold}", fold=fold, init_from=str(start), max_seconds=1.0, **settings)
+    assert len(seen) == 20
+
+
+def test_the_encoders_run_every_epoch_when_they_must(run, monkeypatch):
+    seen = count_passes(monkeypatch)
+    run("text", epochs=1, freeze=["text_model"])
+    run("noise", epochs=1, freeze=FROZEN, augment=1.0)
+    assert not seen
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"standardize": True}, "standardize needs vectors .* the audio_model is trained"),
+        ({"standardize": True, "freeze": FROZEN, "augment": 0.5}, "augmented on the fly"),
+        (
+            {"augment": 0.5, "augment_copies": 2, "freeze": ["audio_model"]},
+            "augment_copies needs vectors .* the text_model is trained",
+        ),
+    ],
+)
+def test_what_needs_fixed_vectors_is_refused_without_them(run, settings, message):
+    with pytest.raises(train.ConfigError, match=message):
+        run("model", **settings)
+
+
+def test_augmented_copies_are_made_once_and_drawn_anew(run, monkeypatch, tmp_path):
+    seen = count_passes(monkeypatch)
+    settings = {"freeze": FROZEN, "augment": 0.9, "augment_copies": 3, "epochs": 2}
+    settings |= {"feature_cache": str(tmp_path / "shared"), "model": STEADY}
+    first = run("first", **settings)
+    assert len(seen) == 3 * 12 + 4
+    heard = {waveform.tobytes() for waveform in seen}
+    assert len(heard) > 30
+    assert run("second", **settings) == first and len(seen) == 40
+    same(first, run("third", **settings | {"feature_cache": None}), abs=1e-6)
+    assert {waveform.tobytes() for waveform in seen[40:]} == heard
+
+
+@pytest.mark.parametrize("model", [STEADY, STEADY | {"missing_text": "learned"}])
+def test_a_standardised_head_is_saved_as_an_ordinary_one(run, tmp_path, monkeypatch, model):
+    made = heads_made(monkeypatch)
+    settings = {"freeze": FROZEN, "max_seconds": 1.0, "learning_rate": 1e-2, "epochs": 2}
+    history = run("model", standardize=True, model=model, validation="none", **settings)
+    assert history[-1]["train_loss"] != run("plain", model=model, **settings)[-1]["train_loss"]
+    head = made[0]
+    saved = HubertBertForEmotion.from_pretrained(tmp_path / "model").eval()
+    processor = HubertBertProcessor.from_pretrained(tmp_path / "model", trust_remote_code=False)
+    batch = processor(audio=clips(3), text=["Kids are talking", None, "by the door"])
+    with torch.no_grad():
+        whole = saved(**batch)
+        vectors = {"input_values": whole.audio_embedding, "input_ids": whole.text_embedding}
+        vectors["text_attention_mask"] = torch.tensor([[1], [0], [1]])
+        behind = head.model.eval()(**vectors)
+        alone = head.model(input_values=whole.audio_embedding)
+        voice = saved(**processor(audio=clips(3)))
+    torch.testing.assert_close(behind.logits, whole.logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(alone.logits, voice.logits, atol=1e-5, rtol=1e-5)
+
+
+def test_the_classifier_sees_vectors_of_mean_zero_and_deviation_one(run, monkeypatch):
+    made = heads_made(monkeypatch)
+    run("model", epochs=1, freeze=FROZEN, standardize=True)
+    classifier, vectors = made[0].model.classifier, made[0].clips["train"]
+    audio = torch.from_numpy(np.concatenate(vectors.audio))
+    standard = ((audio - classifier.mean[:32]) / classifier.std[:32]).double()
+    assert standard.mean(0).abs().max() < 1e-3
+    assert standard.std(0, unbiased=False) == pytest.approx(torch.ones(32).numpy(), abs=1e-3)
+
+
+def test_a_resumed_head_goes_on_bit_for_bit(run, tmp_path):
+    settings = {"freeze": FROZEN, "standardize": True}
+    expected = run("whole", **settings)
+    run("model", epochs=2, **settings)
+    # The schedule knows the number of epochs, so that only a run of three is one of three.
+    history = run("again", **settings)
+    assert history == expected
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "again"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_long_clip_is_cut_once(tmp_path, run, monkeypatch):
+    seen = count_passes(monkeypatch)
+    run("model", epochs=2, freeze=FROZEN, max_seconds=0.2)
+    assert sorted({waveform.size for waveform in seen}) == [3200, 4800]
+    assert len(seen) == 16
+
+
+def test_a_clip_that_cannot_be_decoded_is_named(refusal, tmp_path, write_config):
+    broken = rows((1,))
+    broken[2]["audio"] = {"bytes": b"no audio", "path": "broken.flac"}
+    corpus = write_corpus(tmp_path / "corpus", train=broken)
+    arguments = ["--config", write_config(freeze=FROZEN), "--data", str(corpus)]
+    assert "broken.flac" in refusal(train.main, [*arguments, "--out", str(tmp_path / "model")])
+
+
+def test_vectors_are_found_again_and_by_others(tmp_path):
+    store, other = VectorStore(tmp_path / "a"), VectorStore(tmp_path / "a")
+    vectors = {name: np.full(3, index, np.float32) for index, name in enumerate("xyz")}
+    store.add(vectors)
+    other.add({"w": np.ones(3, np.float32)})
+    assert "x" not in other
+    other.refresh()
+    assert all(np.array_equal(other[name], vectors[name]) for name in vectors)
+    assert "w" in VectorStore(tmp_path / "a")
+    assert not list((tmp_path / "a").glob("*.new"))
+
+
+def test_a_full_disk_leaves_no_half_chunk(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("training.vector_store.save_file", full)
+    with pytest.raises(train.TrainingFailed, match="cannot be saved"):
+        VectorStore(tmp_path / "a").add({"x": np.ones(3)})
+    assert not list((tmp_path / "a").glob("*"))
+
+
+def test_what_is_trained_is_what_comes_after_the_encoders():
+    model = HubertBertForEmotion.from_encoders(
+        STILL_AUDIO, TEXT | {"vocab_size": 20}, missing_text="learned"
+    )
+    head = PooledModel.of(model)
+    assert {name for name, _ in head.named_parameters()} == {
+        "classifier.weight",
+        "classifier.bias",
+        "missing_text",
+    }
+    assert head.classifier.weight is model.classifier.weight
+    assert AUDIO["hidden_size"] + TEXT["hidden_size"] == head.classifier.in_features

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from sklearn.utils.class_weight import compute_class_weight
+from torch.nn.functional import cross_entropy
+
+from tests.training.toy import STILL_MODEL, rows, write_corpus
+from training.config import ConfigError, TrainConfig
+from training.losses import EmotionLoss, training_targets
+
+LABELS = [0, 0, 0, 5, 5, 6]
+LOGITS = torch.randn(6, 7, generator=torch.Generator().manual_seed(0))
+
+
+def loss_of(labels=LABELS, **settings):
+    config = TrainConfig(**settings)
+    rows = Dataset.from_dict({"label": labels})
+    return EmotionLoss(config, rows)(LOGITS, training_targets(config, rows))
+
+
+def test_the_paper_s_loss_is_plain_cross_entropy():
+    assert loss_of() == cross_entropy(LOGITS, torch.tensor(LABELS))
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    found = EmotionLoss(
+        TrainConfig(class_weights="balanced"), Dataset.from_dict({"label": LABELS})
+    ).weights
+    wanted = compute_class_weight("balanced", classes=np.array([0, 5, 6]), y=LABELS)
+    assert found[[0, 5, 6]].tolist() == pytest.approx(list(wanted))
+    # Each emotion then counts the same, whatever the number of its clips.
+    losses = cross_entropy(LOGITS, torch.tensor(LABELS), reduction="none")
+    means = torch.stack([losses[torch.tensor(LABELS) == label].mean() for label in (0, 5, 6)])
+    assert loss_of(class_weights="balanced") == pytest.approx(means.mean())
+
+
+def test_label_smoothing_gives_a_share_to_all():
+    shares = torch.nn.functional.one_hot(torch.tensor(LABELS), 7) * 0.9 + 0.1 / 7
+    assert loss_of(label_smoothing=0.1) == pytest.approx(cross_entropy(LOGITS, shares))
+
+
+def test_votes_become_targets_and_neutral_is_left_out():
+    votes = [[0.5, 0, 0, 0, 0, 0.25, 0, 0.25], None, [0.0] * 7 + [1.0]]
+    rows = Dataset.from_dict({"label": [0, 5, 6], "votes": votes})
+    targets = training_targets(TrainConfig(soft_labels=True), rows)
+    assert targets[0].tolist() == pytest.approx([2 / 3, 0, 0, 0, 0, 1 / 3, 0])
+    assert targets[1].argmax() == 5 and targets[1].sum() == 1
+    assert targets[2].argmax() == 6 and targets[2].sum() == 1
+
+
+def test_soft_labels_need_votes(corpus, run):
+    with pytest.raises(ConfigError, match="soft_labels needs listeners' votes, there are none"):
+        run("model", soft_labels=True)
+
+
+@pytest.mark.parametrize("freeze", [[], ["audio_model", "text_model"]])
+def test_votes_are_learnt_and_not_the_labels(run, tmp_path, freeze):
+    """The votes say the opposite of the labels; validation is still scored by its labels."""
+    made = rows((1, 2, 3))
+    for row in made:
+        row["votes"] = [float(i == (5 if row["label"] == 0 else 0)) for i in range(8)]
+    corpus = write_corpus(tmp_path / "corpus", train=made)
+    settings = {"model": STILL_MODEL, "accumulation": 1, "learning_rate": 1e-2, "epochs": 12}
+    settings |= {"data": str(corpus), "freeze": freeze, "standardize": bool(freeze)}
+    history = run("model", soft_labels=True, class_weights="balanced", **settings)
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+    assert min(row["ua"] for row in history[3:]) <= 0.25

@@ -1,0 +1,188 @@
+"""The paper's two models from their configs, with tiny encoders in the place of the real ones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from transformers import (
+    AutoModelForAudioClassification,
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    HubertConfig,
+    HubertForSequenceClassification,
+    HubertModel,
+    Wav2Vec2FeatureExtractor,
+    pipeline,
+)
+
+import train
+from hub_model.configuration_hubert_bert import EMOTIONS
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from hub_model.standalone import load_recogniser
+from tests.training.toy import AUDIO, TEXT, tone
+from training.build import build_model, freeze, frozen_parts
+from training.config import REGIMES, ConfigError, TrainConfig
+
+CONFIGS = Path(train.__file__).parent / "configs"
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "kids", "are", "talking")
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory):
+    """Folders with the names of the real encoders."""
+    root = tmp_path_factory.mktemp("encoders")
+    torch.manual_seed(0)
+    HubertModel(HubertConfig(**AUDIO)).save_pretrained(root / "hubert-base-ls960")
+    Wav2Vec2FeatureExtractor(return_attention_mask=False).save_pretrained(
+        root / "hubert-base-ls960"
+    )
+    bert = root / "bert-base-uncased"
+    BertModel(BertConfig(**TEXT, vocab_size=len(WORDS))).save_pretrained(bert)
+    BertTokenizer(vocab={word: i for i, word in enumerate(WORDS)}).save_pretrained(bert)
+    return root
+
+
+def settings_of(name, encoders, **changes):
+    """What the config says, with folders for the ids of its encoders."""
+    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    for key, source in values["model"].items():
+        if not source.startswith("runs/"):
+            values["model"][key] = str(encoders / source.split("/")[1])
+    return {**values, "learning_rate": 1e-3, "warmup_steps": 2, "tokenizer": {}, **changes}
+
+
+@pytest.fixture(scope="module")
+def standalone(encoders, corpus, tmp_path_factory):
+    """What ``hubert.yaml`` trains."""
+    out = tmp_path_factory.mktemp("standalone") / "hubert"
+    settings = settings_of("hubert", encoders, data=str(corpus), out=str(out))
+    assert len(train.training_function(TrainConfig(**settings))) == 6
+    return out
+
+
+@pytest.mark.parametrize("name", ["hubert", "hubert_bert"])
+def test_the_configs_say_table_7(name):
+    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    table = ("epochs", "batch_size", "eval_batch_size", "accumulation", "weight_decay")
+    table += ("warmup_steps", "learning_rate")
+    assert [values[key] for key in table] == [6, 4, 4, 4, 0.01, 500, 5e-5]
+    assert all(values[key] == getattr(TrainConfig(), key) for key in table)
+
+
+def test_the_standalone_model_is_a_stock_one(standalone):
+    assert not list(standalone.glob("*.py"))
+    model = AutoModelForAudioClassification.from_pretrained(standalone)
+    assert isinstance(model, HubertForSequenceClassification)
+    assert tuple(model.config.id2label[i] for i in range(7)) == EMOTIONS
+    extractor = json.loads((standalone / "preprocessor_config.json").read_text())
+    assert extractor["do_normalize"] is True and extractor["return_attention_mask"] is True
+    card = ModelCard.load(standalone / "README.md")
+    assert card.data.license == "cc-by-nc-sa-4.0" and "cc-by-nc-sa-4.0" in card.text
+    assert card.data.pipeline_tag == "audio-classification"
+    assert "toy-01" in model.config.training["speakers"]
+
+
+def test_the_stock_pipeline_answers_as_ours(standalone):
+    clip = tone(300, seconds=0.7)
+    stock = pipeline("audio-classification", model=str(standalone))
+    answer = {row["label"]: row["score"] for row in stock(clip, top_k=None)}
+    ours = {row["label"]: row["score"] for row in load_recogniser(standalone)(clip, clean=False)}
+    assert set(answer) == set(EMOTIONS)
+    assert [ours[name] for name in EMOTIONS] == pytest.approx(
+        [answer[name] for name in EMOTIONS], abs=1e-4
+    )
+
+
+def test_the_stock_weights_have_the_temperature_in_them(standalone):
+    training = json.loads((standalone / "config.json").read_text())["training"]
+    state = Path(f"{standalone}.state")
+    history = json.loads((state / "epoch_6" / "history.json").read_text())
+    assert training["temperature"] == train.kept(history)["temperature"] != 1.0
+
+
+def test_half_precision_is_for_stock_models_as_well(run, encoders, tmp_path):
+    settings = settings_of("hubert", encoders, epochs=1, save_dtype="float16")
+    run("model", **settings | {"out": str(tmp_path / "model")})
+    model = AutoModelForAudioClassification.from_pretrained(tmp_path / "model")
+    assert model.dtype == torch.float16
+
+
+@pytest.mark.parametrize("validation", ["split", "none"])
+def test_the_joint_model_starts_from_the_standalone_one(
+    run, encoders, standalone, tmp_path, validation
+):
+    changes = {"epochs": 1, "accumulation": 1, "validation": validation}
+    settings = settings_of("hubert_bert", encoders, **changes)
+    settings["model"]["audio_config"] = str(standalone)
+    stock = AutoModelForAudioClassification.from_pretrained(standalone)
+    model, _ = build_model(TrainConfig(**settings), None)
+    for name, weight in stock.hubert.state_dict().items():
+        assert torch.equal(model.audio_model.state_dict()[name], weight)
+    out = tmp_path / "model"
+    history = run("model", **settings | {"out": str(out)})
+    assert ("ua" in history[0]) == (validation == "split")
+    tuned = HubertBertForEmotion.from_pretrained(out)
+    for part in ("audio_model", "text_model"):
+        before, after = getattr(model, part).state_dict(), getattr(tuned, part).state_dict()
+        assert any(not torch.equal(before[name], after[name]) for name in before)
+    (stage,) = tuned.config.training["stages"]
+    assert stage["stage"] == "fine-tuning" and stage["licences"] == {"ravdess": "cc-by-nc-sa-4.0"}
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_each_regime_trains_its_own_layers(encoders, regime):
+    config = TrainConfig(**settings_of("hubert", encoders, unfreeze=regime))
+    model, _ = build_model(config, None)
+    freeze(model, frozen_parts(config, model), top_convolutions=2 if regime == "top2_conv" else 0)
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    top = (
+        "audio_model.feature_extractor.conv_layers.5",
+        "audio_model.feature_extractor.conv_layers.6",
+    )
+    parts = {
+        "head": lambda name: False,
+        "top2_conv": lambda name: name.startswith(top),
+        "partial": lambda name: "feature_extractor" not in name,
+        "entire": lambda name: True,
+    }
+    wanted = {
+        name
+        for name, _ in model.named_parameters()
+        if name.startswith("classifier") or parts[regime](name)
+    }
+    assert trained == wanted
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_each_regime_changes_what_it_trains_and_nothing_else(run, encoders, tmp_path, regime):
+    settings = settings_of("hubert", encoders, unfreeze=regime, epochs=2, learning_rate=1e-2)
+    run("model", **settings | {"out": str(tmp_path / "model"), "validation": "none"})
+    after = AutoModelForAudioClassification.from_pretrained(tmp_path / "model").hubert.state_dict()
+    before = HubertModel.from_pretrained(settings["model"]["audio_config"]).state_dict()
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    convolutions = {name for name in changed if name.startswith("feature_extractor")}
+    assert bool(changed) == (regime != "head")
+    assert bool(convolutions) == (regime in ("top2_conv", "entire"))
+    if regime == "top2_conv":
+        assert {name.split(".")[2] for name in changed} == {"5", "6"} and changed == convolutions
+
+
+def test_both_models_learn_two_pitches(run, encoders, tmp_path):
+    settings = settings_of("hubert", encoders, standardize=True, epochs=15, learning_rate=3e-2)
+    history = run("model", **settings | {"accumulation": 1, "out": str(tmp_path / "model")})
+    assert max(row["ua"] for row in history) == 1.0
+    stock = pipeline("audio-classification", model=str(tmp_path / "model"))
+    loud = [stock(tone(200 + 150 * i, seconds=0.3), top_k=1)[0]["label"] for i in (0, 5)]
+    assert loud == ["angry", "sad"] and np.isfinite(history[-1]["train_loss"])
+
+
+def test_a_standalone_model_pools_by_the_mean(encoders):
+    settings = settings_of("hubert", encoders)
+    settings["model"]["audio_pooling"] = "mean_std"
+    with pytest.raises(ConfigError, match="standalone needs a model of the voice alone"):
+        build_model(TrainConfig(**settings), None)
