@@ -47,7 +47,7 @@ demo: $(VENV)/installed ## recognise the emotion in a clip, offline (CLIP=path, 
 	@$(OFFLINE) $(PY) -m hub_model predict $(CLIP) --model $(MODEL) $(if $(TRANSCRIBER),--transcriber $(TRANSCRIBER))
 
 test: $(VENV)/installed-dev ## run the whole test suite, offline
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n auto --dist loadfile
 
 test-slow: $(VENV)/installed-dev ## run the tests that take over half a minute each
 	@$(PY) -m pytest -m slow

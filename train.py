@@ -230,7 +230,7 @@ def training_function(config: TrainConfig) -> list[dict[str, Any]]:
                 if kept(history) is figures:
                     weights = head.weights() if head else accelerator.get_state_dict(trained)
                     if accelerator.is_main_process:
-                        temperature = figures.get("temperature", 1.0)
+                        temperature = config.temperature or figures.get("temperature", 1.0)
                         save_checkpoint(weights, model.config, processor, config, temperature)
                 save_state(accelerator, state / f"epoch_{epoch + 1}", history)
             except TrainingFailed as error:

@@ -61,14 +61,18 @@ def _processes(folder: Path, epochs: int) -> dict:
     settings = {"model": STILL_MODEL, "epochs": epochs, "max_seconds": 1.0, "accumulation": 1}
     one = _train(folder, "one", **settings, batch_size=4)
     two = _train(folder, "two", launcher=TWO, **settings, batch_size=2)
+    curves = {
+        f"{curve}, {name}": [row[curve] for row in history]
+        for name, history in (("one process", one), ("two processes", two))
+        for curve in CURVES
+    }
+    states = (folder / "two.state" / f"epoch_{epochs}").glob("random_states_*.pkl")
+    pairs = list(zip(one, two, strict=True))
     return {
-        **{f"{curve}, {name}": [row[curve] for row in history]
-           for name, history in (("one process", one), ("two processes", two))
-           for curve in CURVES},
-        "largest difference": max(
-            abs(a[curve] - b[curve]) for a, b in zip(one, two, strict=True) for curve in CURVES
-        ),
-    }  # fmt: skip
+        "processes of the second run": len(list(states)),
+        **curves,
+        "largest difference": max(abs(a[c] - b[c]) for a, b in pairs for c in CURVES),
+    }
 
 
 def _resume(folder: Path, epochs: int) -> dict:
@@ -79,8 +83,8 @@ def _resume(folder: Path, epochs: int) -> dict:
         command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     state = folder / "killed.state" / "epoch_2"
-    while process.poll() is None and not state.exists():
-        time.sleep(0.0005)
+    while process.poll() is None and not any(state.glob("*")):
+        time.sleep(0.0002)
     process.send_signal(signal.SIGKILL)
     process.wait()
     left = sorted(path.name for path in state.iterdir()) if state.exists() else []

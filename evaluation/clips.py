@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import datasets
 import numpy as np
 from datasets import Audio, Dataset
+from numpy.typing import ArrayLike
 
 from corpus_builder.labels import EMOTIONS, harmonise
 from corpus_builder.reading import open_corpus
@@ -22,6 +23,11 @@ PROTOCOLS = ("speaker_disjoint", "paper")
 """Configurations of a built corpus, the headline first."""
 
 COLUMNS = ("audio", "label", "speaker_id", "utterance_id", "transcript")
+"""What every clip has, and by which a set of clips is known."""
+
+DETAILS = ("corpus", "gender", "intensity", "age", "audio_hash")
+"""What is known of some clips: by these they are grouped, and held against a training record."""
+
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -31,7 +37,8 @@ class ClipSet:
 
     Attributes:
         clips: rows of audio ({"bytes", "path"}), label (int, id of one of the seven
-            emotions), speaker_id, utterance_id and transcript (None when there is none).
+            emotions), speaker_id, utterance_id and transcript (None when there is none), and
+            those of :data:`DETAILS` that the data has.
         cleaned: the audio went through `hub_model.audio.clean_audio` when it was built.
         removed: clips left out because the benchmark does not use them, by reason.
         left_out_speakers: speakers left out because the model was trained on them.
@@ -55,6 +62,37 @@ class ClipSet:
     def speakers(self) -> np.ndarray:
         """str (num_clips,), the speaker of each clip."""
         return np.asarray(self.clips["speaker_id"][:])
+
+    @property
+    def corpora(self) -> list[str]:
+        """str (num_clips,), the corpus of each clip; "unknown" when the data does not say."""
+        return self.details("corpus", "unknown")
+
+    @property
+    def audio_hashes(self) -> list[str]:
+        """str (num_clips,), the hash of each clip's samples; empty when the data has none."""
+        return self.details("audio_hash", "") if "audio_hash" in self.clips.column_names else []
+
+    def details(self, column: str, missing: Any = None) -> list[Any]:
+        """One of :data:`DETAILS` for every clip, ``missing`` where it is not known."""
+        if column not in self.clips.column_names:
+            return [missing] * len(self.clips)
+        return [missing if value is None else value for value in self.clips[column][:]]
+
+    def chosen(self, wanted: ArrayLike) -> "ClipSet":
+        """The clips where ``wanted``, bool (num_clips,), is true."""
+        return replace(self, clips=self.clips.select(np.flatnonzero(np.asarray(wanted))))
+
+    def of_emotions(self, emotions: Collection[str]) -> "ClipSet":
+        """The clips of some of the seven emotions alone.
+
+        Raises:
+            EvaluationError: none is left.
+        """
+        wanted = np.isin(self.labels, [EMOTIONS.index(n) for n in EMOTIONS if n in emotions])
+        if not wanted.any():
+            raise EvaluationError(f"empty split: no clip is {' or '.join(emotions)}")
+        return self.chosen(wanted)
 
     def without_speakers(self, speakers: Collection[str]) -> "ClipSet":
         """The same set less all clips of some speakers, which are counted as left out."""
@@ -81,7 +119,7 @@ class ClipSet:
     def fingerprint(self) -> str:
         """SHA-256 over ids, speakers, labels, transcripts and audio, in order."""
         digest = hashlib.sha256()
-        for row in self.clips:
+        for row in self.clips.select_columns(list(COLUMNS)):
             facts = [row[name] for name in COLUMNS if name != "audio"]
             digest.update(repr(facts).encode())
             digest.update(hashlib.sha256(audio_bytes(row["audio"])).digest())
@@ -120,7 +158,14 @@ def corpus_configurations(data: str) -> list[str]:
         raise EvaluationError(f"--data {data}: cannot be opened: {one_line(error)}") from error
 
 
-def read_corpus(data: str, protocol: str, split: str, *, corpus: str | None = None) -> ClipSet:
+def read_corpus(
+    data: str,
+    protocol: str,
+    split: str,
+    *,
+    corpus: str | None = None,
+    classes: Sequence[str] = EMOTIONS,
+) -> ClipSet:
     """Read one split of a built corpus, from a folder or from the Hub.
 
     Args:
@@ -128,6 +173,7 @@ def read_corpus(data: str, protocol: str, split: str, *, corpus: str | None = No
         protocol: the corpus's configuration, "speaker_disjoint" or "paper".
         split: "train", "validation" or "test".
         corpus: keep the clips of this source alone, such as "ravdess"; None keeps all.
+        classes: keep the clips of these emotions alone; a label is an index into them.
 
     Raises:
         EvaluationError: it cannot be opened, lacks the split or a column, or nothing is left.
@@ -157,13 +203,15 @@ def read_corpus(data: str, protocol: str, split: str, *, corpus: str | None = No
     ):
         if corpus is not None and source != corpus:
             removed[f"corpus {source}"] += 1
-        elif names[label] not in EMOTIONS:
+        elif names[label] not in classes:
             removed[names[label]] += 1
         else:
             kept.append(index)
-    labels = [EMOTIONS.index(names[label]) for label in clips.select(kept)["label"][:]]
+    labels = [classes.index(names[label]) for label in clips.select(kept)["label"][:]]
     clips = clips.select(kept).cast_column("audio", Audio(decode=False)).remove_columns("label")
-    clips = clips.add_column("label", labels).select_columns(list(COLUMNS))
+    clips = clips.add_column("label", labels).select_columns(
+        [*COLUMNS, *(name for name in DETAILS if name in clips.column_names)]
+    )
     if not len(clips):
         raise EvaluationError(f"--data {what}: no {corpus or ''} clips to score".replace("  ", " "))
     if None in clips["speaker_id"][:]:
@@ -171,8 +219,8 @@ def read_corpus(data: str, protocol: str, split: str, *, corpus: str | None = No
     return ClipSet(clips=clips, cleaned=True, removed=dict(sorted(removed.items())))
 
 
-def read_raw_ravdess(data: str) -> ClipSet:
-    """Read a RAVDESS folder as released, neutral removed (paper, section III-A).
+def read_raw_ravdess(data: str, *, classes: Sequence[str] = EMOTIONS) -> ClipSet:
+    """Read a RAVDESS folder as released, by default with neutral removed (paper, section III-A).
 
     Raises:
         EvaluationError: the folder holds no RAVDESS speech.
@@ -184,16 +232,21 @@ def read_raw_ravdess(data: str) -> ClipSet:
         for item in Ravdess(root).read():
             if isinstance(item, Rejected):
                 rejected.append(f"{item.path.relative_to(root).as_posix()}: {item.detail}")
-            elif (emotion := harmonise("ravdess", item.source_label)) is None:
+            elif (emotion := harmonise("ravdess", item.source_label, keep_neutral=True)) not in (
+                classes
+            ):
                 removed[item.source_label] += 1
             else:
                 rows.append(
                     {
                         "audio": str(item.path),
-                        "label": EMOTIONS.index(emotion),
+                        "label": classes.index(emotion),
                         "speaker_id": item.speaker_id,
                         "utterance_id": item.utterance_id,
                         "transcript": item.transcript,
+                        "corpus": item.corpus,
+                        "gender": item.gender,
+                        "intensity": item.intensity,
                     }
                 )
     except CorpusError as error:

@@ -18,9 +18,10 @@ from baselines.train import train_row
 from corpus_builder.reading import open_corpus
 from evaluation import EvaluationError
 from evaluation.clips import PROTOCOLS, ClipSet, corpus_configurations, is_raw_folder, read_corpus
-from evaluation.models import Answer, answers, load_pipeline, open_model
+from evaluation.leaks import heard_by, overlap
+from evaluation.measuring import Outcome, Row
+from evaluation.models import Answer, ask, load_recogniser, open_model
 from evaluation.provenance import portable
-from evaluation.ravdess import Outcome, Row
 from evaluation.scoring import prediction_table, score
 from hub_model.audio import AudioError, load_audio
 from training.config import ConfigError
@@ -166,11 +167,9 @@ def run(config: TableConfig) -> Outcome:
         own = model.protocol or PROTOCOLS[0]
         part = next(part for part in parts if part.protocol == own)
         started = time.perf_counter()
-        pipe = load_pipeline(model, text="corpus")
-        found = answers(pipe, part.test, text="corpus", batch_size=8)
+        found = ask(load_recogniser(model, text="corpus"), part.test, text="corpus", batch_size=8)
         row = {"kind": "model", "system": portable(model.name), "config": None, "paper": None}
-        heard = None if model.speakers is None else sorted(model.speakers)
-        more = {"speakers": heard, "weights_sha256": model.weights_sha256}
+        more = {"heard": model.heard, "weights_sha256": model.weights_sha256}
         _add(row | more, part, found, started, config, outcome)
     outcome.rows.append({"kind": "chance", "protocol": None, "classes": 7})
     return outcome
@@ -237,7 +236,7 @@ def _answers_of(
         found = [_answer(trained, clip["audio"]) for clip in part.test.clips]
     training = trained.config["training"]
     return found, {
-        "speakers": training["speakers"],
+        "heard": heard_by(training),
         "trained_on": training["data"],
         "row_seed": training["seed"],
         "initialisation": trained.config.get("initialisation"),
@@ -268,9 +267,8 @@ def _main_model_answers(
     model = open_model(str(folder))
     if model.protocol != part.protocol:
         raise NotRun(f"{portable(str(folder))} was trained for another protocol: {command}")
-    found = answers(load_pipeline(model, text="corpus"), part.test, text="corpus", batch_size=8)
-    speakers = None if model.speakers is None else sorted(model.speakers)
-    return found, {"speakers": speakers, "weights_sha256": model.weights_sha256}
+    found = ask(load_recogniser(model, text="corpus"), part.test, text="corpus", batch_size=8)
+    return found, {"heard": model.heard, "weights_sha256": model.weights_sha256}
 
 
 def _classical_answers(row: ClassicalRow, test: ClipSet, cache: str) -> list[Answer]:
@@ -301,17 +299,14 @@ def _add(
     config: TableConfig,
     outcome: Outcome,
 ) -> None:
-    test, speakers = part.test, row.pop("speakers")
-    shared = None if speakers is None else sorted(set(speakers) & set(test.speakers))
+    test, heard = part.test, row.pop("heard")
     table = prediction_table(test, found)
     outcome.rows.append(
         {
             **row,
             "protocol": part.protocol,
             "corpora": part.corpora,
-            "overlap": None
-            if shared is None
-            else {"speakers": shared, "clips": int(np.isin(test.speakers, shared).sum())},
+            "overlap": overlap(heard, test),
             "left_out": {"speakers": [], "clips": 0},
             "clips_sha256": test.fingerprint(),
             "scores": score(table, seed=config.seed),

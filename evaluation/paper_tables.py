@@ -9,6 +9,7 @@ from evaluation.tables import (
     Result,
     Row,
     markdown_table,
+    overlap_cell,
     percent,
     with_interval,
 )
@@ -95,11 +96,9 @@ def _notes(result: Result) -> list[str]:
             notes.append(f"{where}: trained from {found}{missing}.")
     for row in _scored(result):
         where = f"{row['system']}, {PROTOCOL_NAMES[row['protocol']]}"
-        shared = (row["overlap"] or {}).get("speakers")
-        if shared and row["protocol"] != "paper":
-            notes.append(f"**LEAK: {where}: heard {', '.join(shared)} in training.**")
-        if row["overlap"] is None:
-            notes.append(f"{where}: it does not say whom it was trained on.")
+        found = overlap_cell(row)
+        if found != "none" and not (row["protocol"] == "paper" and row["overlap"]):
+            notes.append(f"{where}: heard in training: {found}.")
         for utterance_id, error in row["scores"]["errors"].items():
             notes.append(f"No answer, counted as an error: {utterance_id}, {where}: {error}")
     return [*notes, f"Made by `{result['command']}`."]

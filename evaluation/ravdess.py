@@ -1,16 +1,11 @@
 """The RAVDESS benchmark (paper, Table 9): what is scored on which clips, in which order."""
 
-import json
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import metrics
-from corpus_builder.labels import EMOTIONS
+from corpus_builder.labels import EMOTIONS, NEUTRAL, VOTE_CLASSES
 from evaluation import EvaluationError, baseline
 from evaluation.clips import (
     PROTOCOLS,
@@ -20,11 +15,12 @@ from evaluation.clips import (
     read_corpus,
     read_raw_ravdess,
 )
-from evaluation.models import TEXT_MODES, Answer, Model, answers, load_pipeline, open_model
+from evaluation.folds import read_folds
+from evaluation.leaks import Heard, overlap
+from evaluation.measuring import Outcome, Row, build_fingerprint
+from evaluation.models import TEXT_MODES, Answer, Model, ask, load_recogniser, open_model
 from evaluation.provenance import portable
 from evaluation.scoring import prediction_table, score
-
-Row = dict[str, Any]
 
 NO_PAPER_SPLIT = (
     "a raw folder does not say which clips are the test split of the paper's protocol; "
@@ -43,6 +39,7 @@ class RavdessConfig:
         text: where the models' text comes from: "corpus", "none" or "asr".
         limit: score at most this many clips of each set, drawn at random.
         batch_size: clips in one forward pass; it does not change the answers.
+        folds: folders of cross-validations to show beside the models.
         seed: seed of the draw, the bootstrap and the baseline.
     """
 
@@ -52,6 +49,7 @@ class RavdessConfig:
     text: str = "corpus"
     limit: int | None = None
     batch_size: int = 8
+    folds: tuple[str, ...] = ()
     seed: int = metrics.SEED
 
     def __post_init__(self) -> None:
@@ -80,28 +78,6 @@ class Section:
     train: ClipSet | None
 
 
-@dataclass(kw_only=True)
-class Outcome:
-    """What the benchmark found.
-
-    Attributes:
-        data: facts about the clips, as plain JSON values.
-        rows: one per line of the table, in order, as plain JSON values.
-        tables: one row per clip, a table per scored system and protocol.
-        seconds: wall-clock seconds by system and protocol.
-    """
-
-    data: dict[str, Any]
-    rows: list[Row] = field(default_factory=list)
-    tables: list[pd.DataFrame] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def predictions(self) -> pd.DataFrame:
-        """One row per system, protocol and clip."""
-        return pd.concat(self.tables, ignore_index=True) if self.tables else pd.DataFrame()
-
-
 def run(config: RavdessConfig) -> Outcome:
     """Score every model under the protocol it was trained for, with the yardsticks beside it.
 
@@ -116,7 +92,7 @@ def run(config: RavdessConfig) -> Outcome:
         data={
             "kind": "raw" if raw else "corpus",
             "source": portable(config.data),
-            "build_fingerprint": None if raw else _build_fingerprint(config.data),
+            "build_fingerprint": None if raw else build_fingerprint(config.data),
             "split": None if raw else config.split,
             "text": config.text,
             "limit": config.limit,
@@ -130,6 +106,14 @@ def run(config: RavdessConfig) -> Outcome:
         for model in section.models:
             _score_model(model, section, config, outcome)
         _score_baseline(section, config, outcome)
+    for model in models:
+        if model.covers_all and NEUTRAL in model.emotions and model.protocol != "paper":
+            _score_eight(model, config, outcome)
+    for folder in config.folds:
+        text = "none" if config.text == "none" else "corpus"
+        row, table = read_folds(folder, corpus="ravdess", text=text, seed=config.seed)
+        outcome.rows.append(row)
+        outcome.tables.append(table)
     outcome.rows.append({"kind": "chance", "protocol": None, "classes": len(EMOTIONS)})
     outcome.rows.append({"kind": "paper", "protocol": "paper"})
     return outcome
@@ -182,15 +166,47 @@ def _score_model(model: Model, section: Section, config: RavdessConfig, outcome:
         outcome.rows.append(_not_run(portable(model.name), section, NO_PAPER_SPLIT))
         return
     started = time.perf_counter()
-    pipe = load_pipeline(model, text=config.text)
-    found = answers(pipe, section.test, text=config.text, batch_size=config.batch_size)
+    test = section.test if model.covers_all else section.test.of_emotions(model.emotions)
+    section = replace(section, test=test)
+    recogniser = load_recogniser(model, text=config.text, batch_size=config.batch_size)
+    found = ask(recogniser, test, text=config.text, batch_size=config.batch_size)
     row = {
         "kind": "model",
         "system": portable(model.name),
         "weights_sha256": model.weights_sha256,
-        **_facts(section, model.speakers),
+        "emotions": list(model.emotions),
+        **_facts(section, model.heard),
     }
     _add(row, section, found, started, config, outcome)
+
+
+def _score_eight(model: Model, config: RavdessConfig, outcome: Outcome) -> None:
+    """All eight emotions of RAVDESS, where both the model and the data have neutral."""
+    if is_raw_folder(config.data):
+        test = read_raw_ravdess(config.data, classes=VOTE_CLASSES)
+        test = test.without_speakers(model.speakers or ())
+    else:
+        test = read_corpus(
+            config.data, PROTOCOLS[0], config.split, corpus="ravdess", classes=VOTE_CLASSES
+        )
+    if VOTE_CLASSES.index(NEUTRAL) not in test.labels:
+        return
+    started = time.perf_counter()
+    test = test.limited(config.limit, seed=config.seed)
+    section = Section(protocol=PROTOCOLS[0], models=(model,), test=test, train=None)
+    recogniser = load_recogniser(
+        model, text=config.text, classes=VOTE_CLASSES, batch_size=config.batch_size
+    )
+    found = ask(recogniser, test, text=config.text, batch_size=config.batch_size)
+    row = {
+        "kind": "model",
+        "system": portable(model.name),
+        "classes": len(VOTE_CLASSES),
+        "weights_sha256": model.weights_sha256,
+        "emotions": list(model.emotions),
+        **_facts(section, model.heard),
+    }
+    _add(row, section, found, started, config, outcome, classes=VOTE_CLASSES)
 
 
 def _score_baseline(section: Section, config: RavdessConfig, outcome: Outcome) -> None:
@@ -205,20 +221,17 @@ def _score_baseline(section: Section, config: RavdessConfig, outcome: Outcome) -
         "kind": "baseline",
         "system": baseline.NAME,
         "skipped_in_training": skipped,
-        **_facts(section, frozenset(section.train.speakers)),
+        **_facts(section, Heard(speakers=frozenset(section.train.speakers))),
     }
     _add(row, section, found, started, config, outcome)
 
 
-def _facts(section: Section, heard: frozenset[str] | None) -> Row:
+def _facts(section: Section, heard: Heard) -> Row:
     """What is said of every scored row, the leak guard's finding first."""
     test = section.test
-    shared = None if heard is None else sorted(heard & set(test.speakers))
     return {
         "protocol": section.protocol,
-        "overlap": None
-        if shared is None
-        else {"speakers": shared, "clips": int(np.isin(test.speakers, shared).sum())},
+        "overlap": overlap(heard, test),
         "left_out": {"speakers": list(test.left_out_speakers), "clips": test.left_out_clips},
         "clips_sha256": test.fingerprint(),
     }
@@ -231,16 +244,19 @@ def _add(
     started: float,
     config: RavdessConfig,
     outcome: Outcome,
+    *,
+    classes: Sequence[str] = EMOTIONS,
 ) -> None:
     # An error line may name the file it is about: keep this machine's folders out of it.
     found = [
         item.replace(config.data, portable(config.data)) if isinstance(item, str) else item
         for item in found
     ]
-    table = prediction_table(section.test, found)
-    outcome.rows.append(row | {"scores": score(table, seed=config.seed)})
-    outcome.tables.append(table.assign(system=row["system"], protocol=section.protocol))
-    name = f"{row['system']}, {section.protocol}"
+    table = prediction_table(section.test, found, classes=classes)
+    outcome.rows.append(row | {"scores": score(table, classes=classes, seed=config.seed)})
+    name = row["system"] if classes == EMOTIONS else f"{row['system']}, eight classes"
+    outcome.tables.append(table.assign(system=name, protocol=section.protocol))
+    name = f"{name}, {section.protocol}"
     outcome.seconds[name] = round(time.perf_counter() - started, 2)
 
 
@@ -258,9 +274,3 @@ def _how_to_run(section: Section, config: RavdessConfig) -> str:
         f"`python train.py --config configs/mini.yaml --protocol {section.protocol} "
         f"--data {portable(config.data)} --out FOLDER`, then add `--model FOLDER`"
     )
-
-
-def _build_fingerprint(data: str) -> str | None:
-    """The corpus's own fingerprint; a data set on the Hub is known by its clips alone."""
-    file = Path(data) / "build.json"
-    return json.loads(file.read_text(encoding="utf-8"))["fingerprint"] if file.is_file() else None

@@ -2,7 +2,8 @@
 
 Rewrites docs/results.md, and in the README and in model cards every block between
 ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``. NAME is a results file's name
-without its ending (the table), or for RAVDESS that with ``-summary`` or ``-confusion``.
+without its ending (the table), or for RAVDESS that with ``-summary`` or ``-confusion``. Figures
+are drawn into docs/images, and model cards get their ``model-index``.
 """
 
 import argparse
@@ -13,6 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evaluation import EvaluationError
+from evaluation.condition_tables import ablation_table, cross_corpus_table, robustness_table
+from evaluation.detail_tables import calibration_table, compare_table, fairness_table
+from evaluation.figures import figures_of, is_current, png_of
+from evaluation.model_index import with_model_index
 from evaluation.paper_tables import paper_table
 from evaluation.tables import (
     Result,
@@ -30,7 +35,25 @@ TITLES = {
     "ravdess": "RAVDESS (paper, Table 9)",
     "table6": "Classifiers on the 94 features (paper, Table 6)",
     "table8": "Architectures (paper, Table 8)",
+    "compare": "Two models side by side",
+    "calibration": "Calibration",
+    "fairness": "Groups of speakers and clips",
+    "robustness": "Noise, telephone, codecs, room and speed",
+    "ablation": "What each part is worth",
+    "cross_corpus": "Corpus by corpus",
 }
+TABLES = {
+    "ravdess": ravdess_table,
+    "table6": paper_table,
+    "table8": paper_table,
+    "compare": compare_table,
+    "calibration": calibration_table,
+    "fairness": fairness_table,
+    "robustness": robustness_table,
+    "ablation": ablation_table,
+    "cross_corpus": cross_corpus_table,
+}
+IMAGES = Path("docs/images")
 
 
 def read_results(root: Path) -> dict[str, Result]:
@@ -57,10 +80,9 @@ def blocks(results: Mapping[str, Result]) -> dict[str, str]:
     """Every block that a document may hold, by the name in its markers."""
     found = {}
     for name, result in results.items():
+        found[name] = TABLES[result["benchmark"]](result)
         if result["benchmark"] != "ravdess":
-            found[name] = paper_table(result)
             continue
-        found[name] = ravdess_table(result)
         found[f"{name}-summary"] = ravdess_summary(result)
         found[f"{name}-confusion"] = confusion_tables(result)
     return found
@@ -80,6 +102,10 @@ def render_document(results: Mapping[str, Result]) -> str:
         parts += [
             f"## {TITLES[result['benchmark']]}: `{name}`",
             *_sections(result),
+            *(
+                f"![{words}](images/{file})"
+                for file, (words, _, _) in figures_of(name, result).items()
+            ),
             "### How it was made",
             f"Commit {commit}{changed}; seed {result['seed']}; {versions}.",
         ]
@@ -88,7 +114,7 @@ def render_document(results: Mapping[str, Result]) -> str:
 
 def _sections(result: Result) -> list[str]:
     if result["benchmark"] != "ravdess":
-        return [paper_table(result)]
+        return [TABLES[result["benchmark"]](result)]
     return [
         ravdess_table(result),
         "### Confusion matrices",
@@ -129,8 +155,21 @@ def render(root: Path) -> dict[Path, str]:
     for path in WITH_BLOCKS:
         if (root / path).is_file():
             text = (root / path).read_text(encoding="utf-8")
-            files[path] = fill_blocks(text, contents, where=str(path))
+            text = fill_blocks(text, contents, where=str(path))
+            if path.parent != Path():
+                text = with_model_index(text, results, model=path.parent.as_posix())
+            files[path] = text
     return files
+
+
+def render_figures(root: Path) -> dict[Path, bytes]:
+    """Every figure below ``root`` that does not show what the results say, drawn anew."""
+    return {
+        IMAGES / file: png_of(data, draw)
+        for name, result in read_results(root).items()
+        for file, (_, data, draw) in figures_of(name, result).items()
+        if not is_current(root / IMAGES / file, data)
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,16 +180,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         files = render(options.root)
+        figures = render_figures(options.root)
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    stale = [path for path, text in files.items() if _read(options.root / path) != text]
-    for path in stale:
+    stale = {
+        path: text.encode() for path, text in files.items() if _read(options.root / path) != text
+    } | figures
+    for path, content in stale.items():
         if options.check:
             print(f"{path} is out of date: run python -m evaluation.report", file=sys.stderr)
         else:
             (options.root / path).parent.mkdir(parents=True, exist_ok=True)
-            (options.root / path).write_text(files[path], encoding="utf-8")
+            (options.root / path).write_bytes(content)
             print(f"written: {path}")
     return 1 if options.check and stale else 0
 

@@ -8,39 +8,69 @@ import pandas as pd
 
 import metrics
 from corpus_builder.labels import EMOTIONS
-from evaluation.clips import ClipSet
+from evaluation.clips import COLUMNS, ClipSet
 from evaluation.models import Answer
 
-PROBABILITIES = [f"p_{emotion}" for emotion in EMOTIONS]
+
+def columns_of(classes: Sequence[str]) -> list[str]:
+    """Names of the columns that hold the probabilities."""
+    return [f"p_{name}" for name in classes]
 
 
-def prediction_table(clips: ClipSet, answers: Sequence[Answer]) -> pd.DataFrame:
+PROBABILITIES = columns_of(EMOTIONS)
+
+
+def prediction_table(
+    clips: ClipSet, answers: Sequence[Answer], *, classes: Sequence[str] = EMOTIONS
+) -> pd.DataFrame:
     """One row per clip: what it is, what was answered, or why nothing was.
+
+    Args:
+        clips: what was asked about; their labels are indices into ``classes``.
+        answers: one a clip.
+        classes: what was answered.
 
     Returns:
         Columns utterance_id, speaker_id, label, predicted (None when there is no answer),
         error (None when there is one), and ``p_<emotion>`` (float, NaN without an answer).
     """
     rows = []
-    for row, answer in zip(clips.clips.remove_columns("audio"), answers, strict=True):
+    facts = clips.clips.select_columns([name for name in COLUMNS if name != "audio"])
+    for row, answer in zip(facts, answers, strict=True):
         failed = isinstance(answer, str)
-        probabilities = np.full(len(EMOTIONS), np.nan) if failed else answer
+        probabilities = np.full(len(classes), np.nan) if failed else answer
         rows.append(
             {
                 "utterance_id": row["utterance_id"],
                 "speaker_id": row["speaker_id"],
-                "label": EMOTIONS[row["label"]],
-                "predicted": None if failed else EMOTIONS[int(np.argmax(answer))],
+                "label": classes[row["label"]],
+                "predicted": None if failed else classes[int(np.argmax(answer))],
                 "error": answer if failed else None,
             }
-            | dict(zip(PROBABILITIES, map(float, probabilities), strict=True))
+            | dict(zip(columns_of(classes), map(float, probabilities), strict=True))
         )
     return pd.DataFrame(rows)
+
+
+def ids_of(
+    table: pd.DataFrame, *, classes: Sequence[str] = EMOTIONS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the metrics take of a table.
+
+    Returns:
+        true ids and predicted ids, int (num_clips,), NO_ANSWER where there is none; and the
+        speakers, str (num_clips,).
+    """
+    number = {name: index for index, name in enumerate(classes)}
+    references = table["label"].map(number).to_numpy(dtype=int)
+    predictions = table["predicted"].map(number).fillna(metrics.NO_ANSWER).to_numpy(dtype=int)
+    return references, predictions, table["speaker_id"].to_numpy(dtype=str)
 
 
 def score(
     table: pd.DataFrame,
     *,
+    classes: Sequence[str] = EMOTIONS,
     resamples: int = metrics.RESAMPLES,
     seed: int = metrics.SEED,
 ) -> dict[str, Any]:
@@ -51,21 +81,15 @@ def score(
 
     Args:
         table: what :func:`prediction_table` returns.
+        classes: its classes.
         resamples: bootstrap samples of the intervals.
         seed: seed of the bootstrap.
     """
-    references = table["label"].map(EMOTIONS.index).to_numpy()
-    predictions = np.asarray(
-        [
-            metrics.NO_ANSWER if label is None else EMOTIONS.index(label)
-            for label in table["predicted"].astype(object).where(table["predicted"].notna(), None)
-        ]
-    )
-    speakers = table["speaker_id"].to_numpy(dtype=str)
+    references, predictions, speakers = ids_of(table, classes=classes)
     answered = predictions != metrics.NO_ANSWER
     figures = {"wa": metrics.wa, "ua": metrics.ua, "ua_plus_wa": metrics.ua_plus_wa}
-    recall = metrics.per_class_recall(references, predictions, num_classes=len(EMOTIONS))
-    confusion = metrics.confusion_matrix(references, predictions, num_classes=len(EMOTIONS))
+    recall = metrics.per_class_recall(references, predictions, num_classes=len(classes))
+    confusion = metrics.confusion_matrix(references, predictions, num_classes=len(classes))
 
     def intervals(groups: np.ndarray | None) -> dict[str, Any]:
         return {
@@ -82,11 +106,11 @@ def score(
         **{name: figure(references, predictions) for name, figure in figures.items()},
         "macro_f1": metrics.macro_f1(references, predictions),
         "expected_calibration_error": metrics.expected_calibration_error(
-            references[answered], table.loc[answered, PROBABILITIES].to_numpy()
+            references[answered], table.loc[answered, columns_of(classes)].to_numpy()
         )
         if answered.any()
         else None,
-        "recall": dict(zip(EMOTIONS, recall, strict=True)),
+        "recall": dict(zip(classes, recall, strict=True)),
         "bootstrap": {
             "level": metrics.LEVEL,
             "resamples": resamples,
@@ -94,7 +118,7 @@ def score(
             "over_speakers": intervals(speakers),
             "over_clips": intervals(None),
         },
-        "confusion": {"labels": list(EMOTIONS), "rows_true_columns_predicted": confusion.tolist()},
+        "confusion": {"labels": list(classes), "rows_true_columns_predicted": confusion.tolist()},
         "per_speaker": {
             speaker: {
                 "clips": int((speakers == speaker).sum()),

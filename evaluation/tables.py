@@ -3,14 +3,20 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from corpus_builder.labels import EMOTIONS
+
 PROTOCOL_NAMES = {
     "speaker_disjoint": "speaker-disjoint",
     "paper": "paper's, speaker-dependent",
+    "folds": "speaker-disjoint folds",
     None: "",
 }
 PAPER_TABLE_9 = {"wa": 0.7845, "ua": 0.7931}
 FEW_SPEAKERS = 10
 """Below this number of speakers a table says that its intervals are rough."""
+
+MOST_ERRORS = 5
+"""A table lists no more clips without an answer than so many a row."""
 
 Result = dict[str, Any]
 Row = dict[str, Any]
@@ -43,7 +49,7 @@ def ravdess_summary(result: Result) -> str:
         f"- `{row['system']}`, {PROTOCOL_NAMES[row['protocol']]}: "
         f"WA {with_interval(row, 'wa')}, UA {with_interval(row, 'ua')}, "
         f"UA+WA {with_interval(row, 'ua_plus_wa')} on {row['scores']['clips']} clips of "
-        f"{row['scores']['speakers']} speakers; heard in training: {_overlap(row)}."
+        f"{row['scores']['speakers']} speakers; heard in training: {overlap_cell(row)}."
         for row in rows
     )
 
@@ -111,14 +117,19 @@ def _ravdess_cells(row: Row) -> tuple[str, ...]:
             figures = [percent(value, digits=2) for value in (wa, ua, wa + ua)]
             return ("paper, Table 9, as printed", protocol, *figures, "", "", "not stated")
     scores = row["scores"]
-    name = f"`{row['system']}`" if row["kind"] == "model" else row["system"]
+    name = f"`{row['system']}`" if row["kind"] in ("model", "folds") else row["system"]
+    if row.get("classes") == 8:
+        name += ", eight classes"
+    if row["kind"] == "folds":
+        kind = "published folds" if row["published"] else "folds"
+        protocol = f"speaker-disjoint, {len(row['folds'])} {kind}"
     return (
         name,
         protocol,
         *(with_interval(row, figure) for figure in ("wa", "ua", "ua_plus_wa")),
         str(scores["clips"]),
         str(scores["speakers"]),
-        _overlap(row),
+        overlap_cell(row),
     )
 
 
@@ -129,16 +140,30 @@ def with_interval(row: Row, figure: str) -> str:
     return f"{percent(row['scores'][figure])} ({ends})"
 
 
-def _overlap(row: Row) -> str:
-    overlap, left_out = row["overlap"], row["left_out"]
+def overlap_cell(row: Row) -> str:
+    """What the leak guard found, for the row of a table.
+
+    >>> found = {"speakers": ["a"], "clips": 9}
+    >>> scores = {"speakers": 4}
+    >>> overlap_cell({"protocol": "speaker_disjoint", "overlap": found, "scores": scores})
+    '**LEAK: heard 1 of 4 test speakers in training, 9 clips** (a)'
+    """
+    overlap, left_out = row["overlap"], row.get("left_out") or {"clips": 0}
     if overlap is None:
         text = "unknown: the model does not say"
     elif not overlap["speakers"]:
         text = "none"
     else:
-        text = f"{_count(overlap['speakers'], 'speaker')}, {overlap['clips']} clips"
+        text = (
+            f"heard {len(overlap['speakers'])} of {row['scores']['speakers']} test speakers "
+            f"in training, {overlap['clips']} clips"
+        )
         if row["protocol"] != "paper":
             text = f"**LEAK: {text}** ({', '.join(overlap['speakers'])})"
+    if overlap and overlap.get("same_clips"):
+        text += f"; **{overlap['same_clips']} of the very clips were learnt from**"
+    if overlap and overlap.get("maybe"):
+        text += f"; perhaps: it learnt from {', '.join(overlap['maybe'])}, not saying from whom"
     if left_out["clips"]:
         text += (
             "; left out because it was trained on them: "
@@ -173,7 +198,7 @@ def _notes(result: Result) -> list[str]:
         f"({bootstrap['resamples']} bootstrap samples, seed {bootstrap['seed']}).",
         f"Data: `{data['source']}`, "
         + (f"its {data['split']} split" if data["kind"] == "corpus" else "a raw folder")
-        + f", RAVDESS alone, neutral removed; text: {_TEXT[data['text']]}.",
+        + f", RAVDESS alone, neutral removed; text: {TEXT_NAMES[data['text']]}.",
         "The speaker-disjoint rows are the headline. In the paper's protocol the same speakers "
         "are in training and test, so its figures say little about a new voice.",
         "The paper does not say which RAVDESS clips its Table 9 scores; RAVDESS is part of its "
@@ -191,18 +216,57 @@ def _notes(result: Result) -> list[str]:
             "and tends to be too narrow."
         )
     for row in result["rows"]:
-        for utterance_id, error in row.get("scores", {}).get("errors", {}).items():
+        if row["kind"] == "model" and not set(row.get("emotions", EMOTIONS)) >= set(EMOTIONS):
             notes.append(
-                f"No answer, counted as an error: {utterance_id}, {row['system']} "
-                f"({PROTOCOL_NAMES[row['protocol']]}): {error}"
+                f"`{row['system']}` answers {', '.join(row['emotions'])}, and is scored on clips "
+                "of these."
             )
-        for utterance_id, error in row.get("skipped_in_training", {}).items():
-            notes.append(f"Left out of training: {utterance_id}, {row['system']}: {error}")
+        if row["kind"] == "folds":
+            notes.append(_fold_note(row))
+    notes += answer_notes(result)
     notes.append(f"Made by `{result['command']}`.")
     return notes
 
 
-_TEXT = {
+def answer_notes(result: Result) -> list[str]:
+    """Every clip that was not answered, or could not be learnt from, with the reason."""
+    notes = []
+    for row in result["rows"]:
+        where = ", ".join(
+            filter(
+                None,
+                (
+                    row.get("system"),
+                    PROTOCOL_NAMES.get(row.get("protocol"), ""),
+                    row.get("name") or row.get("variant") or row.get("corpus"),
+                ),
+            )
+        )
+        errors = row.get("scores", {}).get("errors", {})
+        for utterance_id, error in list(errors.items())[:MOST_ERRORS]:
+            notes.append(f"No answer, counted as an error: {utterance_id}, {where}: {error}")
+        if len(errors) > MOST_ERRORS:
+            notes.append(f"And {len(errors) - MOST_ERRORS} more without an answer: {where}.")
+        for utterance_id, error in row.get("skipped_in_training", {}).items():
+            notes.append(f"Left out of training: {utterance_id}, {where}: {error}")
+    return notes
+
+
+def _fold_note(row: Row) -> str:
+    told = "; ".join(
+        f"fold {name} WA {percent(fold['wa'])}, UA {percent(fold['ua'])}"
+        for name, fold in row["folds"].items()
+    )
+    mean = row["mean"]
+    kind = "the field's published folds" if row["published"] else "folds of its own"
+    return (
+        f"`{row['system']}`, cross-validated on {kind}: {told}; mean WA {percent(mean['wa'])}, "
+        f"UA {percent(mean['ua'])}. The row is over all of their clips together. "
+        f"Trained by `{row['command']}`."
+    )
+
+
+TEXT_NAMES = {
     "corpus": "the corpus's own transcript",
     "none": "none, audio alone",
     "asr": "the model's own transcriber",

@@ -4,9 +4,10 @@ from metrics.calibration import (
     accuracy_at_coverage,
     expected_calibration_error,
     fit_temperature,
+    reliability_bins,
 )
 from metrics.comparison import McNemar, PairedBootstrap, mcnemar, paired_bootstrap
-from metrics.resampling import LEVEL, RESAMPLES, SEED, Interval, bootstrap_interval
+from metrics.resampling import LEVEL, RESAMPLES, SEED, Interval, bootstrap_interval, gap_interval
 from metrics.ser.classification import (
     NO_ANSWER,
     confusion_matrix,
@@ -30,10 +31,12 @@ __all__ = [
     "confusion_matrix",
     "expected_calibration_error",
     "fit_temperature",
+    "gap_interval",
     "macro_f1",
     "mcnemar",
     "paired_bootstrap",
     "per_class_recall",
+    "reliability_bins",
     "ua",
     "ua_plus_wa",
     "wa",

@@ -7,7 +7,12 @@ from numpy.typing import ArrayLike
 
 from hub_model.calibration import fit_temperature
 
-__all__ = ["accuracy_at_coverage", "expected_calibration_error", "fit_temperature"]
+__all__ = [
+    "accuracy_at_coverage",
+    "expected_calibration_error",
+    "fit_temperature",
+    "reliability_bins",
+]
 
 
 def expected_calibration_error(
@@ -26,10 +31,42 @@ def expected_calibration_error(
     0.45
     """
     confidence, correct = _confidence_and_correct(references, probabilities)
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    bin_ids = np.digitize(confidence, edges[1:-1], right=True)
-    gaps = np.bincount(bin_ids, weights=confidence - correct, minlength=bins)
+    gaps = np.bincount(_bin_ids(confidence, bins), weights=confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def reliability_bins(
+    references: ArrayLike, probabilities: ArrayLike, *, bins: int = 15
+) -> list[dict[str, float]]:
+    """What a reliability diagram shows, over the bins of :func:`expected_calibration_error`.
+
+    Args:
+        references: int (num_clips,), the true class ids.
+        probabilities: float (num_clips, num_classes), each row a distribution.
+
+    Returns:
+        for every bin that has clips, in order: ``low`` and ``high`` ends, ``clips``, mean
+        ``confidence`` and ``accuracy``.
+
+    >>> [bin["clips"] for bin in reliability_bins([0, 1], [[0.9, 0.1], [0.8, 0.2]], bins=5)]
+    [1, 1]
+    """
+    confidence, correct = _confidence_and_correct(references, probabilities)
+    ids = _bin_ids(confidence, bins)
+    return [
+        {
+            "low": float(index / bins),
+            "high": float((index + 1) / bins),
+            "clips": int((ids == index).sum()),
+            "confidence": float(confidence[ids == index].mean()),
+            "accuracy": float(correct[ids == index].mean()),
+        }
+        for index in np.unique(ids)
+    ]
+
+
+def _bin_ids(confidence: np.ndarray, bins: int) -> np.ndarray:
+    return np.digitize(confidence, np.linspace(0.0, 1.0, bins + 1)[1:-1], right=True)
 
 
 def accuracy_at_coverage(

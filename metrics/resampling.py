@@ -68,6 +68,57 @@ def bootstrap_interval(
     return _percentile_interval(score_of, len(units), resamples, seed, level)[0]
 
 
+def gap_interval(
+    score: Score,
+    references: ArrayLike,
+    predictions: ArrayLike,
+    *,
+    first: ArrayLike,
+    second: ArrayLike,
+    speakers: ArrayLike,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+    level: float = LEVEL,
+) -> Interval | None:
+    """Percentile bootstrap interval, over speakers, of one group's score less another's.
+
+    A draw of speakers in which a group has no clip is drawn again.
+
+    Args:
+        score: takes (references, predictions) and returns one number.
+        references: (num_clips,), the true class ids.
+        predictions: (num_clips,), the predicted class ids.
+        first: bool (num_clips,), the clips of one group.
+        second: bool (num_clips,), the clips of the other.
+        speakers: (num_clips,), the speaker of each clip.
+        resamples: number of bootstrap samples.
+        seed: same seed, same interval.
+        level: coverage of the interval.
+
+    Returns:
+        The interval, or None when there are fewer than two speakers, or a group has no clip.
+
+    >>> from metrics import wa
+    >>> gap_interval(wa, [0, 1], [0, 0], first=[1, 0], second=[0, 1], speakers=["a", "b"])
+    Interval(low=1.0, high=1.0)
+    """
+    references, predictions = np.asarray(references), np.asarray(predictions)
+    groups = [np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)]
+    units = sampling_units(len(references), speakers)
+    if len(units) < 2 or not all(group.any() for group in groups):
+        return None
+    rng = np.random.default_rng(seed)
+    drawn: list[float] = []
+    while len(drawn) < resamples:
+        clips = np.concatenate([units[unit] for unit in rng.integers(len(units), size=len(units))])
+        parts = [clips[group[clips]] for group in groups]
+        if all(len(part) for part in parts):
+            one, other = (score(references[part], predictions[part]) for part in parts)
+            drawn.append(one - other)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
 def sampling_units(num_clips: int, speakers: ArrayLike | None) -> list[np.ndarray]:
     """Clip indices of each unit to draw: one clip each, or all clips of a speaker.
 

@@ -72,8 +72,14 @@ def build_model(
     labels = tuple(model.config.id2label.values())
     if labels != EMOTIONS:
         raise ConfigError(f"the model's labels are {list(labels)}, not {list(EMOTIONS)}")
-    if config.standalone and (model.config.use_text or model.config.audio_pooling != "mean"):
-        raise ConfigError("standalone needs a model of the voice alone that pools by the mean")
+    if config.standalone and (
+        model.config.use_text
+        or model.config.audio_pooling != "mean"
+        or model.config.concatenate_layers
+    ):
+        raise ConfigError(
+            "standalone needs a model of the voice alone that pools one layer, by the mean"
+        )
     return model, processor
 
 

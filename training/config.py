@@ -38,6 +38,8 @@ class TrainConfig:
         corpora: train on these corpora only; on all when empty.
         validation: ``split`` keeps clips apart on which the best epoch is chosen and the
             temperature is fitted; ``none`` trains on them too, and keeps the last epoch.
+        temperature: of the saved model, from a cross-validation; fitted on the validation clips
+            when not given.
         model: arguments of ``HubertBertConfig``; ``audio_config`` and ``text_config`` are each
             either a dict (random initialisation) or the Hub id or folder of a pretrained encoder;
             ``{fold}`` in it stands for the number of the fold, or for ``all`` without folds.
@@ -91,6 +93,7 @@ class TrainConfig:
     fold_corpus: str | None = None
     corpora: list[str] = field(default_factory=list)
     validation: str = "split"
+    temperature: float | None = None
     model: dict[str, Any] = field(default_factory=dict)
     tokenizer: dict[str, Any] = field(default_factory=dict)
     text_pairs: dict[str, Any] = field(default_factory=dict)
@@ -129,6 +132,8 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "eval_batch_size", "accumulation"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.temperature is not None and self.temperature <= 0:
+            raise ConfigError(f"temperature must be positive, not {self.temperature}")
         if self.learning_rate <= 0 or self.max_seconds <= 0:
             raise ConfigError("learning_rate and max_seconds must be positive")
         for name in (

@@ -34,7 +34,7 @@ from training.augment import distorter
 from training.build import check_keys, get_accelerator
 from training.config import ConfigError, check_choices, parse_settings
 from training.filterbank import start_as_filterbank
-from training.provenance import stage_record, write_stage
+from training.provenance import read_stages, stage_record, write_stage
 from training.saving import (
     TrainingFailed,
     check_out,
@@ -274,7 +274,10 @@ def distillation_record(config: DistillConfig, history: list[dict[str, float]]) 
     learnt_from.append(
         Path(config.teacher).name if Path(config.teacher).is_dir() else config.teacher
     )
-    return stage_record("distillation", learnt_from, config, speakers=speakers, **history[-1])
+    record = stage_record("distillation", learnt_from, config, speakers=speakers, **history[-1])
+    if config.init_from:
+        record["before"] = read_stages(config.init_from)
+    return record
 
 
 def distill(config: DistillConfig) -> list[dict[str, float]]:

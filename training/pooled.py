@@ -59,8 +59,8 @@ class PooledModel(HubertBertForEmotion):
         return input_ids, mask.sum(-1) > 0
 
 
-class StandardizedClassifier(nn.Module):
-    """A linear classifier on standardised vectors.
+class StandardizedClassifier(nn.Linear):
+    """A linear classifier on standardised vectors; it shares the weights of an ordinary one.
 
     Args:
         linear: the classifier.
@@ -78,8 +78,9 @@ class StandardizedClassifier(nn.Module):
         dropout: nn.ModuleList,
         sizes: list[int],
     ) -> None:
-        super().__init__()
-        self.linear, self.dropout, self.sizes = linear, dropout, sizes
+        super().__init__(linear.in_features, linear.out_features)
+        self.weight, self.bias = linear.weight, linear.bias
+        self.dropout, self.sizes = dropout, sizes
         self.register_buffer("mean", mean)
         # A value that never changes says nothing, and would be divided by zero.
         self.register_buffer("std", torch.where(std > 1e-6, std, torch.ones_like(std)))
@@ -88,11 +89,11 @@ class StandardizedClassifier(nn.Module):
         """``(batch, features)`` to logits ``(batch, num_labels)``."""
         parts = ((features - self.mean) / self.std).split(self.sizes, dim=-1)
         dropped = [drop(part) for drop, part in zip(self.dropout, parts, strict=True)]
-        return self.linear(torch.cat(dropped, dim=-1))
+        return super().forward(torch.cat(dropped, dim=-1))
 
     @torch.no_grad()
     def folded(self) -> dict[str, torch.Tensor]:
         """Weight and bias of the linear layer that says the same of vectors as they are."""
-        weight = self.linear.weight.double() / self.std
-        bias = self.linear.bias.double() - weight @ self.mean.double()
+        weight = self.weight.double() / self.std
+        bias = self.bias.double() - weight @ self.mean.double()
         return {"weight": weight.float(), "bias": bias.float()}

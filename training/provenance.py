@@ -55,12 +55,20 @@ def write_stage(folder: Path, record: dict[str, Any]) -> None:
     (folder / STAGE_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
+def read_stages(folder: str | Path) -> list[dict[str, Any]]:
+    """Read what an encoder learnt from, the first stage first; empty when it does not say."""
+    path = Path(folder) / STAGE_FILE
+    if not path.is_file():
+        return []
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return [*record.pop("before", []), record]
+
+
 def _stages(config: Any) -> list[dict[str, Any]]:
     """Read the stage files of the encoders from which a run starts."""
     parts = getattr(config, "model", {})  # the baseline rows start from no stage
     sources = (parts.get("audio_config"), parts.get("text_config"))
-    files = [Path(name) / STAGE_FILE for name in sources if isinstance(name, str)]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
+    return [stage for name in sources if isinstance(name, str) for stage in read_stages(name)]
 
 
 def _earlier(model: Any) -> list[dict[str, Any]]:

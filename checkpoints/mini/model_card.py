@@ -1,13 +1,33 @@
-"""The model card that travels with a checkpoint, written from its config."""
+"""The model card that travels with a checkpoint, written from its config and from results files.
+
+The words come from here; the measured tables between the markers come from the project's report
+generator, and the entries of ``model-index``, which the Hub reads, from :func:`with_results`.
+"""
 
 import os
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 RESULTS_BEGIN, RESULTS_END = "<!-- results:ravdess -->", "<!-- /results:ravdess -->"
 """Between these markers the project's report generator writes the measured tables."""
+
+MEASURES = (
+    ("wa", "accuracy", "WA (accuracy)"),
+    ("ua", "recall", "UA (mean recall of the emotions)"),
+    ("macro_f1", "f1", "macro-F1"),
+    ("expected_calibration_error", "expected_calibration_error", "Expected calibration error"),
+)
+"""What of a results file goes into ``model-index``: its key there, the Hub's type, its name."""
+
+PROTOCOLS = {
+    "speaker_disjoint": "test, speakers disjoint from training",
+    "paper": "test, paper's protocol, speakers shared with training",
+}
+"""A figure means nothing without its protocol, so that it stands in the name of the split."""
 
 NON_COMMERCIAL = "cc-by-nc-sa-4.0"
 """Licence of weights that learnt from RAVDESS or TESS, whose terms forbid commercial use."""
@@ -24,16 +44,68 @@ def write_model_card(config: Any, folder: str | os.PathLike) -> Path:
         folder: the checkpoint folder; it must exist.
     """
     path = Path(folder) / "README.md"
-    earlier = Path(config.name_or_path or "") / "README.md"
-    if config.name_or_path and earlier.is_file():
-        content = earlier.read_text(encoding="utf-8")
-    else:
-        content = str(ModelCard(_content(config)))
-    path.write_text(content, encoding="utf-8")
+    path.write_text(card_of(config, config.name_or_path or None), encoding="utf-8")
     return path
 
 
-def _licences(training: dict[str, Any]) -> dict[str, str]:
+def card_of(config: Any, folder: str | os.PathLike | None) -> str:
+    """Return the card that a folder has, or a new one from the config."""
+    if folder is not None and (Path(folder) / "README.md").is_file():
+        return (Path(folder) / "README.md").read_text(encoding="utf-8")
+    return str(ModelCard(_content(config)))
+
+
+def weights_hash(folder: str | os.PathLike) -> str:
+    """Hash the names and bytes of a folder's weights, as results files name what they measured."""
+    digest = sha256()
+    for file in sorted(Path(folder).glob("*.safetensors")):
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def with_results(
+    card: str, results: Sequence[Mapping[str, Any]], *, weights: str, name: str
+) -> str:
+    """Put what was measured of these weights into the front matter of a card.
+
+    Args:
+        card: a whole card; entries that it has are replaced.
+        results: contents of results files, as ``evaluate_benchmarks.py`` writes them.
+        weights: :func:`weights_hash` of the model; what was measured of others is left out.
+        name: of the model.
+
+    Returns:
+        the card, with one entry in ``model-index`` for every benchmark, protocol and measure;
+        unchanged when nothing was measured.
+    """
+    found = [
+        EvalResult(
+            task_type="audio-classification",
+            dataset_type=result["benchmark"],
+            dataset_name=result["benchmark"].upper(),
+            dataset_config=row["protocol"],
+            dataset_split=PROTOCOLS.get(row["protocol"], row["protocol"]),
+            metric_type=kind,
+            metric_name=title,
+            metric_value=round(row["scores"][key], 4),
+        )
+        for result in results
+        for row in result["rows"]
+        if row.get("weights_sha256") == weights and row.get("scores")
+        for key, kind, title in MEASURES
+        if row["scores"].get(key) is not None
+    ]
+    if not found:
+        return card
+    parsed = ModelCard(card)
+    parsed.data.model_name, parsed.data.eval_results = name, found
+    return str(parsed)
+
+
+def licences_of(training: dict[str, Any]) -> dict[str, str]:
     """Name and licence of everything that the weights learnt from, in every stage."""
     licences = training.get("licences") or {}
     found = {name: licences.get(name, "see the corpus") for name in training.get("data") or []}
@@ -42,6 +114,11 @@ def _licences(training: dict[str, Any]) -> dict[str, str]:
             if name.lower() not in found:
                 found[name] = f"{licence} ({stage['stage']})"
     return found
+
+
+def licence_of(config: Any) -> str:
+    """Licence of a model's weights, by its config."""
+    return _licence(licences_of(config.training or {}))
 
 
 def _licence(licences: dict[str, str]) -> str:
@@ -55,9 +132,24 @@ def _licence(licences: dict[str, str]) -> str:
     )
 
 
+CALIBRATED = (
+    "It was fitted on labelled clips that the weights did not learn from; it changes the "
+    "confidence, never the order of the emotions. How far confidence and accuracy lie apart on "
+    "test clips (the expected calibration error) is among the results where it was measured."
+)
+NOT_CALIBRATED = (
+    "It has not been fitted: take the probabilities as an order. `python -m hub_model calibrate` "
+    "fits it to labelled clips of your own."
+)
+
+
+def _size(encoder: Any) -> str:
+    return f"{encoder.num_hidden_layers} layers of {encoder.hidden_size}"
+
+
 def _content(config: Any) -> str:
     training = config.training or {}
-    licences = _licences(training)
+    licences = licences_of(training)
     data = ModelCardData(
         language="en",
         license=_licence(licences),
@@ -71,16 +163,18 @@ def _content(config: Any) -> str:
     trained_on = [f"- {name}: {licence}" for name, licence in licences.items()]
     if not trained_on:
         trained_on = ["- nothing yet: the weights are as they were initialised"]
-    audio, text = config.audio_config, config.text_config
+    audio = config.audio_config
+    encoders = f"a speech encoder (`{audio.model_type}`, {_size(audio)})"
+    if config.use_text:
+        text = config.text_config
+        encoders += f" and of a text encoder (`{text.model_type}`, {_size(text)})"
     return f"""---
 {data.to_yaml()}
 ---
 
 # Emotion from speech and transcript
 
-A `HubertBertForEmotion`: the last hidden states of a speech encoder (`{audio.model_type}`,
-{audio.num_hidden_layers} layers of {audio.hidden_size}) and of a text encoder
-(`{text.model_type}`, {text.num_hidden_layers} layers of {text.hidden_size}), averaged over time,
+A `HubertBertForEmotion`: the hidden states of {encoders}, averaged over time,
 concatenated, and classified by one linear layer, after "Speech and Text-Based Emotion
 Recognizer", section III-D.2.
 
@@ -115,10 +209,22 @@ Weights that learnt from non-commercial corpora inherit that limit: use them for
 Not measured yet.
 {RESULTS_END}
 
+## Calibration
+
+Logits are divided by a temperature of {config.temperature:.4g} before they become probabilities.
+{CALIBRATED if config.temperature != 1 else NOT_CALIBRATED}
+
 ## Limits and intended use
 
-Acted emotions of a few speakers of North American English: expect less on spontaneous speech,
-other accents, other languages, noise and telephone lines. A score is a guess about how a voice
-sounds, not about what a person feels. Do not use it to judge individuals; some laws forbid
-inferring emotions at work and in education.
+For research on acted and recorded speech, for sorting one's own archive, and for teaching. The
+corpora that it may have learnt from hold acted emotions of a few speakers of North American and
+British English: expect less on spontaneous speech, other accents, other languages, children, noise
+and telephone lines. A score is a guess about how a voice sounds, not about what a person feels. Do
+not use it to judge, hire, grade, insure or police anybody.
+
+In the European Union, Article 5(1)(f) of the AI Act (Regulation (EU) 2024/1689) forbids systems
+that infer emotions of people from their biometric data, such as the voice, at the workplace and in
+education, but for medical and safety reasons. Elsewhere in the Union such a system counts as
+high-risk (Annex III), and the people exposed to it have to be told (Article 50(3)). Other laws may
+restrict it further. This is no legal advice.
 """

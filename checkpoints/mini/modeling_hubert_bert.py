@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from .configuration_hubert_bert import HubertBertConfig
+from .configuration_hubert_bert import EMOTIONS, HubertBertConfig
 from .encoders import (
     encode_speech,
     encode_text,
@@ -125,7 +125,8 @@ class HubertBertForEmotion(PreTrainedModel):
 
         Raises:
             ValueError: a weight of the model is missing from the checkpoint, has another shape,
-                or the checkpoint holds one that the model does not know.
+                or the checkpoint holds one that the model does not know; or its labels are the
+                seven emotions in another order.
         """
         if kwargs.get("dtype") in (None, "auto"):
             kwargs["dtype"] = torch.float32
@@ -133,7 +134,14 @@ class HubertBertForEmotion(PreTrainedModel):
         kwargs["ignore_mismatched_sizes"] = True
         wants_info = kwargs.pop("output_loading_info", False)
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        refuse_random_parts(str(args[0]) if args else "checkpoint", info)
+        name = str(args[0]) if args else "checkpoint"
+        refuse_random_parts(name, info)
+        labels = [model.config.id2label[index] for index in sorted(model.config.id2label)]
+        if sorted(labels) == sorted(EMOTIONS) and tuple(labels) != EMOTIONS:
+            raise ValueError(
+                f"{name}: the labels are in the order {', '.join(labels)}; every model of these "
+                f"emotions has them as {', '.join(EMOTIONS)}"
+            )
         return (model, info) if wants_info else model
 
     @classmethod

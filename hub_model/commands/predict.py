@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     said.add_argument("--language", help="spoken language; detected when not given")
     said.add_argument("--transcript-cache", metavar="FOLDER", help="keep transcripts here")
+    said.add_argument(
+        "--short-context",
+        action="store_true",
+        default=None,
+        help="Whisper encodes the clip instead of 30 s: faster, but it may hear other words",
+    )
     answer = parser.add_argument_group("the answer")
     answer.add_argument("--top-k", type=int, metavar="N", help="only the N likeliest emotions")
     answer.add_argument(
@@ -71,6 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once: 8")
     work.add_argument("--workers", type=int, default=0, metavar="N", help="processes: 0")
     work.add_argument("--engine", choices=("here", "ray"), default="here")
+    work.add_argument(
+        "--backend", choices=("torch", "onnx"), help="onnx: a model that was exported"
+    )
+    work.add_argument(
+        "--precision", choices=("fp32", "bf16", "int8"), help="less exact numbers for more speed"
+    )
     result = parser.add_argument_group("the result")
     result.add_argument("--format", choices=("table", "json", "csv", *SUBTITLES), default="table")
     result.add_argument("--out", type=Path, help="file; for subtitles of several clips a folder")
@@ -147,6 +159,9 @@ def _scoring(options: argparse.Namespace, asked: dict[str, Any]) -> Iterator[tup
         "transcriber": options.transcriber,
         "language": options.language,
         "transcript_cache": options.transcript_cache,
+        "short_context": options.short_context,
+        "backend": options.backend,
+        "precision": options.precision,
     }
     loading = {name: value for name, value in loading.items() if value is not None}
     recogniser = load_recogniser(options.model, **loading)

@@ -3,7 +3,15 @@
 import pytest
 from huggingface_hub import ModelCard
 
-from hub_model.model_card import RESULTS_BEGIN, RESULTS_END, write_model_card
+from hub_model.model_card import (
+    PROTOCOLS,
+    RESULTS_BEGIN,
+    RESULTS_END,
+    card_of,
+    weights_hash,
+    with_results,
+    write_model_card,
+)
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 from tests.tiny_models import tiny_config
@@ -69,3 +77,68 @@ def test_measured_results_are_kept_when_a_model_is_saved_again(
 def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_model_card(tiny_config(), tmp_path / "missing")
+
+
+def made_results(weights: str, protocol: str = "speaker_disjoint", **scores: float) -> dict:
+    """A results file of one model and of chance, as far as a card reads it."""
+    row = {"kind": "model", "weights_sha256": weights, "protocol": protocol, "scores": scores}
+    return {"benchmark": "ravdess", "rows": [row, {"kind": "chance", "protocol": None}]}
+
+
+def test_what_was_measured_of_these_weights_is_in_the_front_matter(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"some weights")
+    ours = weights_hash(tmp_path)
+    card = card_of(tiny_config(), None)
+    results = [
+        made_results(ours, wa=0.51, ua=0.49, expected_calibration_error=0.08),
+        made_results(ours, "paper", wa=0.81),
+        made_results("0" * 64, wa=0.99),
+    ]
+    found = ModelCard(with_results(card, results, weights=ours, name="tiny"))
+    entries = [
+        (entry.dataset_split, entry.metric_type, entry.metric_value)
+        for entry in found.data.eval_results
+    ]
+    disjoint, paper = PROTOCOLS["speaker_disjoint"], PROTOCOLS["paper"]
+    assert entries == [
+        (disjoint, "accuracy", 0.51),
+        (disjoint, "recall", 0.49),
+        (disjoint, "expected_calibration_error", 0.08),
+        (paper, "accuracy", 0.81),
+    ]
+    assert found.data.model_name == "tiny"
+    assert found.data.license == "apache-2.0"
+    assert found.text == ModelCard(card).text
+    again = with_results(str(found), results[:1], weights=ours, name="tiny")
+    assert len(ModelCard(again).data.eval_results) == 3  # replaced, not added
+    assert with_results(again, results[:1], weights=ours, name="tiny") == again
+
+
+def test_nothing_measured_changes_nothing():
+    card = card_of(tiny_config(), None)
+    assert with_results(card, [made_results("0" * 64, wa=1)], weights="1" * 64, name="x") == card
+
+
+def test_other_weights_have_another_hash(tmp_path):
+    found = set()
+    for name, data in (("a", b"1"), ("a", b"2"), ("b", b"2")):
+        folder = tmp_path / f"{name}{data!r}"
+        folder.mkdir()
+        (folder / f"{name}.safetensors").write_bytes(data)
+        found.add(weights_hash(folder))
+    assert len(found) == 3
+
+
+def test_the_card_says_what_the_law_forbids_and_whether_it_is_calibrated():
+    card = card_of(tiny_config(), None)
+    assert "Article 5(1)(f)" in card and "education" in card
+    assert "It has not been fitted" in card
+    assert "temperature of 2.5 before" in card_of(tiny_config(temperature=2.5), None)
+    assert "It was fitted" in card_of(tiny_config(temperature=2.5), None)
+
+
+def test_the_card_names_the_encoders():
+    assert "(`hubert`, 2 layers of 32)" in card_of(tiny_config(), None)
+    assert "(`bert`, 2 layers of 16)" in card_of(tiny_config(), None)
+    alone = card_of(tiny_config(use_text=False), None)
+    assert "text encoder" not in alone

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import huggingface_hub
 import pytest
 import transformers
 import yaml
@@ -40,6 +41,12 @@ def fresh_accelerate() -> Iterator[None]:
     _reset()
     yield
     _reset()
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for ids of the Hub in its cache only; without a network each try takes long."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from tests.training.toy import AUDIO, MODEL, flac, tone, write_whisper
 from training import distill
 from training.config import ConfigError
 from training.distill import DistillConfig, distillation_loss, sample_batch
+from training.provenance import read_stages
 from training.teacher import FrameCache
 
 STUDENT = {key: value for key, value in AUDIO.items() if key != "model_type"}
@@ -183,6 +184,8 @@ def test_the_first_frames_of_student_and_teacher_hear_the_same(kernels, strides,
 def test_a_student_goes_on_where_another_stopped(teach, tmp_path):
     teach("first", steps=2)
     teach("second", steps=1, init_from=str(tmp_path / "first"), learning_rate=1e-12)
+    first, second = read_stages(tmp_path / "second")
+    assert read_stages(tmp_path / "first") == [first] and (first["step"], second["step"]) == (2, 1)
     for name, value in weights(tmp_path / "first").items():
         torch.testing.assert_close(weights(tmp_path / "second")[name], value)
 

@@ -70,8 +70,9 @@ def same(one, other, **tolerance):
         STEADY | {"missing_text": "learned"},
         STEADY | {"audio_pooling": "mean_std"},
         STEADY | {"use_weighted_layer_sum": True},
+        STEADY | {"concatenate_layers": True, "audio_pooling": "mean_std"},
     ],
-    ids=["mean", "learned", "mean_std", "layers"],
+    ids=["mean", "learned", "mean_std", "layers", "concatenated"],
 )
 def test_the_cache_changes_no_loss(run, tmp_path, no_cache, model):
     settings = {"freeze": FROZEN, "model": model, "max_seconds": 1.0, "learning_rate": 1e-2}

@@ -241,14 +241,14 @@ def test_a_clip_without_a_seconds_limit_is_not_cut_in_validation(corpus):
         ({"tokenizer": {"texts": ["nowhere.txt"]}}, "nowhere.txt: cannot be read"),
         ({"model": {"text_dropout": 3.0}}, "text_dropout must be 0 to 1, not 3.0"),
         ({"model": {"text_dropuot": 0.3}}, "unknown key in model: text_dropuot"),
-        ({"model": {"num_labels": 3}}, "the model's labels are"),
+        ({"model": {**STILL_MODEL, "num_labels": 3}}, "the model's labels are"),
         ({"init_from": "nowhere/at-all"}, "nowhere/at-all"),
         ({"mixed_precision": "fp16"}, "mixed_precision fp16 needs a GPU"),
         ({"limit": 0}, "the train split is empty"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(
-    refusal, corpus, tmp_path, write_config, changes, message
+    offline, refusal, corpus, tmp_path, write_config, changes, message
 ):
     if "fp16" in message and torch.cuda.is_available():
         pytest.skip("a GPU knows fp16")

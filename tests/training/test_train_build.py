@@ -68,7 +68,7 @@ def test_pretrained_encoders_keep_their_weights_and_their_tokenizer(tmp_path):
     assert processor.feature_extractor.return_attention_mask
 
 
-def test_the_model_cleans_as_its_corpus_was_cleaned(tmp_path):
+def test_the_model_cleans_as_its_corpus_was_cleaned(tmp_path, offline):
     cleaning = Cleaning(denoise=False).to_dict()
     (tmp_path / "build.json").write_text(json.dumps({"settings": {"cleaning": cleaning}}))
     model, _ = build(data=str(tmp_path))

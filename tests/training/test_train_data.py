@@ -111,7 +111,7 @@ def test_a_batch_is_what_the_processor_makes_of_its_clips(corpus, whole):
     assert batch["input_values"][1].equal(alone["input_values"][0])
 
 
-def test_cleaning_is_read_from_the_build(tmp_path):
+def test_cleaning_is_read_from_the_build(tmp_path, offline):
     assert corpus_cleaning(str(tmp_path)) is None
     settings = {"denoise": False}
     (tmp_path / "build.json").write_text(json.dumps({"settings": {"cleaning": settings}}))

@@ -1,0 +1,104 @@
+"""Exported files beside torch: their size, how far their answers lie apart, and their speed.
+
+    python benchmarks/onnx_export.py --data ../shared/data --json FILE
+
+Two models: one of the size of HuBERT base with random weights, see ``random_hubert.py``, and a real
+one. Each answers the same clips from torch and from the fp32 and int8 files, one clip at a time,
+in one process; only the model is timed, not the decoding. Needs requirements-onnx.txt.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from transformers.utils import logging  # noqa: E402
+
+from benchmarks.random_hubert import agreement, real_clips, write_random_hubert  # noqa: E402
+from benchmarks.throughput import SMALL  # noqa: E402
+from corpus_builder import provenance  # noqa: E402
+from hub_model.audio import load_audio  # noqa: E402
+from hub_model.onnx_model import export_onnx, load_onnx  # noqa: E402
+from hub_model.standalone import load_recogniser  # noqa: E402
+
+
+def main() -> None:
+    """Measure and write the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
+    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--model", default=str(ROOT / "checkpoints" / "mini"), help="the real one")
+    parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--small", action="store_true", help="a small model, to try the script")
+    arguments = parser.parse_args()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+    files = real_clips(arguments.data, arguments.clips)
+    waveforms = [load_audio(file) for file in files]
+    with tempfile.TemporaryDirectory() as folder:
+        write_random_hubert(Path(folder), files[:4], **SMALL if arguments.small else {})
+        size = "small" if arguments.small else "HuBERT base"
+        models = {f"{size}, random weights": folder, Path(arguments.model).name: arguments.model}
+        rows = {name: _compare(source, waveforms) for name, source in models.items()}
+    figures = {
+        "what": "exported ONNX files beside torch, audio alone, one clip at a time",
+        "clips": len(files),
+        "models": rows,
+        "machine": {
+            "cpus": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "load_average": round(os.getloadavg()[0], 1),
+        },
+        "versions": provenance.versions() | {"torch": torch.__version__},
+        "commit": provenance.commit(),
+    }
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(rows, indent=2))
+
+
+def _compare(source: str, waveforms: list[np.ndarray]) -> dict[str, Any]:
+    recogniser = load_recogniser(source, transcriber="none")
+    model, processor = recogniser.model, recogniser.processor
+    weights = sum(p.numel() * p.element_size() for p in model.state_dict().values())
+    exact, base = _time(model, processor, waveforms)
+    rows: dict[str, Any] = {"torch": {"mib": round(weights / 2**20, 1), "ratio": 1.0}}
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        files = export_onnx(model, processor, folder, int8=True)
+        rows["export_seconds"] = round(time.perf_counter() - start, 1)
+        for precision, file in zip(("fp32", "int8"), files, strict=True):
+            exported, _ = load_onnx(folder, precision)
+            found, seconds = _time(exported, processor, waveforms)
+            rows[f"onnx {precision}"] = {
+                "mib": round(file.stat().st_size / 2**20, 1),
+                "ratio": round(base / seconds, 2),
+                **agreement(found, exact),
+            }
+    return rows
+
+
+def _time(model: Any, processor: Any, waveforms: list[np.ndarray]) -> tuple[np.ndarray, float]:
+    rows, seconds = [], 0.0
+    with torch.inference_mode():
+        for waveform in waveforms[:1] + waveforms:  # the first sets things up and is not counted
+            inputs = dict(processor(audio=[waveform]))
+            start = time.perf_counter()
+            logits = model(**inputs).logits
+            seconds += (time.perf_counter() - start) * bool(rows)
+            rows.append((logits[0] / model.config.temperature).softmax(-1).numpy())
+    return np.stack(rows[1:]), seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""How many clips a second the pipeline answers, beside the stock one with the same weights.
+
+    python benchmarks/throughput.py --data ../shared/data --json benchmarks/results/throughput.json
+
+The peer is what one would write: ``pipeline("audio-classification", model=folder)`` given the names
+of the files, with its own defaults (one clip at a time, ffmpeg decodes) and, with
+``--stock-batch-sizes``, in batches as well; the fastest of these counts. Both run in turns in one
+process, with the same random weights of the size of HuBERT base, on the same files; cleaning,
+transcription and the check for speech are off. See ``random_hubert.py`` for the head. The answers
+are compared with those of the stock pipeline for the waveforms that our decoder reads: ffmpeg
+resamples in another way, which is not what is measured here.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from transformers import Pipeline, pipeline  # noqa: E402
+from transformers.utils import logging  # noqa: E402
+
+from benchmarks.random_hubert import (  # noqa: E402
+    agreement,
+    probabilities,
+    real_clips,
+    write_random_hubert,
+)
+from corpus_builder import provenance  # noqa: E402
+from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
+from hub_model.standalone import load_recogniser  # noqa: E402
+
+SMALL = {
+    "conv_dim": (64,) * 7,
+    "hidden_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 192,
+}
+"""For a quick look at whether everything runs; never for figures."""
+
+
+def main() -> None:
+    """Measure and write the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
+    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--clips", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16", "int8"])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--stock-batch-sizes", type=int, nargs="+", default=[1])
+    parser.add_argument("--workers", type=int, default=0, help="processes that decode")
+    parser.add_argument("--small", action="store_true", help="a small model, to try the script")
+    arguments = parser.parse_args()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+    files = real_clips(arguments.data, arguments.clips)
+    with tempfile.TemporaryDirectory() as folder:
+        write_random_hubert(
+            Path(folder), files[:: len(files) // 8], **SMALL if arguments.small else {}
+        )
+        stock = pipeline("audio-classification", model=folder)
+        runs = _runs(folder, stock, arguments)
+        seconds, answers = _time(runs, files, arguments.rounds)
+        exact = probabilities([stock(_waveform(file), top_k=None) for file in files])
+    fastest = min((name for name in runs if name.startswith("stock")), key=seconds.__getitem__)
+    figures = {
+        "what": "clips a second beside the stock transformers audio-classification pipeline",
+        "model": "small, random weights" if arguments.small else "HuBERT base, random weights",
+        "clips": len(files),
+        "peer": fastest,
+        "rows": {
+            name: {
+                "clips_per_second": round(len(files) / seconds[name], 2),
+                "ratio": round(seconds[fastest] / seconds[name], 2),
+                **agreement(answers[name], exact),
+            }
+            for name in runs
+        },
+        "machine": {
+            "cpus": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+            "bf16_instructions": torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+            "load_average": round(os.getloadavg()[0], 1),
+        },
+        "versions": provenance.versions() | {"torch": torch.__version__},
+        "commit": provenance.commit(),
+    }
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps({key: figures[key] for key in ("peer", "rows")}, indent=2))
+
+
+def _waveform(file: str) -> dict[str, Any]:
+    return {"raw": load_audio(file), "sampling_rate": SAMPLING_RATE}
+
+
+def _runs(
+    folder: str, stock: Pipeline, arguments: argparse.Namespace
+) -> dict[str, Callable[[list[str]], Any]]:
+    """Everything that is timed, by name."""
+    runs: dict[str, Callable[[list[str]], Any]] = {}
+    for size in arguments.stock_batch_sizes:
+        # Its batches are not masked: their answers differ, and only their speed is of interest.
+        runs[f"stock, batch {size}"] = lambda files, size=size: stock(
+            files, top_k=None, batch_size=size
+        )
+    for precision in arguments.precisions:
+        recogniser = load_recogniser(folder, precision=precision)
+        for size in arguments.batch_sizes:
+            runs[f"{precision}, batch {size}"] = lambda files, size=size, ours=recogniser: ours(
+                files,
+                clean=False,
+                check_speech=False,
+                batch_size=size,
+                num_workers=arguments.workers,
+            )
+    return runs
+
+
+def _time(
+    runs: dict[str, Callable[[list[str]], Any]], files: list[str], rounds: int
+) -> tuple[dict[str, float], dict[str, Any]]:
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    answers = {}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            run(files[:4])  # what is set up at the first call is not counted
+            start = time.perf_counter()
+            answers[name] = probabilities(run(files))
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}, answers
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Rows from a cross-validation of `train.py --folds`: each fold, their mean, all together."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from corpus_builder.sources.ravdess import FOLDS
+from evaluation import EvaluationError
+from evaluation.leaks import heard_by
+from evaluation.measuring import Row
+from evaluation.provenance import portable
+from evaluation.scoring import PROBABILITIES, score
+
+FIGURES_FILE, PREDICTIONS_FILE = "cross_validation.json", "predictions.parquet"
+NEEDED = ("fold", "corpus", "text", "speaker_id", "label", "predicted", "error", *PROBABILITIES)
+
+
+def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Row, pd.DataFrame]:
+    """Score the answers of a cross-validation again, and hold each fold against its training.
+
+    Args:
+        folder: what `train.py --out` named.
+        corpus: score the clips of this corpus alone.
+        text: "corpus" or "none"; a model of the voice alone has only the second.
+        seed: of the bootstrap.
+
+    Returns:
+        the row, with ``folds``, ``mean`` and pooled ``scores``; and the table of predictions.
+
+    Raises:
+        EvaluationError: no cross-validation, no clip of the corpus, no speakers, or a speaker in
+            two folds.
+    """
+    where = f"--folds {folder}"
+    try:
+        told = json.loads((Path(folder) / FIGURES_FILE).read_text(encoding="utf-8"))
+        table = pd.read_parquet(Path(folder) / PREDICTIONS_FILE)
+    except OSError as error:
+        raise EvaluationError(
+            f"{where}: no finished cross-validation ({Path(error.filename or '').name}); "
+            "train.py --folds all makes one"
+        ) from error
+    except ValueError as error:
+        raise EvaluationError(
+            f"{where}: {FIGURES_FILE} or {PREDICTIONS_FILE} is damaged"
+        ) from error
+    missing = [name for name in NEEDED if name not in table.columns]
+    if missing:
+        raise EvaluationError(f"{where}: {PREDICTIONS_FILE} has no column {', '.join(missing)}")
+    table = table[table["corpus"] == corpus]
+    if not len(table):
+        raise EvaluationError(f"{where}: empty split: no clip of {corpus}")
+    if text not in set(table["text"]):
+        text = "none"
+    table = table[table["text"] == text].reset_index(drop=True)
+    if table["speaker_id"].isna().any():
+        raise EvaluationError(f"{where}: some clips have no speaker")
+    if (table.groupby("speaker_id")["fold"].nunique() > 1).any():
+        raise EvaluationError(f"{where}: a speaker is in two folds")
+    speakers = {int(f): sorted(set(part["speaker_id"])) for f, part in table.groupby("fold")}
+    folds = {
+        str(fold): {**_brief(part, seed), "speakers": speakers[int(fold)]}
+        for fold, part in table.groupby("fold")
+    }
+    leaks = {f: _heard(Path(folder) / f"fold_{f}", names) for f, names in speakers.items()}
+    known = [found for found in leaks.values() if found is not None]
+    heard = sorted({name for found in known for name in found})
+    return {
+        "kind": "folds",
+        "system": portable(folder),
+        "protocol": "folds",
+        "corpus": corpus,
+        "published": corpus == "ravdess" and _published(speakers),
+        "text": text,
+        "command": told.get("command"),
+        "commit": told.get("commit"),
+        "data_fingerprints": (told.get("data") or {}).get("fingerprints"),
+        "overlap": {
+            "speakers": heard,
+            "clips": int(table["speaker_id"].isin(heard).sum()),
+            "same_clips": 0,
+            "maybe": [],
+        }
+        if len(known) == len(leaks)
+        else None,
+        "left_out": {"speakers": [], "clips": 0},
+        "folds": folds,
+        "mean": {
+            name: float(np.mean([fold[name] for fold in folds.values()])) for name in ("wa", "ua")
+        },
+        "scores": score(table, seed=seed),
+    }, table.assign(system=portable(folder), protocol="folds")
+
+
+def _brief(table: pd.DataFrame, seed: int) -> dict[str, Any]:
+    found = score(table, resamples=1, seed=seed)
+    return {name: found[name] for name in ("clips", "wa", "ua", "ua_plus_wa")}
+
+
+def _published(speakers: dict[int, list[str]]) -> bool:
+    """Whether these are the field's folds, or some of them."""
+    return all(
+        fold < len(FOLDS) and {int(name.rpartition("-")[2]) for name in names} <= set(FOLDS[fold])
+        for fold, names in speakers.items()
+    )
+
+
+def _heard(folder: Path, tested: list[str]) -> set[str] | None:
+    """Tested speakers that a fold's checkpoint says it heard; None when it does not say."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    heard = heard_by(config.get("training")).speakers
+    return None if heard is None else heard & set(tested)

@@ -1,0 +1,298 @@
+"""What the benchmarks of one test set share: their settings, their clips, and kept answers."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import metrics
+from corpus_builder.labels import EMOTIONS
+from evaluation import EvaluationError
+from evaluation.clips import PROTOCOLS, ClipSet, is_raw_folder, read_corpus, read_raw_ravdess
+from evaluation.leaks import overlap
+from evaluation.models import TEXT_MODES, Answer, Model, Recogniser, ask, load_recogniser
+from evaluation.provenance import portable, versions
+from evaluation.scoring import prediction_table, score
+from hub_model.audio import SAMPLING_RATE
+
+CACHE = Path("runs/evaluation")
+"""Where answers are kept, so that benchmarks share them and a stopped one goes on."""
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = ("hub_model", "baselines", "evaluation/models.py", "evaluation/conditions.py")
+"""What an answer is made by: another state of it makes kept answers void."""
+
+SILENT = {"array": np.zeros(SAMPLING_RATE, np.float32), "sampling_rate": SAMPLING_RATE}
+"""Stands where a clip could not be made; its answer is replaced by the reason."""
+
+Row = dict[str, Any]
+Waveforms = Callable[[], Sequence[np.ndarray | str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is scored on which clips.
+
+    Args:
+        models: folders or Hub ids.
+        data: a built corpus's folder, a Hub data set id, or a raw RAVDESS folder.
+        protocol: configuration of a built corpus.
+        split: split of a built corpus.
+        corpus: score the clips of this corpus alone, such as "ravdess".
+        text: where the models' text comes from: "corpus", "none" or "asr".
+        limit: score at most this many clips, drawn at random.
+        batch_size: clips in one forward pass; it does not change the answers.
+        workers: processes that decode and clean, and threads that degrade; nor do they.
+        folds: folders of a cross-validation, for the benchmarks that show them.
+        cache: where answers are kept; None keeps none.
+        seed: seed of draws, of conditions and of resampling.
+    """
+
+    models: tuple[str, ...] = ()
+    data: str = ""
+    protocol: str = PROTOCOLS[0]
+    split: str = "test"
+    corpus: str | None = None
+    text: str = "corpus"
+    limit: int | None = None
+    batch_size: int = 8
+    workers: int = 0
+    folds: tuple[str, ...] = ()
+    cache: Path | None = CACHE
+    seed: int = metrics.SEED
+
+    def __post_init__(self) -> None:
+        if self.text not in TEXT_MODES:
+            raise EvaluationError(f"--text {self.text}: choose from {', '.join(TEXT_MODES)}")
+        if self.protocol not in PROTOCOLS:
+            raise EvaluationError(f"--protocol {self.protocol}: choose from {', '.join(PROTOCOLS)}")
+        if self.batch_size < 1:
+            raise EvaluationError(f"--batch-size {self.batch_size}: must be at least 1")
+        if self.workers < 0:
+            raise EvaluationError(f"--workers {self.workers}: must be at least 0")
+        if self.limit is not None and self.limit < 1:
+            raise EvaluationError(f"--limit {self.limit}: must be at least 1")
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a benchmark found.
+
+    Attributes:
+        data: facts about the clips, as plain JSON values.
+        rows: one per line of the table, in order, as plain JSON values.
+        tables: one row per clip, a table per scored system and condition.
+        seconds: wall-clock seconds by system and condition.
+    """
+
+    data: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    tables: list[pd.DataFrame] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """One row per system, condition and clip."""
+        return pd.concat(self.tables, ignore_index=True) if self.tables else pd.DataFrame()
+
+
+def read_clips(settings: Settings, models: Sequence[Model]) -> ClipSet:
+    """The clips on which these models are scored together.
+
+    Of a raw folder no speaker is left that one of them has heard; of a built corpus the split
+    says who is tested. A model with fewer emotions is scored on the clips of its own.
+
+    Raises:
+        EvaluationError: the data cannot be used, or nothing is left.
+    """
+    if is_raw_folder(settings.data):
+        heard = {name for model in models for name in model.speakers or ()}
+        clips = read_raw_ravdess(settings.data).without_speakers(heard)
+        if not len(clips.clips):
+            raise EvaluationError(
+                f"--data {settings.data}: empty split: "
+                f"--model {' and '.join(model.name for model in models)} learnt from every speaker"
+            )
+    else:
+        clips = read_corpus(
+            settings.data, settings.protocol, settings.split, corpus=settings.corpus
+        )
+    common = set(EMOTIONS).intersection(*(model.emotions for model in models))
+    if common != set(EMOTIONS):
+        clips = clips.of_emotions(common)
+    return clips.limited(settings.limit, seed=settings.seed)
+
+
+def data_facts(settings: Settings, clips: ClipSet) -> dict[str, Any]:
+    """What the results file says of the clips."""
+    raw = is_raw_folder(settings.data)
+    return {
+        "kind": "raw" if raw else "corpus",
+        "source": portable(settings.data),
+        "build_fingerprint": None if raw else build_fingerprint(settings.data),
+        "protocol": PROTOCOLS[0] if raw else settings.protocol,
+        "split": None if raw else settings.split,
+        "text": settings.text,
+        "limit": settings.limit,
+        "clips": len(clips.clips),
+        "speakers": sorted(set(clips.speakers)),
+        "clips_sha256": clips.fingerprint(),
+        "left_out": {"speakers": list(clips.left_out_speakers), "clips": clips.left_out_clips},
+        "removed": clips.removed,
+        "rejected": list(clips.rejected),
+    }
+
+
+def build_fingerprint(data: str) -> str | None:
+    """The corpus's own fingerprint; a data set on the Hub is known by its clips alone."""
+    file = Path(data) / "build.json"
+    return json.loads(file.read_text(encoding="utf-8"))["fingerprint"] if file.is_file() else None
+
+
+class Asker:
+    """Asks one model, and keeps its answers.
+
+    Args:
+        model: who is asked.
+        clips: what it is asked about.
+        settings: how.
+    """
+
+    def __init__(self, model: Model, clips: ClipSet, settings: Settings) -> None:
+        self.model, self.clips, self.settings = model, clips, settings
+        self.name = portable(model.name)
+        self._recognisers: dict[tuple[str, str], Recogniser] = {}
+        config = (model.folder / "config.json").read_bytes()
+        self._key = [
+            model.weights_sha256,
+            hashlib.sha256(config).hexdigest(),
+            clips.fingerprint(),
+            clips.cleaned,
+            code_fingerprint(model.folder),
+            versions(),
+        ]
+
+    def table(
+        self,
+        *,
+        text: str | None = None,
+        modality: str = "fused",
+        clean: bool | None = None,
+        condition: str = "",
+        waveforms: Waveforms | None = None,
+    ) -> pd.DataFrame:
+        """The predictions of every clip, from the cache when they are there.
+
+        Args:
+            text: one of the text modes; that of the settings when not given.
+            modality: what the answer rests on.
+            clean: whether clips are cleaned first; when None, if they have not been.
+            condition: name of what was done to the clips, seed included.
+            waveforms: a function that gives float32 (num_samples,) at 16 kHz for every clip, or
+                the line saying why there is none; None takes the clips as they are.
+        """
+        text = text or self.settings.text
+        key = json.dumps([*self._key, text, modality, clean, condition], sort_keys=True)
+        file = None
+        if self.settings.cache is not None:
+            file = self.settings.cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.parquet"
+            if file.is_file():
+                return pd.read_parquet(file)
+        found = self._answers(text, modality, clean, condition, waveforms)
+        # An error line may name the file it is about: keep this machine's folders out of it.
+        data = self.settings.data
+        found = [a.replace(data, portable(data)) if isinstance(a, str) else a for a in found]
+        table = prediction_table(self.clips, found)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            table.to_parquet(file.with_suffix(".new"), index=False)
+            file.with_suffix(".new").replace(file)
+        return table
+
+    def row(self, table: pd.DataFrame, **more: Any) -> Row:
+        """A row of the results: who was asked, what the leak guard found, and the scores."""
+        left_out = {
+            "speakers": list(self.clips.left_out_speakers),
+            "clips": self.clips.left_out_clips,
+        }
+        return {
+            "kind": "model",
+            "system": self.name,
+            "weights_sha256": self.model.weights_sha256,
+            "protocol": self.settings.protocol,
+            "emotions": list(self.model.emotions),
+            **more,
+            "overlap": overlap(self.model.heard, self.clips),
+            "left_out": left_out,
+            "scores": score(table, seed=self.settings.seed),
+        }
+
+    def _answers(
+        self,
+        text: str,
+        modality: str,
+        clean: bool | None,
+        condition: str,
+        waveforms: Waveforms | None,
+    ) -> list[Answer]:
+        recogniser = self.recogniser(text, modality)
+        sources, bad = None, {}
+        if waveforms is not None:
+            given = waveforms()
+            bad = {i: item for i, item in enumerate(given) if isinstance(item, str)}
+            sources = [
+                {"array": item, "sampling_rate": SAMPLING_RATE} if i not in bad else SILENT
+                for i, item in enumerate(given)
+            ]
+        found = ask(
+            recogniser,
+            self.clips,
+            text=text,
+            batch_size=4 * self.settings.batch_size,
+            clean=clean,
+            what=f"{self.name} {condition}".strip(),
+            sources=sources,
+        )
+        return [bad.get(index, answer) for index, answer in enumerate(found)]
+
+    def recogniser(self, text: str, modality: str = "fused") -> Recogniser:
+        """The model, loaded once for each way of asking."""
+        key = ("asr" if text == "asr" else "given", modality)
+        if key not in self._recognisers:
+            self._recognisers[key] = load_recogniser(
+                self.model,
+                text=text,
+                modality=modality,
+                batch_size=self.settings.batch_size,
+                workers=self.settings.workers,
+            )
+        return self._recognisers[key]
+
+
+def code_fingerprint(folder: Path) -> str:
+    """Hash over the code that makes an answer, the model folder's own included."""
+    digest = hashlib.sha256()
+    sources = [ROOT / name for name in CODE]
+    files = [f for path in sources for f in ([path] if path.is_file() else path.rglob("*.py"))]
+    for file in [*sorted(files), *sorted(folder.glob("*.py"))]:
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+class Timer:
+    """Adds the seconds of a block to an outcome."""
+
+    def __init__(self, outcome: Outcome, name: str) -> None:
+        self._outcome, self._name = outcome, name
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self._outcome.seconds[self._name] = round(time.perf_counter() - self._started, 2)
