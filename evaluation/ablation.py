@@ -3,7 +3,6 @@
 from evaluation.clips import ClipSet
 from evaluation.measuring import Asker, Outcome, Row, Settings, Timer, data_facts, read_clips
 from evaluation.models import Model, open_model
-from evaluation.provenance import portable
 
 VARIANTS = (
     ("audio and text", {"text": "corpus"}),
@@ -16,8 +15,9 @@ VARIANTS = (
 """Every variant, and how the model is asked."""
 
 NEEDS_TRAINING = (
-    ("without augmentation", "--augment 0 --augment-copies 0"),
-    ("without transcripts in training", "--model '{use_text: false}'"),
+    ("with augmentation in training", "--config configs/mini.yaml --augment 0.4"),
+    ("without augmentation in training", "--config configs/mini.yaml --augment 0"),
+    ("the voice alone in training", "--config configs/hubert.yaml"),
 )
 
 
@@ -51,8 +51,7 @@ def run(settings: Settings) -> Outcome:
         _not_run(
             "another model",
             name,
-            f"`python train.py --config configs/mini.yaml {options} "
-            f"--data {portable(settings.data)} --out FOLDER`, then add `--model FOLDER`",
+            f"`python train.py {options} --data corpus --out FOLDER`, then add `--model FOLDER`",
         )
         for name, options in NEEDS_TRAINING
     ]

@@ -157,6 +157,8 @@ def common_notes(result: Result) -> list[str]:
     """What is said below every table of one test set."""
     data, bootstrap = result["data"], result["bootstrap"]
     where = "a raw RAVDESS folder" if data["kind"] == "raw" else f"its {data['split']} split"
+    if data["split"] == "all":
+        where = "all of its splits"
     notes = [
         f"Figures in per cent with the {100 * bootstrap['level']:.0f} % interval over speakers "
         f"({bootstrap['resamples']} bootstrap samples, seed {bootstrap['seed']}).",

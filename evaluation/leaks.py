@@ -34,11 +34,18 @@ def heard_by(training: dict[str, Any] | None) -> Heard:
     records = [training, *(training.get("stages") or [])]
     told = [record["speakers"] for record in records if record.get("speakers") is not None]
     speakers = frozenset(name for names in told for name in names)
-    corpora = {
+    # A record with data and speakers is whole; a stage may tell of its corpora by licence alone.
+    whole = {
+        name.lower()
+        for record in records
+        if record.get("speakers") is not None
+        for name in record.get("data") or ()
+    }
+    named = {
         name.lower()
         for record in records
         for name in (*(record.get("data") or ()), *(record.get("licences") or ()))
-    } & set(SOURCES)
+    }
     return Heard(
         speakers=speakers if told else None,
         hashes=frozenset(h for record in records for h in record.get("audio_hashes") or ()),
@@ -49,7 +56,9 @@ def heard_by(training: dict[str, Any] | None) -> Heard:
             if key.endswith("fingerprint") and value
         ),
         unnamed=frozenset(
-            name for name in corpora if not any(s.startswith(f"{name}-") for s in speakers)
+            name
+            for name in (named & set(SOURCES)) - whole
+            if not any(speaker.startswith(f"{name}-") for speaker in speakers)
         ),
     )
 

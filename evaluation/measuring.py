@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ("hub_model", "baselines", "evaluation/models.py", "evaluation/conditions.py")
 """What an answer is made by: another state of it makes kept answers void."""
 
+MANY_CLIPS = 512
+
 SILENT = {"array": np.zeros(SAMPLING_RATE, np.float32), "sampling_rate": SAMPLING_RATE}
 """Stands where a clip could not be made; its answer is replaced by the reason."""
 
@@ -254,7 +256,8 @@ class Asker:
             recogniser,
             self.clips,
             text=text,
-            batch_size=4 * self.settings.batch_size,
+            # Processes are started for every call, so there are few calls where there are any.
+            batch_size=MANY_CLIPS if self.settings.workers else 4 * self.settings.batch_size,
             clean=clean,
             what=f"{self.name} {condition}".strip(),
             sources=sources,

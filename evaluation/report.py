@@ -19,6 +19,7 @@ from evaluation.detail_tables import calibration_table, compare_table, fairness_
 from evaluation.figures import figures_of, is_current, png_of
 from evaluation.model_index import with_model_index
 from evaluation.paper_tables import paper_table
+from evaluation.recipe_table import recipe_table
 from evaluation.tables import (
     Result,
     confusion_tables,
@@ -41,6 +42,7 @@ TITLES = {
     "robustness": "Noise, telephone, codecs, room and speed",
     "ablation": "What each part is worth",
     "cross_corpus": "Corpus by corpus",
+    "mini_folds": "The recipe of `checkpoints/mini`, cross-validated over actors",
 }
 TABLES = {
     "ravdess": ravdess_table,
@@ -52,6 +54,7 @@ TABLES = {
     "robustness": robustness_table,
     "ablation": ablation_table,
     "cross_corpus": cross_corpus_table,
+    "mini_folds": recipe_table,
 }
 IMAGES = Path("docs/images")
 

@@ -48,17 +48,17 @@ def masked_group_norm(
         ``(batch, channels, frames)``; what it holds in the padding means nothing.
     """
     batch, channels, frames = hidden_states.shape
+    shape = (norm.num_groups, channels // norm.num_groups)
     real = torch.arange(frames, device=hidden_states.device) < lengths[:, None]
     real = real[:, None, None, :].to(torch.float32)
-    grouped = hidden_states.float().view(
-        batch, norm.num_groups, channels // norm.num_groups, frames
-    )
-    count = real.sum(dim=(2, 3), keepdim=True) * grouped.shape[2]
+    grouped = hidden_states.float().view(batch, *shape, frames)
+    count = lengths[:, None, None, None] * shape[1]
     mean = (grouped * real).sum(dim=(2, 3), keepdim=True) / count
-    variance = ((grouped - mean) ** 2 * real).sum(dim=(2, 3), keepdim=True) / count
-    normal = ((grouped - mean) * torch.rsqrt(variance + norm.eps)).view_as(hidden_states)
-    normal = normal * norm.weight.float()[:, None] + norm.bias.float()[:, None]
-    return normal.to(hidden_states.dtype)
+    centred = (grouped - mean) * real
+    variance = centred.square().sum(dim=(2, 3), keepdim=True) / count
+    scale = norm.weight.float().view(*shape, 1) * torch.rsqrt(variance + norm.eps)
+    normal = centred * scale + norm.bias.float().view(*shape, 1)
+    return normal.view_as(hidden_states).to(hidden_states.dtype)
 
 
 class MaskedFeatureEncoder(nn.Module):
@@ -158,7 +158,12 @@ class MaskedPositionalConv(nn.Module):
 
 
 def max_tokens(config: PreTrainedConfig) -> int | None:
-    """Longest transcript that a text encoder can read; ``None`` when there is no limit."""
+    """Longest transcript that a text encoder can read; ``None`` when there is no limit.
+
+    >>> from transformers import RobertaConfig
+    >>> max_tokens(RobertaConfig(max_position_embeddings=514, pad_token_id=1))
+    512
+    """
     positions = getattr(config, "max_position_embeddings", None) or -1
     if "roberta" in config.model_type:  # counts its positions from the padding token's id on
         positions -= config.pad_token_id + 1

@@ -15,18 +15,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 RESULTS_BEGIN, RESULTS_END = "<!-- results:ravdess -->", "<!-- /results:ravdess -->"
 """Between these markers the project's report generator writes the measured tables."""
 
-MEASURES = (
-    ("wa", "accuracy", "WA (accuracy)"),
-    ("ua", "recall", "UA (mean recall of the emotions)"),
-    ("macro_f1", "f1", "macro-F1"),
-    ("expected_calibration_error", "expected_calibration_error", "Expected calibration error"),
-)
-"""What of a results file goes into ``model-index``: its key there, the Hub's type, its name."""
+MEASURES = {"wa": ("accuracy", "WA"), "ua": ("recall", "UA (mean recall of the classes)")}
+"""What of a results file goes into ``model-index``: the Hub's type, and its name."""
 
-PROTOCOLS = {
-    "speaker_disjoint": "test, speakers disjoint from training",
-    "paper": "test, paper's protocol, speakers shared with training",
-}
+PROTOCOLS = {"speaker_disjoint": "speaker-disjoint", "paper": "paper's, speaker-dependent"}
 """A figure means nothing without its protocol, so that it stands in the name of the split."""
 
 NON_COMMERCIAL = "cc-by-nc-sa-4.0"
@@ -82,27 +74,39 @@ def with_results(
         unchanged when nothing was measured.
     """
     found = [
-        EvalResult(
-            task_type="audio-classification",
-            dataset_type=result["benchmark"],
-            dataset_name=result["benchmark"].upper(),
-            dataset_config=row["protocol"],
-            dataset_split=PROTOCOLS.get(row["protocol"], row["protocol"]),
-            metric_type=kind,
-            metric_name=title,
-            metric_value=round(row["scores"][key], 4),
-        )
+        entry
         for result in results
         for row in result["rows"]
         if row.get("weights_sha256") == weights and row.get("scores")
-        for key, kind, title in MEASURES
-        if row["scores"].get(key) is not None
+        for entry in _entries(row, result)
     ]
     if not found:
         return card
     parsed = ModelCard(card)
     parsed.data.model_name, parsed.data.eval_results = name, found
     return str(parsed)
+
+
+def _entries(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[EvalResult]:
+    scores, corpus = row["scores"], row.get("corpus", result["benchmark"])
+    protocol = PROTOCOLS.get(row["protocol"], str(row["protocol"]))
+    split = (result.get("data") or {}).get("split") or "all"
+    heard = "unknown" if row.get("overlap") is None else str(len(row["overlap"]["speakers"]))
+    return [
+        EvalResult(
+            task_type="audio-classification",
+            task_name="Speech emotion recognition",
+            dataset_type=corpus,
+            dataset_name=corpus.upper(),
+            dataset_config=protocol,
+            dataset_split=f"{split}; {protocol}; {scores['clips']} clips of {scores['speakers']} "
+            f"speakers, {heard} of them heard in training",
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(100 * scores[measure], 2),
+        )
+        for measure, (kind, name) in MEASURES.items()
+    ]
 
 
 def licences_of(training: dict[str, Any]) -> dict[str, str]:

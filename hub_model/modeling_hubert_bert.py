@@ -165,12 +165,12 @@ class HubertBertForEmotion(PreTrainedModel):
 
         Example:
             >>> model = HubertBertForEmotion.from_encoders(
-            ...     {"model_type": "wavlm", "hidden_size": 24, "num_hidden_layers": 1,
+            ...     {"model_type": "wavlm", "hidden_size": 32, "num_hidden_layers": 1,
             ...      "num_attention_heads": 2, "intermediate_size": 8, "conv_dim": [8] * 7},
             ...     {"model_type": "distilbert", "dim": 16, "n_layers": 1, "n_heads": 2},
             ... )
             >>> model.classifier
-            Linear(in_features=40, out_features=7, bias=True)
+            Linear(in_features=48, out_features=7, bias=True)
         """
         parts = {
             "audio": load_speech_encoder(audio) if isinstance(audio, str) else None,

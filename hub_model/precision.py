@@ -19,9 +19,10 @@ READS_WEIGHTS = ("WavLMAttention",)
 
 
 class Int8Linear(nn.Module):
-    """A linear layer with 8-bit weights, one scale an output, and 8-bit inputs, one scale a call.
+    """A linear layer with 8-bit weights, one scale an output, and 8-bit inputs, one scale a frame.
 
-    It computes with oneDNN and stands for inference only.
+    A frame is quantised by its own range, so that no other frame or clip of a batch changes its
+    result. It computes with oneDNN and stands for inference only.
 
     Args:
         linear: the layer whose place it takes.
@@ -30,27 +31,26 @@ class Int8Linear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         weight = linear.weight.detach().float()
-        scale = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
-        quantised = torch.round(weight / scale[:, None]).to(torch.int8)
-        self._packed = torch.ops.onednn.qlinear_prepack(quantised, None)
-        self._scale, self._zero = scale, torch.zeros(len(scale), dtype=torch.int32)
-        self._bias = None if linear.bias is None else linear.bias.detach().float()
+        self._scale = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
+        quantised = torch.round(weight / self._scale[:, None])
+        self._packed = torch.ops.onednn.qlinear_prepack(quantised.to(torch.int8), None)
+        self._zero = torch.zeros(len(weight), dtype=torch.int32)
+        self._sums = quantised.sum(dim=1) * self._scale
+        self._bias = 0.0 if linear.bias is None else linear.bias.detach().float()
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Multiply ``(..., in_features)`` float32; return ``(..., out_features)`` float32."""
-        low, high = (bound.item() for bound in torch.aminmax(hidden_states))
-        low, high = min(low, 0.0), max(high, 0.0)
-        step = max(high - low, 1e-12) / 255
-        zero = round(-low / step)
-        quantised = (hidden_states / step).round_().add_(zero).clamp_(0, 255).to(torch.uint8)
-        return torch.ops.onednn.qlinear_pointwise(
-            quantised.contiguous(),
-            step,
-            zero,
+        low = hidden_states.amin(dim=-1, keepdim=True)
+        step = (hidden_states.amax(dim=-1, keepdim=True) - low).clamp(min=1e-12) / 255
+        codes = ((hidden_states - low) / step).round_().to(torch.uint8)
+        product = torch.ops.onednn.qlinear_pointwise(
+            codes.contiguous(),
+            1.0,
+            0,
             self._packed,
             self._scale,
             self._zero,
-            self._bias,
+            None,
             1.0,
             0,
             torch.float32,
@@ -58,6 +58,8 @@ class Int8Linear(nn.Module):
             [],
             "",
         )
+        # An input is low + step * code, and the product of the weights and low is known.
+        return product.mul_(step).addcmul_(low, self._sums).add_(self._bias)
 
 
 def set_precision(model: HubertBertForEmotion, precision: str) -> HubertBertForEmotion:

@@ -8,6 +8,11 @@ import pytest
 MODULES = (
     "hub_model.batching",
     "hub_model.calibration",
+    "hub_model.encoders",
+    "hub_model.modeling_hubert_bert",
+    "hub_model.pipeline_hubert_bert",
+    "hub_model.precision",
+    "hub_model.transcription",
     "metrics.calibration",
     "metrics.comparison",
     "metrics.resampling",

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from huggingface_hub import ModelCard
 
 from corpus_builder.labels import EMOTIONS
+from evaluate_benchmarks import main as evaluate
 from evaluation.report import main
 from evaluation.scoring import PROBABILITIES, score
 
@@ -119,6 +121,82 @@ def test_a_bad_results_file_is_one_clear_line(project, content, capsys):
 def test_no_results_at_all_is_one_clear_line(tmp_path, capsys):
     assert main(["--root", str(tmp_path)]) == 2
     assert "run evaluate_benchmarks.py first" in capsys.readouterr().err
+
+
+DETAILED = {
+    "compare": ["compare", "ours", "nb"],
+    "calibration": ["calibration", "--model", "ours"],
+    "fairness": ["fairness", "--model", "ours"],
+    "robustness": ["robustness", "--model", "ours", "--condition", "noise_10"],
+    "ablation": ["ablation", "--model", "ours"],
+    "cross_corpus": ["cross_corpus", "--model", "ours"],
+}
+
+
+@pytest.fixture(scope="module")
+def measured(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the results of every benchmark of one test set."""
+    root = tmp_path_factory.mktemp("measured")
+    for name, arguments in DETAILED.items():
+        out = str(root / f"results/{name}.json")
+        assert evaluate([*arguments, "--data", "corpus", "--out", out]) == 0
+    assert main(["--root", str(root)]) == 0
+    return root
+
+
+@pytest.mark.parametrize("name", DETAILED)
+def test_every_table_is_written_from_its_results(measured, name, capsys):
+    assert main(["--root", str(measured), "--check"]) == 0
+    file = measured / f"results/{name}.json"
+    before = file.read_text(encoding="utf-8")
+    result = json.loads(before)
+    row = next(row for row in result["rows"] if "scores" in row)
+    if name == "calibration":
+        row["calibration"]["as_shipped"]["expected_calibration_error"] = 0.12345
+    elif name == "fairness":
+        row["groups"]["gender"]["groups"]["male"]["wa"] = 0.12345
+    else:
+        row["scores"]["ua"] = 0.12345
+    file.write_text(json.dumps(result), encoding="utf-8")
+    try:
+        assert main(["--root", str(measured), "--check"]) == 1
+        assert "docs/results.md is out of date" in capsys.readouterr().err
+    finally:
+        file.write_text(before, encoding="utf-8")
+
+
+def test_a_figure_that_shows_something_else_is_out_of_date(measured, capsys):
+    figure = measured / "docs/images/calibration-reliability.png"
+    assert f"(images/{figure.name})" in (measured / "docs/results.md").read_text(encoding="utf-8")
+    drawn = figure.read_bytes()
+    other = (measured / "docs/images/robustness-curves.png").read_bytes()
+    figure.write_bytes(other)
+    assert main(["--root", str(measured), "--check"]) == 1
+    assert f"{figure.name} is out of date" in capsys.readouterr().err
+    figure.unlink()
+    assert main(["--root", str(measured)]) == 0
+    assert figure.read_bytes() == drawn
+
+
+def test_the_card_gets_its_model_index_with_the_protocol_in_the_split(project):
+    card = project / "checkpoints/mini/README.md"
+    card.parent.mkdir(parents=True)
+    block = "<!-- results:ravdess -->\n<!-- /results:ravdess -->\n"
+    text = f"---\nlicense: mit\n---\n\n# A model\n\n{block}"
+    card.write_text(text, encoding="utf-8")
+    assert main(["--root", str(project)]) == 0
+    data = ModelCard.load(card).data
+    scores = made_result()["rows"][0]["scores"]
+    values = {entry.metric_type: entry.metric_value for entry in data.eval_results}
+    assert values == {
+        "accuracy": round(100 * scores["wa"], 2),
+        "recall": round(100 * scores["ua"], 2),
+    }
+    for entry in data.eval_results:
+        assert "speaker-disjoint" in entry.dataset_split
+        assert "4 speakers, 0 of them heard in training" in entry.dataset_split
+    assert data.license == "mit" and "# A model" in card.read_text(encoding="utf-8")
+    assert main(["--root", str(project), "--check"]) == 0
 
 
 @pytest.mark.skipif(not (ROOT / "results").is_dir(), reason="nothing was measured yet")

@@ -81,8 +81,12 @@ def test_a_missing_folder_is_an_error(tmp_path):
 
 def made_results(weights: str, protocol: str = "speaker_disjoint", **scores: float) -> dict:
     """A results file of one model and of chance, as far as a card reads it."""
-    row = {"kind": "model", "weights_sha256": weights, "protocol": protocol, "scores": scores}
-    return {"benchmark": "ravdess", "rows": [row, {"kind": "chance", "protocol": None}]}
+    scores |= {"clips": 223, "speakers": 4}
+    overlap = {"speakers": ["ravdess-01"] * 3, "clips": 9}
+    row = {"kind": "model", "weights_sha256": weights, "protocol": protocol, "overlap": overlap}
+    chance = {"kind": "chance", "protocol": None}
+    data = {"split": "test"}
+    return {"benchmark": "ravdess", "data": data, "rows": [row | {"scores": scores}, chance]}
 
 
 def test_what_was_measured_of_these_weights_is_in_the_front_matter(tmp_path):
@@ -90,33 +94,36 @@ def test_what_was_measured_of_these_weights_is_in_the_front_matter(tmp_path):
     ours = weights_hash(tmp_path)
     card = card_of(tiny_config(), None)
     results = [
-        made_results(ours, wa=0.51, ua=0.49, expected_calibration_error=0.08),
-        made_results(ours, "paper", wa=0.81),
-        made_results("0" * 64, wa=0.99),
+        made_results(ours, wa=0.51, ua=0.49),
+        made_results(ours, "paper", wa=0.81, ua=0.8),
+        made_results("0" * 64, wa=0.99, ua=0.99),
     ]
     found = ModelCard(with_results(card, results, weights=ours, name="tiny"))
     entries = [
-        (entry.dataset_split, entry.metric_type, entry.metric_value)
+        (entry.dataset_split.split("; ")[1], entry.metric_type, entry.metric_value)
         for entry in found.data.eval_results
     ]
     disjoint, paper = PROTOCOLS["speaker_disjoint"], PROTOCOLS["paper"]
     assert entries == [
-        (disjoint, "accuracy", 0.51),
-        (disjoint, "recall", 0.49),
-        (disjoint, "expected_calibration_error", 0.08),
-        (paper, "accuracy", 0.81),
+        (disjoint, "accuracy", 51.0),
+        (disjoint, "recall", 49.0),
+        (paper, "accuracy", 81.0),
+        (paper, "recall", 80.0),
     ]
+    assert "223 clips of 4 speakers, 3 of them heard" in found.data.eval_results[0].dataset_split
     assert found.data.model_name == "tiny"
     assert found.data.license == "apache-2.0"
     assert found.text == ModelCard(card).text
     again = with_results(str(found), results[:1], weights=ours, name="tiny")
-    assert len(ModelCard(again).data.eval_results) == 3  # replaced, not added
+    assert len(ModelCard(again).data.eval_results) == 2  # replaced, not added
     assert with_results(again, results[:1], weights=ours, name="tiny") == again
 
 
 def test_nothing_measured_changes_nothing():
     card = card_of(tiny_config(), None)
-    assert with_results(card, [made_results("0" * 64, wa=1)], weights="1" * 64, name="x") == card
+    assert (
+        with_results(card, [made_results("0" * 64, wa=1, ua=1)], weights="1" * 64, name="x") == card
+    )
 
 
 def test_other_weights_have_another_hash(tmp_path):

@@ -16,6 +16,8 @@ from tests.hub_model.answers import same
 from tests.hub_model.sounds import CLIPS, TEXTS, encode
 from tests.tiny_models import tiny_pipeline
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):

@@ -37,6 +37,15 @@ def test_a_batch_gives_nearly_what_singles_give(precision):
             torch.testing.assert_close(row, alone, atol=0.03, rtol=0)
 
 
+def test_a_frame_in_8_bits_does_not_hear_the_others():
+    torch.manual_seed(0)
+    layer = Int8Linear(torch.nn.Linear(64, 48))
+    frames = torch.randn(1, 5, 64) * torch.tensor([1.0, 50.0, 0.01, 3.0, 7.0])[:, None]
+    together = layer(frames)
+    for place in range(5):
+        torch.testing.assert_close(layer(frames[:, place]), together[:, place])
+
+
 def test_a_linear_layer_in_8_bits():
     torch.manual_seed(0)
     for bias in (True, False):
@@ -92,3 +101,5 @@ def test_what_there_is_not_is_refused(model_folder):
         load_recogniser(model_folder, precision="fp8")
     with pytest.raises(ValueError, match="backend must be torch or onnx, not 'tf'"):
         load_recogniser(model_folder, backend="tf")
+    with pytest.raises(ValueError, match=r"no onnx/model\.onnx; run python -m hub_model export"):
+        load_recogniser(model_folder, backend="onnx")

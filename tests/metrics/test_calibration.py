@@ -8,6 +8,7 @@ from metrics import (
     accuracy_at_coverage,
     expected_calibration_error,
     fit_temperature,
+    reliability_bins,
     wa,
 )
 
@@ -71,3 +72,13 @@ def test_temperature_undoes_a_scale():
     references = np.array([rng.choice(7, p=row) for row in chances])
     assert fit_temperature(references, logits) == pytest.approx(1, abs=0.1)
     assert fit_temperature(references, logits * 3) == pytest.approx(3, abs=0.3)
+
+
+def test_reliability_bins_equal_scikit_learns_curve():
+    references, probabilities = random_probabilities(0)
+    correct = probabilities.argmax(axis=1) == references
+    accuracy, confidence = calibration_curve(correct, probabilities.max(axis=1), n_bins=15)
+    found = reliability_bins(references, probabilities)
+    assert [bin["accuracy"] for bin in found] == pytest.approx(accuracy)
+    assert [bin["confidence"] for bin in found] == pytest.approx(confidence)
+    assert sum(bin["clips"] for bin in found) == len(references)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from metrics import bootstrap_interval, ua, wa
+from metrics import bootstrap_interval, gap_interval, ua, wa
 from metrics.resampling import sampling_units
 
 
@@ -74,3 +74,27 @@ def test_units_hold_every_clip_once():
 def test_speakers_must_match_the_clips():
     with pytest.raises(ValueError, match="2 speakers given for 3 clips"):
         bootstrap_interval(wa, [0, 1, 0], [0, 1, 1], speakers=["a", "b"])
+
+
+def test_the_gap_of_two_groups_is_that_of_independent_speakers():
+    rng = np.random.default_rng(0)
+    names = np.repeat([f"speaker-{number}" for number in range(400)], 5)
+    first = np.arange(names.size) < names.size // 2
+    references = np.zeros(names.size, dtype=int)
+    predictions = (rng.random(names.size) < np.where(first, 0.3, 0.5)).astype(int)
+    low, high = gap_interval(
+        wa, references, predictions, first=first, second=~first, speakers=names, resamples=500
+    )
+    gap = wa(references[first], predictions[first]) - wa(references[~first], predictions[~first])
+    half = 1.96 * math.sqrt((0.3 * 0.7 + 0.5 * 0.5) / 1000)
+    assert low == pytest.approx(gap - half, abs=0.015)
+    assert high == pytest.approx(gap + half, abs=0.015)
+
+
+def test_the_gap_of_rare_groups_never_lacks_one():
+    low, high = gap_interval(
+        wa, [0, 0, 0], [0, 1, 1], first=[1, 0, 0], second=[0, 1, 1], speakers=list("abc")
+    )
+    assert low == high == 1.0
+    alone = {"first": [1], "second": [0], "speakers": ["a"]}
+    assert gap_interval(wa, [0], [0], **alone) is None

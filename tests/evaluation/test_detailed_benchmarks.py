@@ -1,0 +1,255 @@
+"""compare, calibration, fairness, robustness, ablation and cross_corpus, by the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import evaluation.measuring
+from evaluate_benchmarks import main
+from evaluation.calibrating import states_of
+from evaluation.scoring import PROBABILITIES
+from tests.evaluation.conftest import TEST, TRAIN, speakers
+from tests.made_benchmark import write_ravdess
+from tests.training.toy import rows, write_corpus
+
+pytestmark = pytest.mark.usefixtures("bench")
+MODELS = ("ours", "stock", "four", "nb")
+
+
+def evaluate(benchmark: str, *arguments: str, out: str | None = None) -> dict:
+    """Run the command on the corpus of tones and return its results file."""
+    out = out or f"results/{benchmark}.json"
+    assert main([benchmark, "--data", "corpus", *arguments, "--out", out]) == 0
+    return json.loads(Path(out).read_text(encoding="utf-8"))
+
+
+def asked(*models: str) -> list[str]:
+    return [word for name in models for word in ("--model", name)]
+
+
+def error_of(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    """The one line that a command says before it ends with exit code 2."""
+    capsys.readouterr()
+    assert main([*arguments, "--out", "bad.json"]) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.strip().splitlines()
+    assert captured.out == "" and line.startswith("error: ") and not Path("bad.json").exists()
+    return line
+
+
+def test_every_kind_of_model_is_scored_by_the_same_command():
+    result = evaluate("fairness", *asked(*MODELS))
+    table = pd.read_parquet("results/fairness.predictions.parquet")
+    found = {row["system"]: row for row in result["rows"]}
+    assert list(found) == list(MODELS)
+    for name, row in found.items():
+        clips = table[table.system == name]
+        assert row["scores"]["clips"] == len(clips) == 18 and row["scores"]["unanswered"] == 0
+        assert row["scores"]["wa"] == pytest.approx(np.mean(clips.label == clips.predicted))
+        np.testing.assert_allclose(clips[PROBABILITIES].sum(axis=1), 1, atol=1e-5)
+    four = table[table.system == "four"]
+    assert not four[["p_calm", "p_disgust", "p_fearful", "p_surprised"]].to_numpy().any()
+    assert found["stock"]["overlap"] is None
+    assert found["nb"]["overlap"]["speakers"] == []
+
+
+def test_a_four_class_model_is_scored_on_clips_of_its_classes():
+    labels = (0, 1, 2, 5)
+    made = {"train": rows((1,)), "validation": rows((2,)), "test": rows((3, 4), labels=labels)}
+    write_corpus(Path("mixed"), **made)
+    assert main(["fairness", "--data", "mixed", *asked("four"), "--out", "four.json"]) == 0
+    result = json.loads(Path("four.json").read_text())
+    assert result["rows"][0]["scores"]["clips"] == 8
+    table = pd.read_parquet("four.predictions.parquet")
+    assert set(table.label) == {"angry", "sad"}
+
+
+def test_a_planted_leak_is_shown_in_the_row_itself(capsys):
+    result = evaluate("compare", "ours", "leaky", out="leak.json")
+    assert result["rows"][0]["overlap"]["speakers"] == []
+    assert result["rows"][1]["overlap"]["speakers"] == speakers(TEST[:2])
+    printed = capsys.readouterr().out.splitlines()
+    line = next(line for line in printed if line.startswith("| `leaky` |"))
+    assert "LEAK: heard 2 of 3 test speakers in training, 12 clips" in line
+
+
+def test_compare_holds_two_models_against_each_other():
+    result = evaluate("compare", "ours", "nb")
+    first, second, difference = result["rows"]
+    assert difference["ua"]["difference"] == pytest.approx(
+        second["scores"]["ua"] - first["scores"]["ua"]
+    )
+    low, high = difference["ua"]["interval"]
+    assert low <= difference["ua"]["difference"] <= high
+    table = pd.read_parquet("results/compare.predictions.parquet")
+    ours, nb = (table[table.system == name].reset_index() for name in ("ours", "nb"))
+    only = (nb.label == nb.predicted) & (ours.label != ours.predicted)
+    assert difference["mcnemar"]["only_second"] == only.sum()
+
+
+def test_calibration_tells_error_before_and_after():
+    result = evaluate("calibration", *asked("ours", "nb"))
+    for row in result["rows"]:
+        shipped = row["calibration"]["as_shipped"]
+        assert shipped["expected_calibration_error"] == pytest.approx(
+            row["scores"]["expected_calibration_error"]
+        )
+        assert shipped["accuracy_at_coverage"]["1.0"] == pytest.approx(row["scores"]["wa"])
+        assert sum(bin["clips"] for bin in shipped["bins"]) == 18
+
+
+def test_the_temperature_of_a_speaker_comes_from_the_others():
+    """The clips of one speaker are all wrong: only the others' temperature learns from that."""
+    rng = np.random.default_rng(0)
+    references = rng.integers(0, 3, 300)
+    names = np.repeat(["a", "b", "c"], 100)
+    probabilities = np.full((300, 3), 0.05)
+    answered = np.where(names == "a", (references + 1) % 3, references)
+    answered = np.where(rng.random(300) < 0.1, (answered + 1) % 3, answered)
+    probabilities[np.arange(300), answered] = 0.9
+    states = states_of(references, probabilities, names, temperature=1.0, seed=0)
+    low, high = states["other_speakers"]["temperature"]
+    assert "without" not in states
+    assert low == pytest.approx(1.0, abs=0.3) and high > 2 * low
+
+
+def test_fairness_has_groups_and_gaps():
+    row = evaluate("fairness", *asked("ours"))["rows"][0]
+    gender = row["groups"]["gender"]
+    assert gender["groups"]["female"]["speakers"] == 2 and gender["groups"]["male"]["speakers"] == 1
+    assert gender["groups"]["male"]["wa_interval"] is None
+    table = pd.read_parquet("results/fairness.predictions.parquet")
+    male = table[table.speaker_id == speakers(TEST)[1]]
+    assert gender["groups"]["male"]["wa"] == pytest.approx(np.mean(male.label == male.predicted))
+    gap = gender["gap"]["wa"]
+    best, worst = (gender["groups"][gap[name]]["wa"] for name in ("best", "worst"))
+    assert gap["gap"] == pytest.approx(best - worst)
+    assert set(row["groups"]["age band"]["groups"]) == {"60 up"}
+    assert set(row["groups"]["intensity"]["groups"]) == {"normal", "strong"}
+    assert row["groups"]["corpus"]["gap"] is None
+
+
+def test_robustness_goes_on_where_it_stopped_and_repeats_itself(monkeypatch):
+    conditions = ("--condition", "as_recorded", "--condition", "noise_0", "--condition", "opus")
+    first = evaluate("robustness", *asked("ours", "nb"), *conditions, "--cache", "kept")
+    assert [row["condition"] for row in first["rows"]][:2] == ["as_recorded", "noise_0"]
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise AssertionError("everything was answered before")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation.measuring, "load_recogniser", fail)
+        second = evaluate("robustness", *asked("ours", "nb"), *conditions, "--cache", "kept")
+    first.pop("seconds"), second.pop("seconds")
+    assert first == second
+
+
+def test_workers_and_a_cache_change_nothing():
+    conditions = ("--condition", "telephone")
+    alone = evaluate("robustness", *asked("ours"), *conditions, "--no-cache")
+    helped = evaluate("robustness", *asked("ours"), *conditions, "--workers", "2")
+    alone.pop("seconds"), helped.pop("seconds")
+    assert alone == helped
+
+
+def test_ablation_says_what_it_cannot_do():
+    result = evaluate("ablation", *asked("ours", "stock"))
+    rows_ = {(row["system"], row["variant"]): row for row in result["rows"]}
+    table = pd.read_parquet("results/ablation.predictions.parquet")
+    for variant in ("audio and text", "audio alone", "text alone", "no transcript"):
+        assert rows_["ours", variant]["kind"] == "model"
+    silent = rows_["ours", "text alone"]["scores"]["unanswered"]
+    text = table[(table.system == "ours") & (table.variant == "text alone")]
+    assert silent == text.predicted.isna().sum() > 0
+    audio, none = (
+        table[(table.system == "ours") & (table.variant == name)][PROBABILITIES].to_numpy()
+        for name in ("audio alone", "no transcript")
+    )
+    np.testing.assert_allclose(audio, none, atol=1e-5)
+    assert "cleaned already" in rows_["ours", "without cleaning"]["reason"]
+    asr = rows_["ours", "transcript by the model's transcriber"]
+    assert asr["kind"] == "not_run" and "\n" not in asr["reason"]
+    assert rows_["stock", "audio alone"]["reason"] == "it hears the voice alone"
+    assert "train.py" in rows_["another model", "without augmentation in training"]["reason"]
+
+
+def test_cross_corpus_leaves_out_whom_the_model_has_heard():
+    result = evaluate("cross_corpus", *asked("ours", "leaky"))
+    prior, ours, leaky = result["rows"]
+    assert prior["wa"] == pytest.approx(1 / 3) and prior["clips"] == 6 * (len(TRAIN) + len(TEST))
+    assert ours["scores"]["clips"] == 18 and ours["left_out"]["clips"] == 24
+    assert leaky["scores"]["clips"] == 6 and leaky["overlap"]["speakers"] == []
+
+
+BAD = {
+    "one speaker": (
+        ["calibration", "--data", "corpus", "--limit", "1", "--model", "ours"],
+        "calibration fits a temperature on other speakers",
+    ),
+    "one speaker to compare on": (
+        ["compare", "ours", "nb", "--data", "corpus", "--limit", "1"],
+        "needs two speakers",
+    ),
+    "no such condition": (
+        ["robustness", "--data", "corpus", "--model", "ours", "--condition", "rain"],
+        "--condition rain: choose from as_recorded",
+    ),
+    "no such corpus": (
+        ["fairness", "--data", "corpus", "--model", "ours", "--corpus", "tess"],
+        "no tess clips to score",
+    ),
+    "no such protocol": (
+        ["fairness", "--data", "corpus", "--model", "ours", "--protocol", "mine"],
+        "--protocol mine: choose from speaker_disjoint, paper",
+    ),
+    "no such folds": (
+        ["cross_corpus", "--data", "corpus", "--model", "ours", "--folds", "nowhere"],
+        "no finished cross-validation",
+    ),
+    "a folder that is no model": (
+        ["fairness", "--data", "corpus", "--model", "corpus"],
+        "the folder has no config.json",
+    ),
+    "workers": (
+        ["fairness", "--data", "corpus", "--model", "ours", "--workers", "-1"],
+        "--workers -1: must be at least 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line(case, capsys):
+    arguments, expected = BAD[case]
+    assert expected in error_of(capsys, *arguments)
+
+
+def test_a_model_with_neutral_gets_a_row_of_eight_classes(capsys):
+    write_ravdess(Path("raw"))
+    arguments = ["--data", "raw", *asked("stock"), "--limit", "24", "--out", "eight.json"]
+    assert main(["ravdess", *arguments]) == 0
+    found = [row for row in json.loads(Path("eight.json").read_text())["rows"] if "scores" in row]
+    assert [len(row["scores"]["confusion"]["labels"]) for row in found] == [7, 8]
+    assert found[1]["scores"]["recall"]["neutral"] is not None
+    table = pd.read_parquet("eight.predictions.parquet")
+    eight = table[table.system == "stock, eight classes"]
+    np.testing.assert_allclose(eight[[*PROBABILITIES, "p_neutral"]].sum(axis=1), 1, atol=1e-5)
+    assert "| `stock`, eight classes |" in capsys.readouterr().out
+
+
+def test_cleaning_is_ablated_on_raw_recordings():
+    if not Path("raw").is_dir():
+        write_ravdess(Path("raw"))
+    arguments = ["ablation", "--data", "raw", *asked("stock"), "--limit", "8"]
+    assert main([*arguments, "--out", "raw.json"]) == 0
+    found = {row["variant"]: row for row in json.loads(Path("raw.json").read_text())["rows"]}
+    assert found["without cleaning"]["kind"] == found["audio and text"]["kind"] == "model"
+
+
+def test_an_empty_split_is_one_clear_line(capsys):
+    made = {"train": rows((1,)), "validation": rows((2,)), "test": []}
+    write_corpus(Path("empty"), **made)
+    line = error_of(capsys, "fairness", "--data", "empty", "--model", "ours")
+    assert "no clips to score" in line or "empty split" in line
