@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     result = {
         "benchmark": "mini_folds",
-        "command": command_line([portable(part) for part in given], program="-m evaluation.recipe"),
+        "command": command_line(["evaluation.recipe", *map(portable, given)], program="-m"),
         **git_state(),
         "seed": SEED,
         "versions": versions(PACKAGES),
