@@ -4,8 +4,6 @@ The tasks are those that processes of one machine do, and so are their parts: th
 output folder must lie on storage that every node sees under the same path.
 """
 
-import logging
-import os
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 from corpus_builder.clip_store import PartTask
 from corpus_builder.sources import CorpusError
 from corpus_builder.workers import Workers, keep_freed_memory
+from hub_model.ray_cluster import RayCluster, RayError
 
 
 class RayWorkers(Workers):
@@ -29,34 +28,15 @@ class RayWorkers(Workers):
     """
 
     def __init__(self, count: int) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
         try:
-            import ray.data
-        except ImportError as error:
-            raise CorpusError(
-                "--engine ray: Ray is not installed; run pip install -r requirements-ray.txt"
-            ) from error
-        self._ray = ray
-        self._started = not ray.is_initialized()
-        if self._started:
-            local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": count}
-            try:
-                ray.init(
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    **local,
-                )
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise CorpusError(f"--engine ray: no cluster ({reason})") from error
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        ray.data.DataContext.get_current().enable_progress_bars = False
+            self._cluster = RayCluster(count)
+        except RayError as error:
+            raise CorpusError(str(error)) from error
+        self._ray = self._cluster.ray
 
     def close(self) -> None:
         """Leave the cluster, when it was joined or started here."""
-        if self._started:
-            self._ray.shutdown()
+        self._cluster.close()
 
     def _finished(self, tasks: Sequence[PartTask]) -> Iterator[tuple[int, Path]]:
         rows = [{"index": i, "task": pickle.dumps(task)} for i, task in enumerate(tasks)]

@@ -5,11 +5,10 @@ would answer together. The recordings must lie on storage that every node sees u
 """
 
 import json
-import logging
-import os
 from collections.abc import Iterator
 from typing import Any
 
+from ..ray_cluster import RayCluster, RayError
 from . import CommandError
 from ._clips import Paths
 from ._loading import load_recogniser
@@ -34,40 +33,20 @@ class RayScorer:
     def __init__(
         self, model: str, loading: dict[str, Any], asked: dict[str, Any], *, workers: int
     ) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
         try:
-            import ray.data
-        except ImportError as error:
-            raise CommandError(
-                "--engine ray: Ray is not installed; run pip install -r requirements-ray.txt"
-            ) from error
-        self._ray = ray
+            self._cluster = RayCluster(workers)
+        except RayError as error:
+            raise CommandError(str(error)) from error
+        self._ray = self._cluster.ray
+        self._ray.data.DataContext.get_current().execution_options.preserve_order = True
         self._task = {"model": model, "loading": loading, "asked": {**asked, "num_workers": 0}}
         self._workers = workers
-        self._started = not ray.is_initialized()
-        if self._started:
-            local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers}
-            try:
-                ray.init(
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    **local,
-                )
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise CommandError(f"--engine ray: no cluster ({reason})") from error
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.execution_options.preserve_order = True
 
     def __enter__(self) -> "RayScorer":
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._started:
-            self._ray.shutdown()
+        self._cluster.close()
 
     def rows(self, files: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the row of every recording, in order.
