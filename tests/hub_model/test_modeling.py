@@ -1,45 +1,23 @@
 """The model against the same computation by hand, a batch against single clips."""
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModelForAudioClassification, BertModel, HubertModel
+from transformers import BertModel, HubertModel
 
 from hub_model import encoders
 from hub_model.encoders import masked_group_norm
-from hub_model.modeling_hubert_bert import HubertBertForEmotion, masked_mean, masked_std
+from hub_model.modeling_hubert_bert import masked_mean
+from tests.hub_model.model_answers import PROCESSOR, answer, answer_as_in_training, one_by_one
 from tests.hub_model.sounds import CLIPS, TEXTS
 from tests.tiny_models import (
     BERT,
     HUBERT,
     HUBERT_LAYER_NORM,
-    tiny_config,
     tiny_model,
-    tiny_processor,
 )
-
-PROCESSOR = tiny_processor()
-
-
-def answer(model, clips=None, texts=None) -> torch.Tensor:
-    """Probabilities ``(batch, 7)``."""
-    with torch.no_grad():
-        return model(**PROCESSOR(audio=clips, text=texts)).logits.softmax(-1)
-
-
-def answer_as_in_training(model, clips, texts=None) -> torch.Tensor:
-    """The same from one batch of convolutions with masks, as a GPU and training compute it."""
-    return model(**PROCESSOR(audio=clips, text=texts)).logits.softmax(-1).detach()
-
-
-def one_by_one(model, clips, texts) -> torch.Tensor:
-    rows = [answer(model, [clip], [text]) for clip, text in zip(clips, texts, strict=True)]
-    return torch.cat(rows)
-
 
 # A batch gives what single clips give.
 
@@ -300,191 +278,3 @@ def test_gradient_checkpointing_gives_the_same_gradients():
     assert set(found) == set(expected)
     for name in expected:
         torch.testing.assert_close(found[name], expected[name], atol=1e-6, rtol=1e-4, msg=name)
-
-
-# Saving and loading.
-
-
-def test_save_and_load_round_trip(tmp_path):
-    model = tiny_model()
-    model.save_pretrained(tmp_path)
-    loaded = HubertBertForEmotion.from_pretrained(tmp_path)
-    assert not loaded.training
-    assert loaded.state_dict().keys() == model.state_dict().keys()
-    for name, weight in model.state_dict().items():
-        assert torch.equal(loaded.state_dict()[name], weight), name
-    assert torch.equal(answer(loaded, CLIPS, TEXTS), answer(model, CLIPS, TEXTS))
-
-
-def test_half_precision_is_loaded_as_float32_unless_asked_for(tmp_path):
-    model = tiny_model()
-    expected = answer(model, CLIPS, TEXTS)
-    model.half().save_pretrained(tmp_path)
-    stored = load_file(tmp_path / "model.safetensors")
-    assert {weight.dtype for weight in stored.values()} == {torch.float16}
-    for dtype in (None, "auto"):
-        loaded = HubertBertForEmotion.from_pretrained(tmp_path, dtype=dtype)
-        assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
-    torch.testing.assert_close(answer(loaded, CLIPS, TEXTS), expected, atol=1e-2, rtol=0)
-    for dtype in (torch.float16, torch.bfloat16):
-        half = HubertBertForEmotion.from_pretrained(tmp_path, dtype=dtype)
-        assert {weight.dtype for weight in half.parameters()} == {dtype}
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    tiny_model().save_pretrained(tmp_path)
-    weights = load_file(tmp_path / "model.safetensors")
-
-    def rewrite(**changes):
-        for name, weight in changes.items():
-            name = name.replace("__", ".")
-            if weight is None:
-                del weights[name]
-            else:
-                weights[name] = weight
-        save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-        return tmp_path
-
-    return rewrite
-
-
-@pytest.mark.parametrize(
-    ("changes", "problem", "named"),
-    [
-        ({"classifier__weight": None, "classifier__bias": None}, "missing", "classifier.bias"),
-        ({"stray__weight": torch.ones(3)}, "unexpected", "stray.weight"),
-        ({"classifier__weight": torch.ones(5, 48)}, "mismatched", "classifier.weight"),
-    ],
-    ids=["missing head", "unexpected key", "wrong shape"],
-)
-def test_a_model_with_random_parts_is_refused(checkpoint, changes, problem, named):
-    folder = checkpoint(**changes)
-    with pytest.raises(ValueError, match=problem) as error:
-        HubertBertForEmotion.from_pretrained(folder)
-    assert named in str(error.value) and str(folder) in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_loading_info_can_be_asked_for(checkpoint):
-    model, info = HubertBertForEmotion.from_pretrained(checkpoint(), output_loading_info=True)
-    assert isinstance(model, HubertBertForEmotion)
-    assert not info["missing_keys"]
-
-
-def test_auto_class_refuses_a_missing_head_too(model_folder, tmp_path):
-    folder = tmp_path / "headless"
-    shutil.copytree(model_folder, folder)
-    weights = load_file(folder / "model.safetensors")
-    del weights["classifier.weight"]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"missing keys in the weights: classifier\.weight"):
-        AutoModelForAudioClassification.from_pretrained(folder, trust_remote_code=True)
-
-
-# Starting from pretrained encoders.
-
-
-def test_from_encoders_keeps_their_weights(tmp_path):
-    torch.manual_seed(3)
-    config = tiny_config()
-    hubert, bert = HubertModel(config.audio_config), BertModel(config.text_config)
-    hubert.save_pretrained(tmp_path / "hubert")
-    bert.half().save_pretrained(tmp_path / "bert")
-    model = HubertBertForEmotion.from_encoders(
-        str(tmp_path / "hubert"), str(tmp_path / "bert"), window_s=7.5
-    )
-    assert model.config.window_s == 7.5
-    assert model.config.audio_config.hidden_size == 32
-    for part, encoder in ((model.audio_model, hubert), (model.text_model, bert.float())):
-        stored = encoder.state_dict()
-        for name, weight in part.state_dict().items():
-            assert torch.equal(weight, stored[name]), name
-    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
-    assert not any(name.startswith("text_model.pooler") for name in model.state_dict())
-
-
-def test_from_encoders_with_random_weights(tmp_path):
-    HubertModel(tiny_config().audio_config).save_pretrained(tmp_path)
-    model = HubertBertForEmotion.from_encoders(str(tmp_path), BERT)
-    assert model.config.text_config.hidden_size == 16
-
-
-def test_from_encoders_refuses_an_encoder_with_missing_weights(tmp_path):
-    config = tiny_config().audio_config
-    encoder = HubertModel(config)
-    weights = encoder.state_dict()
-    del weights["encoder.layer_norm.weight"]
-    encoder.save_pretrained(tmp_path, state_dict=weights)
-    with pytest.raises(
-        ValueError, match=r"no weights for encoder\.layer_norm\.weight \(1 in all\)"
-    ):
-        HubertBertForEmotion.from_encoders(str(tmp_path), BERT)
-
-
-def test_from_encoders_names_what_cannot_be_found(tmp_path):
-    with pytest.raises(OSError, match="no-such"):
-        HubertBertForEmotion.from_encoders(str(tmp_path / "no-such"), BERT)
-
-
-# Pooling.
-
-
-@pytest.mark.parametrize("encoder", [HUBERT, HUBERT_LAYER_NORM], ids=["group", "layer"])
-def test_mean_and_deviation_of_all_layers_by_hand(encoder):
-    settings = {"audio_pooling": "mean_std", "use_weighted_layer_sum": True}
-    model = tiny_model(audio_config=encoder, **settings)
-    weights = torch.tensor([0.5, -1.0, 2.0])
-    model.layer_weights.data = weights
-    inputs = PROCESSOR(audio=[CLIPS[0]])
-    with torch.no_grad():
-        layers = model.audio_model(inputs["input_values"], output_hidden_states=True).hidden_states
-        found = model(**inputs).audio_embedding[0]
-    layer_sum = (torch.stack(layers) * weights.softmax(-1)[:, None, None, None]).sum(0)[0]
-    expected = torch.cat([layer_sum.mean(0), layer_sum.std(0, correction=0)])
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    assert found.shape == (model.config.audio_embedding_size,)
-
-
-def test_layers_side_by_side_by_hand():
-    model = tiny_model(audio_pooling="mean_std", concatenate_layers=True)
-    inputs = PROCESSOR(audio=[CLIPS[0]])
-    with torch.no_grad():
-        layers = model.audio_model(inputs["input_values"], output_hidden_states=True).hidden_states
-        found = model(**inputs).audio_embedding[0]
-    moments = [[layer[0].mean(0), layer[0].std(0, correction=0)] for layer in layers]
-    expected = torch.cat([vector for pair in moments for vector in pair])
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    assert found.shape == (model.config.audio_embedding_size,) == (3 * 2 * 32,)
-
-
-def test_layers_are_either_summed_or_side_by_side():
-    with pytest.raises(ValueError, match="exclude each other"):
-        tiny_config(use_weighted_layer_sum=True, concatenate_layers=True)
-
-
-@pytest.mark.parametrize("layers", ["use_weighted_layer_sum", "concatenate_layers"])
-def test_batch_equals_single_with_deviation_and_all_layers(layers):
-    model = tiny_model(audio_pooling="mean_std", **{layers: True})
-    singles = one_by_one(model, CLIPS, TEXTS)
-    torch.testing.assert_close(answer(model, CLIPS, TEXTS), singles, atol=1e-4, rtol=0)
-
-
-def test_deviation_without_a_clip_is_a_zero_vector():
-    model = tiny_model(audio_pooling="mean_std")
-    with torch.no_grad():
-        embedding = model(**PROCESSOR(text=["kids"])).audio_embedding
-    assert embedding.shape == (1, model.config.audio_embedding_size)
-    assert not embedding.any()
-
-
-def test_deviation_of_a_constant_has_a_gradient():
-    frames = torch.ones(1, 3, 2, requires_grad=True)
-    mask = torch.ones(1, 3)
-    masked_std(frames, mask, masked_mean(frames, mask)).sum().backward()
-    assert torch.isfinite(frames.grad).all()
-
-
-def test_unknown_pooling_is_refused():
-    with pytest.raises(ValueError, match="audio_pooling must be mean or mean_std, not 'max'"):
-        tiny_config(audio_pooling="max")
