@@ -8,6 +8,7 @@ import numpy as np
 
 from corpus_builder.sources import SOURCES
 from evaluation.clips import ClipSet
+from training.provenance import HASH_DIGITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,7 @@ class Heard:
 
     Attributes:
         speakers: everybody it heard; None when the record does not say.
-        hashes: hashes of the decoded clips, where they are recorded.
+        hashes: the first digits of the hashes of the decoded clips, where they are recorded.
         fingerprints: hashes over whole splits that it learnt from or was chosen on.
         unnamed: corpora that a stage learnt from without saying whom of them.
     """
@@ -48,7 +49,9 @@ def heard_by(training: dict[str, Any] | None) -> Heard:
     }
     return Heard(
         speakers=speakers if told else None,
-        hashes=frozenset(h for record in records for h in record.get("audio_hashes") or ()),
+        hashes=frozenset(
+            h for record in records for h in (record.get("audio_hashes") or "").split()
+        ),
         fingerprints=frozenset(
             value
             for record in records
@@ -76,7 +79,7 @@ def overlap(heard: Heard, clips: ClipSet) -> dict[str, Any] | None:
     speakers = clips.speakers
     shared = sorted(heard.speakers & set(speakers))
     hashes = clips.audio_hashes if heard.hashes or heard.fingerprints else []
-    same = sum(value in heard.hashes for value in hashes)
+    same = sum(value[:HASH_DIGITS] in heard.hashes for value in hashes)
     if hashes and _fingerprint(hashes) in heard.fingerprints:
         same = len(hashes)
     return {

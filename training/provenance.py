@@ -85,6 +85,9 @@ def _earlier(model: Any) -> list[dict[str, Any]]:
     return stages
 
 
+HASH_DIGITS = 12
+"""Enough to tell any two clips apart, and few enough for a config."""
+
 DECIDES_NOTHING = (
     "data",
     "out",
@@ -105,6 +108,7 @@ def training_record(config: Any, splits: dict[str, Dataset], model: Any = None) 
 
     ``speakers`` names everybody that the run, or an earlier one from which it starts, has heard:
     in the train split, and in the validation split on which the best epoch was chosen.
+    ``audio_hashes`` names their clips: the first :data:`HASH_DIGITS` digits of each, in one string.
 
     Args:
         config: settings of the run.
@@ -125,12 +129,15 @@ def training_record(config: Any, splits: dict[str, Dataset], model: Any = None) 
         },
     }
     record["speakers"] = [name for stage in record["stages"] for name in stage.get("speakers", [])]
+    hashes: set[str] = set()
     for name, rows in splits.items():
         speakers, fingerprint = speakers_and_fingerprint(rows)
         record[f"{name}_clips"] = len(rows)
         record[f"{name}_fingerprint"] = fingerprint
         record["speakers"].extend(speakers)
+        hashes |= {value[:HASH_DIGITS] for value in rows["audio_hash"]}
     record["speakers"] = sorted(set(record["speakers"]))
+    record["audio_hashes"] = " ".join(sorted(hashes))
     record["fingerprint"] = record["train_fingerprint"]
     return record
 

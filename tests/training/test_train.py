@@ -91,6 +91,7 @@ def test_the_checkpoint_says_what_it_was_trained_on(whole):
     assert (training["train_clips"], training["validation_clips"]) == (12, 4)
     assert re.fullmatch("[0-9a-f]{64}", training["fingerprint"])
     assert training["fingerprint"] != training["validation_fingerprint"]
+    assert len(set(re.findall(r"\b[0-9a-f]{12}\b", training["audio_hashes"]))) == 12 + 4
     assert training["seed"] == 0 and "commit" in training
     assert training["versions"]["torch"] == torch.__version__
     assert training["settings"]["learning_rate"] == SETTINGS["learning_rate"]
