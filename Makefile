@@ -94,7 +94,7 @@ mini-folds: data mini-base ## cross-validate the recipe of checkpoints/mini over
 # Cross-validations are shown where `make mini-folds` has made one.
 EVALUATE := $(OFFLINE) $(PY) evaluate_benchmarks.py
 CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_folds/cross_validation.json))
-TESS_CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/tess_folds/cross_validation.json))
+TESS_CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_tess/cross_validation.json))
 WORKERS ?= 0
 results: data ## measure again, and rewrite every table from the measurements
 	@$(EVALUATE) ravdess --model $(MODEL) --data corpus $(CV)

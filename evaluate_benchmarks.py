@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,14 @@ from evaluation import (
 )
 from evaluation.clips import PROTOCOLS
 from evaluation.measuring import CACHE, Outcome, Settings
-from evaluation.models import TEXT_MODES
+from evaluation.recognisers import TEXT_MODES
 from evaluation.report import RESULTS, TABLES
 from evaluation.tables import confusion_tables
 
-DETAILED: dict[str, tuple[str, Callable[[Settings], Outcome]]] = {
+BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
+    "ravdess": ("RAVDESS, seven and eight emotions (paper, Table 9)", ravdess.run),
+    "table6": ("the eight classifiers, both protocols (paper, Table 6)", paper_rows.run),
+    "table8": ("the whole comparison, both protocols (paper, Table 8)", paper_rows.run),
     "compare": ("two models on the same clips, with paired tests", comparing.run),
     "calibration": ("how far the confidence can be believed", calibrating.run),
     "fairness": ("by gender, corpus, intensity and age", fairness.run),
@@ -46,7 +50,10 @@ DETAILED: dict[str, tuple[str, Callable[[Settings], Outcome]]] = {
     "ablation": ("audio, text, both; transcripts; cleaning", ablation.run),
     "cross_corpus": ("corpus by corpus, with a prior row each", cross_corpus.run),
 }
-"""Benchmarks of one test set: what each is, and who runs it."""
+"""What each is, and who runs it."""
+
+BOTH_PROTOCOLS = ("ravdess", "table6", "table8")
+"""Benchmarks that show both protocols, so that none can be chosen."""
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -55,30 +62,24 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         prog="evaluate_benchmarks.py", description="Measure models and write tables of results."
     )
     benchmarks = parser.add_subparsers(dest="benchmark", required=True)
-    one = benchmarks.add_parser("ravdess", help="RAVDESS, seven emotions (paper, Table 9)")
-    _add_shared(one, "ravdess")
-    _add_models(one)
-    one.add_argument(
-        "--folds", action="append", default=[], help="folder of train.py --folds, to show beside"
-    )
-    for name, what in (("table6", "the eight classifiers"), ("table8", "the whole comparison")):
-        table = benchmarks.add_parser(name, help=f"paper, Table {name[-1]}: {what}, both protocols")
-        _add_shared(table, name)
-        table.add_argument(
-            "--runs", type=Path, default=Path("runs"), help="folder of the trained rows (runs)"
-        )
-        table.add_argument(
-            "--model", action="append", default=[], help="main model to show beside the rows"
-        )
-        table.add_argument(
-            "--neural",
-            action="store_true",
-            help="train the neural rows that are missing; without it they say how to",
-        )
-    for name, (what, _) in DETAILED.items():
-        detailed = benchmarks.add_parser(name, help=what)
-        _add_shared(detailed, name)
-        _add_detailed(detailed, name)
+    for name, (what, _) in BENCHMARKS.items():
+        one = benchmarks.add_parser(name, help=what)
+        _add_shared(one, name)
+        if name in ("table6", "table8"):
+            _add_table(one)
+        else:
+            _add_scored(one, name)
+        if name in ("ravdess", "cross_corpus"):
+            one.add_argument(
+                "--folds",
+                action="append",
+                default=[],
+                help="folder of train.py --folds, to show beside; may be given several times",
+            )
+        if name == "robustness":
+            one.add_argument(
+                "--condition", action="append", default=[], help="this condition; may be repeated"
+            )
     return parser.parse_args(arguments)
 
 
@@ -90,40 +91,7 @@ def _add_shared(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         "--seed", type=int, default=metrics.SEED, help="seed of draws and resampling (42)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=RESULTS / f"{name}.json", help=f"results/{name}.json"
-    )
-
-
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model",
-        action="append",
-        required=True,
-        help="model folder or Hub id, or the folder of a baseline; may be given several times",
-    )
-    parser.add_argument("--split", default="test", help="split of a built corpus (test)")
-    parser.add_argument(
-        "--text",
-        choices=TEXT_MODES,
-        default="corpus",
-        help="the corpus's transcript, none, or the model's transcriber (corpus)",
-    )
     parser.add_argument("--batch-size", type=int, default=8, help="clips in one pass (8)")
-
-
-def _add_detailed(parser: argparse.ArgumentParser, name: str) -> None:
-    if name == "compare":
-        parser.add_argument("models", nargs=2, metavar="MODEL", help="model folder or Hub id")
-        parser.add_argument("--split", default="test", help="split of a built corpus (test)")
-        parser.add_argument("--text", choices=TEXT_MODES, default="corpus")
-        parser.add_argument("--batch-size", type=int, default=8, help="clips in one pass (8)")
-    else:
-        _add_models(parser)
-    parser.add_argument(
-        "--protocol", default=PROTOCOLS[0], help="configuration of a built corpus (%(default)s)"
-    )
-    parser.add_argument("--corpus", help="score the clips of this corpus alone")
     parser.add_argument(
         "--workers", type=int, default=0, help="processes that prepare clips; same figures (0)"
     )
@@ -131,14 +99,47 @@ def _add_detailed(parser: argparse.ArgumentParser, name: str) -> None:
         "--cache", type=Path, default=CACHE, help="where answers are kept (%(default)s)"
     )
     parser.add_argument("--no-cache", action="store_true", help="keep no answers, and use none")
-    if name == "robustness":
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / f"{name}.json", help=f"results/{name}.json"
+    )
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="folder of the trained rows (runs)"
+    )
+    parser.add_argument(
+        "--model", action="append", default=[], help="main model to show beside the rows"
+    )
+    parser.add_argument(
+        "--neural",
+        action="store_true",
+        help="train the neural rows that are missing; without it they say how to",
+    )
+
+
+def _add_scored(parser: argparse.ArgumentParser, name: str) -> None:
+    if name == "compare":
+        parser.add_argument("models", nargs=2, metavar="MODEL", help="model folder or Hub id")
+    else:
         parser.add_argument(
-            "--condition", action="append", default=[], help="this condition; may be repeated"
+            "--model",
+            action="append",
+            required=True,
+            help="model folder or Hub id, or the folder of a baseline; may be given several times",
         )
-    if name == "cross_corpus":
+    parser.add_argument("--split", default="test", help="split of a built corpus (test)")
+    parser.add_argument(
+        "--text",
+        choices=TEXT_MODES,
+        default="corpus",
+        help="the corpus's transcript, none, or the model's transcriber (corpus)",
+    )
+    if name not in BOTH_PROTOCOLS:
         parser.add_argument(
-            "--folds", action="append", default=[], help="folder of train.py --folds"
+            "--protocol", default=PROTOCOLS[0], help="configuration of a built corpus (%(default)s)"
         )
+        parser.add_argument("--corpus", help="score the clips of this corpus alone")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,16 +151,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     datasets.logging.set_verbosity(logging.CRITICAL)
     datasets.disable_progress_bars()
     huggingface_hub.logging.set_verbosity_error()
-    run = {"ravdess": run_ravdess, "table6": run_table, "table8": run_table}
     try:
-        typed, outcome = run.get(options.benchmark, run_detailed)(options)
+        settings = settings_of(options)
+        outcome = run(options, settings)
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; answers that are whole are kept", file=sys.stderr)
         return 130
-    result = as_result(options, typed, outcome)
+    result = as_result(options, settings, outcome)
     write(result, outcome, options.out)
     print(TABLES[options.benchmark](result))
     if options.benchmark == "ravdess":
@@ -168,88 +169,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run_ravdess(options: argparse.Namespace) -> tuple[list[str], Outcome]:
-    """Run the RAVDESS benchmark; returns what was typed, less the defaults, and the outcome."""
-    config = ravdess.RavdessConfig(
-        models=tuple(options.model),
-        data=options.data,
-        split=options.split,
-        text=options.text,
-        limit=options.limit,
-        batch_size=options.batch_size,
-        folds=tuple(options.folds),
-        seed=options.seed,
-    )
-    names = ("split", "text", "limit", "batch_size", "folds", "seed")
-    return _typed(config, ravdess.RavdessConfig(models=(), data=""), names), ravdess.run(config)
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What was asked for, checked.
+
+    Raises:
+        EvaluationError: a value that cannot be used.
+    """
+    given = dict(vars(options))
+    kind, more = Settings, {}
+    if options.benchmark in ("table6", "table8"):
+        kind, more = paper_rows.TableSettings, {"table": options.benchmark}
+    given["models"] = given.get("models") or given.get("model")
+    if options.no_cache:
+        given["cache"] = None
+    known = {field.name for field in fields(kind)} & given.keys()
+    values = {name: given[name] for name in known}
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return kind(**values | lists | more)
 
 
-def run_table(options: argparse.Namespace) -> tuple[list[str], Outcome]:
-    """Measure the rows of Table 6 or 8; returns what was typed, less the defaults, and them."""
-    config = paper_rows.TableConfig(
-        table=options.benchmark,
-        data=options.data,
-        runs=options.runs,
-        models=tuple(options.model),
-        neural=options.neural,
-        limit=options.limit,
-        seed=options.seed,
-    )
-    typed = ["--neural"] if config.neural else []
-    defaults = paper_rows.TableConfig(table=config.table, data="")
-    typed += _typed(config, defaults, ("runs", "limit", "seed"))
-    return typed, paper_rows.run(config)
+def run(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Run the benchmark that was asked for."""
+    more = {"wanted": options.condition} if options.benchmark == "robustness" else {}
+    return BENCHMARKS[options.benchmark][1](settings, **more)
 
 
-def run_detailed(options: argparse.Namespace) -> tuple[list[str], Outcome]:
-    """Run a benchmark of one test set; returns what was typed, less the defaults, and it."""
-    models = options.models if options.benchmark == "compare" else options.model
-    settings = Settings(
-        models=tuple(models),
-        data=options.data,
-        protocol=options.protocol,
-        split=options.split,
-        corpus=options.corpus,
-        text=options.text,
-        limit=options.limit,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        folds=tuple(getattr(options, "folds", ())),
-        cache=None if options.no_cache else options.cache,
-        seed=options.seed,
-    )
-    # Not the cache and the workers: they decide nothing.
-    names = ("protocol", "split", "corpus", "text", "limit", "batch_size", "folds", "seed")
-    typed = _typed(settings, Settings(), names)
-    if options.benchmark == "robustness":
-        typed += [word for name in options.condition for word in ("--condition", name)]
-        return typed, robustness.run(settings, wanted=options.condition)
-    return typed, DETAILED[options.benchmark][1](settings)
+DECIDES_NOTHING = ("models", "data", "table", "workers", "cache")
+"""Settings that stand elsewhere in the command, or that no figure depends on."""
 
 
-def _typed(config: Any, defaults: Any, names: Sequence[str]) -> list[str]:
-    """The options that differ from the defaults, as they are typed."""
-    typed = []
-    for name in names:
-        value = getattr(config, name)
-        if value != getattr(defaults, name):
-            for one in value if isinstance(value, tuple) else (value,):
-                typed += [f"--{name.replace('_', '-')}", provenance.portable(str(one))]
-    return typed
-
-
-def as_result(options: argparse.Namespace, more: list[str], outcome: Outcome) -> dict[str, Any]:
-    """All that goes into the results file; only ``seconds`` differs between two runs."""
-    typed = [options.benchmark]
-    typed += [provenance.portable(model) for model in getattr(options, "models", ())]
-    for model in getattr(options, "model", ()):
-        typed += ["--model", provenance.portable(model)]
-    typed += ["--data", provenance.portable(options.data), *more]
+def typed(options: argparse.Namespace, settings: Settings) -> list[str]:
+    """The command, as it is typed again; defaults are left out."""
+    words = [options.benchmark]
+    flag = [] if options.benchmark == "compare" else ["--model"]
+    for model in settings.models:
+        words += [*flag, provenance.portable(model)]
+    words += ["--data", provenance.portable(settings.data)]
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if field.name in DECIDES_NOTHING or value == field.default:
+            continue
+        name = f"--{field.name.replace('_', '-')}"
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [name] if one is True else [name, provenance.portable(str(one))]
+    words += [word for name in getattr(options, "condition", ()) for word in ("--condition", name)]
     if options.out != RESULTS / f"{options.benchmark}.json":
-        typed += ["--out", provenance.portable(str(options.out))]
+        words += ["--out", provenance.portable(str(options.out))]
+    return words
+
+
+def as_result(options: argparse.Namespace, settings: Settings, outcome: Outcome) -> dict[str, Any]:
+    """All that goes into the results file; only ``seconds`` differs between two runs."""
     return {
         "benchmark": options.benchmark,
-        "command": provenance.command_line(typed),
+        "command": provenance.command_line(typed(options, settings)),
         **provenance.git_state(),
         "seed": options.seed,
         "versions": provenance.versions(),

@@ -1,6 +1,9 @@
 """The eight classifiers of Table 6 on the 94 features, and the grid search on KNN."""
 
 import importlib
+import io
+import re
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +84,11 @@ def _refuse_unknown(estimator: BaseEstimator, params: Iterable[str]) -> None:
     unknown = [str(name) for name in params if name not in estimator.get_params()]
     if unknown:
         raise BaselineError(f"{type(estimator).__name__} has no parameter {', '.join(unknown)}")
+
+
+SCHEMA = "schema.json"
+_PART = re.compile(r'(?<="__id__": )\d+|(?<=": ")\d+(?=\.np[yz]")')
+"""The addresses in the schema of a skops file: of objects, and in the names of arrays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +212,7 @@ def _plain(params: dict[str, Any]) -> dict[str, Any]:
 
 def save(row: ClassicalRow, folder: Path) -> None:
     """Write scaler and classifier without pickle: skops, or the library's own text."""
-    skops.io.dump(row.scaler, folder / SCALER_FILE)
+    _dump_skops(row.scaler, folder / SCALER_FILE)
     name = row.config["classifier"]
     file = folder / WEIGHTS.get(name, "classifier.skops")
     if name == "xgb":
@@ -212,7 +220,26 @@ def save(row: ClassicalRow, folder: Path) -> None:
     elif name == "lightgbm":
         row.classifier.booster_.save_model(file)
     else:
-        skops.io.dump(row.classifier, file)
+        _dump_skops(row.classifier, file)
+
+
+def _dump_skops(fitted: BaseEstimator, file: Path) -> None:
+    """Write a skops file whose bytes depend on nothing but what was fitted.
+
+    skops names the parts after their addresses in memory and stamps them with the time; here they
+    are numbered in order, so that the same row has the same hash.
+    """
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(fitted))) as made:
+        parts = {name: made.read(name) for name in made.namelist()}
+    schema = parts.pop(SCHEMA).decode()
+    found = dict.fromkeys(_PART.findall(schema))
+    numbers = {address: str(number) for number, address in enumerate(found, start=1)}
+    schema = _PART.sub(lambda match: numbers[match[0]], schema)
+    with zipfile.ZipFile(file, "w") as written:
+        for name, content in {**parts, SCHEMA: schema.encode()}.items():
+            stem, dot, ending = name.partition(".")
+            name = numbers.get(stem, stem) + dot + ending
+            written.writestr(zipfile.ZipInfo(name), content)  # its date is the first of 1980
 
 
 def load(folder: Path, config: dict[str, Any]) -> ClassicalRow:

@@ -1,11 +1,13 @@
 """What each part of the model is worth: audio, text, both; transcripts; cleaning."""
 
 from evaluation.clips import ClipSet
-from evaluation.measuring import Asker, Outcome, Row, Settings, Timer, data_facts, read_clips
-from evaluation.models import Model, open_model
+from evaluation.condition_tables import ANOTHER_MODEL
+from evaluation.measuring import Outcome, Row, Settings, Timer, askers
+from evaluation.models import Model
+from evaluation.recognisers import MODALITIES
 
 VARIANTS = (
-    ("audio and text", {"text": "corpus"}),
+    ("audio and text", {"text": "corpus", "also": MODALITIES}),
     ("audio alone", {"text": "corpus", "modality": "audio"}),
     ("text alone", {"text": "corpus", "modality": "text"}),
     ("no transcript", {"text": "none"}),
@@ -27,16 +29,12 @@ def run(settings: Settings) -> Outcome:
     Raises:
         EvaluationError: a model or the data cannot be used.
     """
-    models = [open_model(name) for name in dict.fromkeys(settings.models)]
-    outcome = Outcome(data={})
-    for model in models:
-        clips = read_clips(settings, [model])
-        outcome.data = outcome.data or data_facts(settings, clips)
-        asker = Asker(model, clips, settings)
+    outcome = Outcome()
+    for asker in askers(settings, outcome):
         for name, how in VARIANTS:
-            reason = _cannot(model, clips, how)
+            reason = _cannot(asker.model, asker.clips, how)
             if not reason and how["text"] == "asr":
-                reason = asker.recogniser("asr").why_no_transcript(clips.clips[0]["audio"])
+                reason = asker.recogniser("asr").why_no_transcript(asker.clips.clips[0]["audio"])
             if reason:
                 outcome.rows.append(_not_run(asker.name, name, reason))
                 continue
@@ -49,7 +47,7 @@ def run(settings: Settings) -> Outcome:
             outcome.tables.append(table.assign(system=asker.name, variant=name))
     outcome.rows += [
         _not_run(
-            "another model",
+            ANOTHER_MODEL,
             name,
             f"`python train.py {options} --data corpus --out FOLDER`, then add `--model FOLDER`",
         )

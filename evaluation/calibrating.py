@@ -7,8 +7,7 @@ from scipy.special import softmax
 
 import metrics
 from evaluation import EvaluationError
-from evaluation.measuring import Asker, Outcome, Settings, Timer, data_facts, read_clips
-from evaluation.models import open_model
+from evaluation.measuring import Outcome, Settings, Timer, askers
 from evaluation.scoring import PROBABILITIES, ids_of
 
 COVERAGES = (1.0, 0.8, 0.5)
@@ -23,17 +22,14 @@ def run(settings: Settings) -> Outcome:
         EvaluationError: a model or the data cannot be used, or there is but one speaker, so that
             no temperature can be fitted on others.
     """
-    models = [open_model(name) for name in dict.fromkeys(settings.models)]
-    outcome = Outcome(data={})
-    for model in models:
-        clips = read_clips(settings, [model])
-        if len(set(clips.speakers)) < 2:
+    outcome = Outcome()
+    for asker in askers(settings, outcome):
+        model = asker.model
+        if len(set(asker.clips.speakers)) < 2:
             raise EvaluationError(
                 f"--data {settings.data}: calibration fits a temperature on other speakers, "
                 "and there is only one"
             )
-        outcome.data = outcome.data or data_facts(settings, clips)
-        asker = Asker(model, clips, settings)
         with Timer(outcome, asker.name):
             table = asker.table()
         outcome.tables.append(table.assign(system=asker.name))

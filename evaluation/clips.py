@@ -15,12 +15,16 @@ from numpy.typing import ArrayLike
 
 from corpus_builder.labels import EMOTIONS, harmonise
 from corpus_builder.reading import open_corpus
+from corpus_builder.records import SPLITS
 from corpus_builder.sources.base import CorpusError, Rejected
 from corpus_builder.sources.ravdess import Ravdess
 from evaluation import EvaluationError, one_line
 
 PROTOCOLS = ("speaker_disjoint", "paper")
 """Configurations of a built corpus, the headline first."""
+
+WHOLE = "natural"
+"""The configuration that holds every recording once."""
 
 COLUMNS = ("audio", "label", "speaker_id", "utterance_id", "transcript")
 """What every clip has, and by which a set of clips is known."""
@@ -29,6 +33,10 @@ DETAILS = ("corpus", "gender", "intensity", "age", "audio_hash")
 """What is known of some clips: by these they are grouped, and held against a training record."""
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+class EmptyError(EvaluationError):
+    """There is no clip of what was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +192,7 @@ def read_corpus(
     except Exception as error:
         reason = f"cannot be opened: {one_line(error)}"
         if "corresponds to no data" in reason:
-            reason = "empty split"
+            raise EmptyError(f"--data {what}: empty split") from error
         raise EvaluationError(f"--data {what}: {reason}") from error
     needed = [name for name in (*COLUMNS, "corpus") if name != "transcript"]
     missing = [name for name in needed if name not in clips.column_names]
@@ -213,9 +221,37 @@ def read_corpus(
         [*COLUMNS, *(name for name in DETAILS if name in clips.column_names)]
     )
     if not len(clips):
-        raise EvaluationError(f"--data {what}: no {corpus or ''} clips to score".replace("  ", " "))
+        raise EmptyError(f"--data {what}: no {corpus or ''} clips to score".replace("  ", " "))
     if None in clips["speaker_id"][:]:
         raise EvaluationError(f"--data {what}: some clips have no speaker_id")
+    return ClipSet(clips=clips, cleaned=True, removed=dict(sorted(removed.items())))
+
+
+def read_whole(
+    data: str, *, corpus: str | None = None, classes: Sequence[str] = EMOTIONS
+) -> ClipSet:
+    """Read every recording of a built corpus, whatever its split.
+
+    Args:
+        data: folder or Hub data set id.
+        corpus: see :func:`read_corpus`.
+        classes: see :func:`read_corpus`.
+
+    Raises:
+        EvaluationError: as of :func:`read_corpus`, or it has no configuration ``natural``.
+    """
+    if WHOLE not in corpus_configurations(data):
+        raise EvaluationError(f"--data {data}: has no configuration {WHOLE}")
+    parts = []
+    for split in SPLITS:
+        try:
+            parts.append(read_corpus(data, WHOLE, split, corpus=corpus, classes=classes))
+        except EmptyError:
+            continue
+    if not parts:
+        raise EmptyError(f"--data {data}: no {corpus or ''} clips to score".replace("  ", " "))
+    removed = sum((Counter(part.removed) for part in parts), Counter())
+    clips = datasets.concatenate_datasets([part.clips for part in parts])
     return ClipSet(clips=clips, cleaned=True, removed=dict(sorted(removed.items())))
 
 

@@ -1,9 +1,20 @@
 """Markdown of `robustness`, `ablation` and `cross_corpus` from a results file."""
 
-from evaluation.detail_tables import bullets, common_notes, points, scored
-from evaluation.tables import Result, Row, markdown_table, overlap_cell, percent, with_interval
+from evaluation.detail_tables import bullets, common_notes, points
+from evaluation.tables import (
+    NOT_RUN,
+    Result,
+    Row,
+    markdown_table,
+    overlap_cell,
+    percent,
+    scored,
+    system_of,
+    with_interval,
+)
 
-NOT_RUN = "not run here"
+ANOTHER_MODEL = "another model"
+"""Stands in the column of systems where a variant needs a training of its own."""
 
 
 def robustness_table(result: Result) -> str:
@@ -15,20 +26,11 @@ def robustness_table(result: Result) -> str:
     }
     lines = []
     for row in result["rows"]:
-        if row["kind"] == "not_run":
-            lines.append((f"`{row['system']}`", row["name"], NOT_RUN, row["reason"], "", ""))
-            continue
-        best = clean.get(row["system"])
-        lines.append(
-            (
-                f"`{row['system']}`",
-                row["name"],
-                with_interval(row, "wa"),
-                with_interval(row, "ua"),
-                "" if best is None else points(row["scores"]["ua"] - best),
-                str(row["scores"]["unanswered"]),
-            )
-        )
+        best, more = clean.get(row["system"]), ()
+        if "scores" in row:
+            loss = "" if best is None else points(row["scores"]["ua"] - best)
+            more = (loss, str(row["scores"]["unanswered"]))
+        lines.append(_line(row, row["name"], *more))
     header = ("System", "Condition", "WA", "UA", "UA against as recorded", "Clips without answer")
     notes = [
         "A clip is degraded first, and then cleaned by the model as in use. A clip that the model "
@@ -45,21 +47,9 @@ def ablation_table(result: Result) -> str:
     """One line per model and variant."""
     lines = []
     for row in result["rows"]:
-        name = "another model" if row["system"] == "another model" else f"`{row['system']}`"
-        if row["kind"] == "not_run":
-            lines.append((name, row["variant"], NOT_RUN, row["reason"], "", ""))
-            continue
-        scores = row["scores"]
-        lines.append(
-            (
-                name,
-                row["variant"],
-                with_interval(row, "wa"),
-                with_interval(row, "ua"),
-                str(scores["clips"]),
-                str(scores["unanswered"]),
-            )
-        )
+        scores = row.get("scores")
+        more = (str(scores["clips"]), str(scores["unanswered"])) if scores else ()
+        lines.append(_line(row, row["variant"], *more))
     header = ("System", "Variant", "WA", "UA", "Clips", "Without answer")
     notes = [
         "The sentences of RAVDESS, TESS and CREMA-D are the same for every emotion: on them text "
@@ -80,13 +70,13 @@ def cross_corpus_table(result: Result) -> str:
             counts = (str(row["clips"]), str(row["speakers"]))
             lines.append((row["corpus"], name, *figures, *counts, ""))
         elif row["kind"] == "not_run":
-            lines.append(
-                (row["corpus"], f"`{row['system']}`", NOT_RUN, NOT_RUN, "", "", row["reason"])
-            )
+            lines.append((row["corpus"], system_of(row), NOT_RUN, NOT_RUN, "", "", row["reason"]))
         else:
-            name = f"`{row['system']}`"
+            name = system_of(row)
             if row["kind"] == "folds":
                 name += f", {len(row['folds'])} speaker-disjoint folds"
+            elif row["kind"] == "baseline":
+                name += ", learnt from the other corpora"
             scores = row["scores"]
             figures = (with_interval(row, "wa"), with_interval(row, "ua"))
             counts = (str(scores["clips"]), str(scores["speakers"]))
@@ -113,6 +103,13 @@ def fold_list(row: Row) -> str:
         for name, fold in row["folds"].items()
     )
     return f"{folds}; mean WA {percent(row['mean']['wa'])}, UA {percent(row['mean']['ua'])}"
+
+
+def _line(row: Row, name: str, *more: str) -> tuple[str, ...]:
+    system = row["system"] if row["system"] == ANOTHER_MODEL else system_of(row)
+    if row["kind"] == "not_run":
+        return (system, name, NOT_RUN, row["reason"], "", "")
+    return (system, name, with_interval(row, "wa"), with_interval(row, "ua"), *more)
 
 
 def _first(result: Result) -> list[Row]:

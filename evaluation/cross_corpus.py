@@ -1,22 +1,23 @@
 """One corpus at a time: how a model does on each, and what knowing its labels alone would give."""
 
 from collections import Counter
-from dataclasses import replace
 
-import datasets
 import numpy as np
+import pandas as pd
 
 from corpus_builder.labels import EMOTIONS
-from corpus_builder.records import SPLITS
-from evaluation import EvaluationError
-from evaluation.clips import ClipSet, corpus_configurations, is_raw_folder, read_corpus
+from evaluation import EvaluationError, baseline
+from evaluation.clips import WHOLE, ClipSet, EmptyError, is_raw_folder, read_whole
 from evaluation.folds import read_folds
-from evaluation.measuring import Asker, Outcome, Row, Settings, Timer, data_facts
-from evaluation.models import open_model
+from evaluation.leaks import Heard
+from evaluation.measuring import Asker, Outcome, Row, Settings, Timer, data_facts, facts_of
 from evaluation.provenance import portable
+from evaluation.scoring import prediction_table, score
 
-WHOLE = "natural"
-"""The configuration that holds every recording once."""
+HEARD_ALL = (
+    "it heard every speaker of it; `python train.py --config configs/mini.yaml --data {data} "
+    "--corpora OTHERS --out FOLDER` trains one that did not"
+)
 
 
 def run(settings: Settings) -> Outcome:
@@ -31,22 +32,29 @@ def run(settings: Settings) -> Outcome:
         raise EvaluationError(
             f"--data {settings.data}: not a built corpus; python -m corpus_builder build makes one"
         )
-    if WHOLE not in corpus_configurations(settings.data):
-        raise EvaluationError(f"--data {settings.data}: has no configuration {WHOLE}")
-    models = [open_model(name) for name in dict.fromkeys(settings.models)]
-    parts = [read_corpus(settings.data, WHOLE, split) for split in SPLITS]
-    whole = replace(parts[0], clips=datasets.concatenate_datasets([part.clips for part in parts]))
+    models = settings.distinct_models
+    whole = read_whole(settings.data)
     outcome = Outcome(data=data_facts(settings, whole) | {"protocol": WHOLE, "split": "all"})
+    yardstick = _yardstick(whole, settings)
     for corpus in sorted(set(whole.corpora)):
-        clips = whole.chosen(np.array(whole.corpora) == corpus)
+        own = np.array(whole.corpora) == corpus
+        clips = whole.chosen(own)
         outcome.rows.append(_prior(corpus, clips))
+        if isinstance(yardstick, str):
+            outcome.rows.append(_not_run(corpus, baseline.NAME, yardstick))
+        elif yardstick is not None:
+            table = yardstick[own].reset_index(drop=True)
+            heard = Heard(speakers=frozenset(whole.speakers[~own]))
+            outcome.rows.append(_yardstick_row(corpus, clips, table, heard, settings))
+            outcome.tables.append(table.assign(system=baseline.NAME, corpus=corpus))
         for model in models:
             name = portable(model.name)
             test = clips.without_speakers(model.speakers or ())
             if not set(EMOTIONS) <= set(model.emotions) and len(test.clips):
                 test = test.of_emotions(model.emotions)
             if not len(test.clips):
-                outcome.rows.append(_not_run(corpus, name, settings))
+                reason = HEARD_ALL.format(data=portable(settings.data))
+                outcome.rows.append(_not_run(corpus, name, reason))
                 continue
             asker = Asker(model, test.limited(settings.limit, seed=settings.seed), settings)
             with Timer(outcome, f"{name}, {corpus}"):
@@ -58,13 +66,40 @@ def run(settings: Settings) -> Outcome:
                 row, table = read_folds(
                     folder, corpus=corpus, text=settings.text, seed=settings.seed
                 )
-            except EvaluationError as error:
-                if "empty split" not in str(error):
-                    raise
+            except EmptyError:
                 continue
             outcome.rows.append(row)
             outcome.tables.append(table)
     return outcome
+
+
+def _yardstick(whole: ClipSet, settings: Settings) -> pd.DataFrame | str | None:
+    """Train on all corpora but one and answer that one, for every corpus.
+
+    Returns:
+        predictions of all clips; the reason why there are none; or None with only one corpus.
+    """
+    if len(set(whole.corpora)) < 2:
+        return None
+    features = baseline.Mfccs(settings.data)(whole)
+    try:
+        found = baseline.from_the_others(features, whole.labels, whole.corpora, seed=settings.seed)
+    except EvaluationError as error:
+        return str(error)
+    return prediction_table(whole, found)
+
+
+def _yardstick_row(
+    corpus: str, clips: ClipSet, table: pd.DataFrame, heard: Heard, settings: Settings
+) -> Row:
+    return {
+        "kind": "baseline",
+        "system": baseline.NAME,
+        "corpus": corpus,
+        "protocol": WHOLE,
+        **facts_of(heard, clips),
+        "scores": score(table, seed=settings.seed),
+    }
 
 
 def _prior(corpus: str, clips: ClipSet) -> Row:
@@ -83,12 +118,5 @@ def _prior(corpus: str, clips: ClipSet) -> Row:
     }
 
 
-def _not_run(corpus: str, name: str, settings: Settings) -> Row:
-    return {
-        "kind": "not_run",
-        "corpus": corpus,
-        "system": name,
-        "reason": "it heard every speaker of it; "
-        f"`python train.py --config configs/mini.yaml --data {portable(settings.data)} "
-        "--corpora OTHERS --out FOLDER` trains one that did not",
-    }
+def _not_run(corpus: str, system: str, reason: str) -> Row:
+    return {"kind": "not_run", "corpus": corpus, "system": system, "reason": reason}

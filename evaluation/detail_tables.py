@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 from evaluation.tables import (
-    FEW_SPEAKERS,
     PROTOCOL_NAMES,
     TEXT_NAMES,
     Result,
     Row,
     answer_notes,
+    few_speakers,
+    interval_note,
     markdown_table,
     overlap_cell,
     percent,
+    scored,
     with_interval,
 )
 
@@ -148,32 +150,21 @@ def fairness_table(result: Result) -> str:
     return "\n\n".join((first, second, bullets([*notes, *common_notes(result)])))
 
 
-def scored(result: Result) -> list[Row]:
-    """The rows with scores."""
-    return [row for row in result["rows"] if "scores" in row]
-
-
 def common_notes(result: Result) -> list[str]:
     """What is said below every table of one test set."""
-    data, bootstrap = result["data"], result["bootstrap"]
+    data = result["data"]
     where = "a raw RAVDESS folder" if data["kind"] == "raw" else f"its {data['split']} split"
     if data["split"] == "all":
         where = "all of its splits"
     notes = [
-        f"Figures in per cent with the {100 * bootstrap['level']:.0f} % interval over speakers "
-        f"({bootstrap['resamples']} bootstrap samples, seed {bootstrap['seed']}).",
+        f"Figures in per cent with {interval_note(result)}",
         f"Data: `{data['source']}`, {where}; protocol: "
         f"{PROTOCOL_NAMES.get(data['protocol'], data['protocol'])}; {data['clips']} clips of "
         f"{len(data['speakers'])} speakers; text: {TEXT_NAMES[data['text']]}.",
     ]
     if data["limit"] is not None:
         notes.append(f"**Only {data['limit']} clips were scored (`--limit`).**")
-    fewest = min((row["scores"]["speakers"] for row in scored(result)), default=FEW_SPEAKERS)
-    if fewest < FEW_SPEAKERS:
-        notes.append(
-            f"Some rows rest on {fewest} speakers: an interval over so few is a rough guide and "
-            "tends to be too narrow."
-        )
+    notes += few_speakers(result, "rows")
     notes += [
         f"`{row['system']}` answers {', '.join(row['emotions'])}, and is scored on clips of these."
         for row in _first_of_each(scored(result))

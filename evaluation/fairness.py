@@ -7,8 +7,7 @@ import pandas as pd
 
 import metrics
 from evaluation.clips import ClipSet
-from evaluation.measuring import Asker, Outcome, Settings, Timer, data_facts, read_clips
-from evaluation.models import open_model
+from evaluation.measuring import Outcome, Settings, Timer, askers
 from evaluation.scoring import ids_of
 
 FIGURES = {"wa": metrics.wa, "ua": metrics.ua}
@@ -21,19 +20,15 @@ def run(settings: Settings) -> Outcome:
     Raises:
         EvaluationError: a model or the data cannot be used.
     """
-    models = [open_model(name) for name in dict.fromkeys(settings.models)]
-    outcome = Outcome(data={})
-    for model in models:
-        clips = read_clips(settings, [model])
-        outcome.data = outcome.data or data_facts(settings, clips)
-        asker = Asker(model, clips, settings)
+    outcome = Outcome()
+    for asker in askers(settings, outcome):
         with Timer(outcome, asker.name):
             table = asker.table()
         outcome.tables.append(table.assign(system=asker.name))
         row = asker.row(table)
         row["groups"] = {
             aspect: of_groups(table, names, seed=settings.seed)
-            for aspect, names in aspects_of(clips).items()
+            for aspect, names in aspects_of(asker.clips).items()
         }
         outcome.rows.append(row)
     return outcome

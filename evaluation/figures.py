@@ -11,8 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from evaluation.detail_tables import scored
-from evaluation.tables import PROTOCOL_NAMES, Result
+from evaluation.tables import PROTOCOL_NAMES, Result, Row, scored, system_of
 
 VERSION = 1
 """Goes up when a figure is drawn differently from the same data."""
@@ -29,7 +28,7 @@ def figures_of(name: str, result: Result) -> dict[str, tuple[str, Any, Callable[
     match result["benchmark"]:
         case "ravdess":
             found = [
-                (f"{row['system']}, {PROTOCOL_NAMES[row['protocol']]}", row["scores"]["confusion"])
+                (f"{plain(row)}, {PROTOCOL_NAMES[row['protocol']]}", row["scores"]["confusion"])
                 for row in scored(result)
                 if row["kind"] == "model"
             ]
@@ -47,6 +46,11 @@ def figures_of(name: str, result: Result) -> dict[str, tuple[str, Any, Callable[
             ]
             return {f"{name}-curves.png": ("UA under each condition", points, _curves)}
     return {}
+
+
+def plain(row: Row) -> str:
+    """Who answered, for the title of a figure."""
+    return system_of(row).replace("`", "")
 
 
 def png_of(data: Any, draw: Callable[[Any], Figure]) -> bytes:

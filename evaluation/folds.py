@@ -1,6 +1,7 @@
 """Rows from a cross-validation of `train.py --folds`: each fold, their mean, all together."""
 
 import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 import metrics
-from corpus_builder.sources.ravdess import FOLDS
+from corpus_builder.labels import EMOTIONS
+from corpus_builder.sources.ravdess import FOLD_OF
 from evaluation import EvaluationError
+from evaluation.clips import EmptyError
 from evaluation.leaks import heard_by
 from evaluation.measuring import Row
 from evaluation.provenance import portable
@@ -54,7 +57,7 @@ def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Row, 
         raise EvaluationError(f"{where}: {PREDICTIONS_FILE} has no column {', '.join(missing)}")
     table = table[table["corpus"] == corpus]
     if not len(table):
-        raise EvaluationError(f"{where}: empty split: no clip of {corpus}")
+        raise EmptyError(f"{where}: empty split: no clip of {corpus}")
     if text not in set(table["text"]):
         text = "none"
     table = table[table["text"] == text].reset_index(drop=True)
@@ -62,60 +65,101 @@ def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Row, 
         raise EvaluationError(f"{where}: some clips have no speaker")
     if (table.groupby("speaker_id")["fold"].nunique() > 1).any():
         raise EvaluationError(f"{where}: a speaker is in two folds")
+    heard = {int(fold): _heard(Path(folder) / f"fold_{fold}") for fold in table["fold"].unique()}
+    row = folds_row(
+        table,
+        system=portable(folder),
+        corpus=corpus,
+        heard=heard,
+        seed=seed,
+        text=text,
+        command=told.get("command"),
+        commit=told.get("commit"),
+        data_fingerprints=(told.get("data") or {}).get("fingerprints"),
+    )
+    return row, table.assign(system=portable(folder), protocol="folds")
+
+
+def folds_row(
+    table: pd.DataFrame,
+    *,
+    system: str,
+    corpus: str,
+    heard: dict[int, Collection[str] | None],
+    seed: int,
+    classes: Sequence[str] = EMOTIONS,
+    **more: Any,
+) -> Row:
+    """The figures of a cross-validation, from the answers of all its folds.
+
+    Args:
+        table: predictions with the column ``fold``; a speaker is in one fold.
+        system: who answered.
+        corpus: whose folds these are.
+        heard: speakers from which each fold's model learnt; None when that is not known.
+        seed: of the bootstrap.
+        classes: what was answered.
+        more: what else is told of it.
+    """
     speakers = {int(f): sorted(set(part["speaker_id"])) for f, part in table.groupby("fold")}
     folds = {
-        str(fold): {**_brief(part), "speakers": speakers[int(fold)]}
+        str(fold): {**_brief(part, classes), "speakers": speakers[int(fold)]}
         for fold, part in table.groupby("fold")
     }
-    leaks = {f: _heard(Path(folder) / f"fold_{f}", names) for f, names in speakers.items()}
-    known = [found for found in leaks.values() if found is not None]
-    heard = sorted({name for found in known for name in found})
+    unknown = any(heard[fold] is None for fold in speakers)
+    leaked = sorted(
+        name for fold, names in speakers.items() for name in set(names) & set(heard[fold] or ())
+    )
     return {
         "kind": "folds",
-        "system": portable(folder),
+        "system": system,
         "protocol": "folds",
         "corpus": corpus,
         "published": corpus == "ravdess" and _published(speakers),
-        "text": text,
-        "command": told.get("command"),
-        "commit": told.get("commit"),
-        "data_fingerprints": (told.get("data") or {}).get("fingerprints"),
-        "overlap": {
-            "speakers": heard,
-            "clips": int(table["speaker_id"].isin(heard).sum()),
+        **({} if tuple(classes) == EMOTIONS else {"classes": len(classes)}),
+        **more,
+        "overlap": None
+        if unknown
+        else {
+            "speakers": leaked,
+            "clips": int(table["speaker_id"].isin(leaked).sum()),
             "same_clips": 0,
             "maybe": [],
-        }
-        if len(known) == len(leaks)
-        else None,
+        },
         "left_out": {"speakers": [], "clips": 0},
         "folds": folds,
         "mean": {
             name: float(np.mean([fold[name] for fold in folds.values()])) for name in ("wa", "ua")
         },
-        "scores": score(table, seed=seed),
-    }, table.assign(system=portable(folder), protocol="folds")
+        "scores": score(table, classes=classes, seed=seed),
+    }
 
 
-def _brief(table: pd.DataFrame) -> dict[str, Any]:
-    references, predictions, _ = ids_of(table)
+def published_fold(speaker: str) -> int | None:
+    """The fold of an actor of RAVDESS in the field's subject-wise folds.
+
+    >>> published_fold("ravdess-03"), published_fold("tess-oaf")
+    (1, None)
+    """
+    actor = speaker.rpartition("-")[2]
+    return FOLD_OF.get(int(actor)) if actor.isdigit() else None
+
+
+def _brief(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    references, predictions, _ = ids_of(table, classes=classes)
     found = {name: figure(references, predictions) for name, figure in FIGURES.items()}
     return {"clips": len(table), **found}
 
 
 def _published(speakers: dict[int, list[str]]) -> bool:
     """Whether these are the field's folds, or some of them."""
-    return all(
-        fold < len(FOLDS) and {int(name.rpartition("-")[2]) for name in names} <= set(FOLDS[fold])
-        for fold, names in speakers.items()
-    )
+    return all(published_fold(name) == fold for fold, names in speakers.items() for name in names)
 
 
-def _heard(folder: Path, tested: list[str]) -> set[str] | None:
-    """Tested speakers that a fold's checkpoint says it heard; None when it does not say."""
+def _heard(folder: Path) -> Collection[str] | None:
+    """Speakers that a fold's checkpoint says it heard; None when it does not say."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    heard = heard_by(config.get("training")).speakers
-    return None if heard is None else heard & set(tested)
+    return heard_by(config.get("training")).speakers

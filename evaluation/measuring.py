@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import metrics
 from corpus_builder.labels import EMOTIONS
 from evaluation import EvaluationError
 from evaluation.clips import PROTOCOLS, ClipSet, is_raw_folder, read_corpus, read_raw_ravdess
-from evaluation.leaks import overlap
-from evaluation.models import TEXT_MODES, Answer, Model, Recogniser, ask, load_recogniser
-from evaluation.provenance import portable, versions
+from evaluation.leaks import Heard, overlap
+from evaluation.models import Model, open_model
+from evaluation.provenance import portable, portable_line, versions
+from evaluation.recognisers import TEXT_MODES, Answer, Recogniser, ask, load_recogniser
 from evaluation.scoring import prediction_table, score
 from hub_model.audio import SAMPLING_RATE
 
@@ -25,7 +26,7 @@ CACHE = Path("runs/evaluation")
 """Where answers are kept, so that benchmarks share them and a stopped one goes on."""
 
 ROOT = Path(__file__).resolve().parents[1]
-CODE = ("hub_model", "baselines", "evaluation/models.py", "evaluation/conditions.py")
+CODE = ("hub_model", "baselines", "evaluation/recognisers.py", "evaluation/conditions.py")
 """What an answer is made by: another state of it makes kept answers void."""
 
 MANY_CLIPS = 512
@@ -69,6 +70,15 @@ class Settings:
     cache: Path | None = CACHE
     seed: int = metrics.SEED
 
+    @property
+    def distinct_models(self) -> list[Model]:
+        """Every model once, its config read.
+
+        Raises:
+            EvaluationError: one cannot be used.
+        """
+        return [open_model(name) for name in dict.fromkeys(self.models)]
+
     def __post_init__(self) -> None:
         if self.text not in TEXT_MODES:
             raise EvaluationError(f"--text {self.text}: choose from {', '.join(TEXT_MODES)}")
@@ -93,7 +103,7 @@ class Outcome:
         seconds: wall-clock seconds by system and condition.
     """
 
-    data: dict[str, Any]
+    data: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     tables: list[pd.DataFrame] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -164,18 +174,28 @@ class Asker:
         model: who is asked.
         clips: what it is asked about.
         settings: how.
+        classes: what is answered; the clips' labels are indices into them.
     """
 
-    def __init__(self, model: Model, clips: ClipSet, settings: Settings) -> None:
-        self.model, self.clips, self.settings = model, clips, settings
+    def __init__(
+        self,
+        model: Model,
+        clips: ClipSet,
+        settings: Settings,
+        *,
+        classes: Sequence[str] = EMOTIONS,
+    ) -> None:
+        self.model, self.clips, self.settings, self.classes = model, clips, settings, classes
         self.name = portable(model.name)
-        self._recognisers: dict[tuple[str, str], Recogniser] = {}
+        self._recognisers: dict[bool, Recogniser] = {}
+        self._tables: dict[str, pd.DataFrame] = {}
         config = (model.folder / "config.json").read_bytes()
         self._key = [
             model.weights_sha256,
             hashlib.sha256(config).hexdigest(),
             clips.fingerprint(),
             clips.cleaned,
+            list(classes),
             code_fingerprint(model.folder),
             versions(),
         ]
@@ -185,6 +205,7 @@ class Asker:
         *,
         text: str | None = None,
         modality: str = "fused",
+        also: Sequence[str] = (),
         clean: bool | None = None,
         condition: str = "",
         waveforms: Waveforms | None = None,
@@ -194,35 +215,28 @@ class Asker:
         Args:
             text: one of the text modes; that of the settings when not given.
             modality: what the answer rests on.
+            also: modalities that will be wanted as well: the same pass answers them.
             clean: whether clips are cleaned first; when None, if they have not been.
             condition: name of what was done to the clips, seed included.
             waveforms: a function that gives float32 (num_samples,) at 16 kHz for every clip, or
                 the line saying why there is none; None takes the clips as they are.
         """
         text = text or self.settings.text
-        key = json.dumps([*self._key, text, modality, clean, condition], sort_keys=True)
-        file = None
-        if self.settings.cache is not None:
-            file = self.settings.cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.parquet"
-            if file.is_file():
-                return pd.read_parquet(file)
-        found = self._answers(text, modality, clean, condition, waveforms)
-        # An error line may name the file it is about: keep this machine's folders out of it.
-        data = self.settings.data
-        found = [a.replace(data, portable(data)) if isinstance(a, str) else a for a in found]
-        table = prediction_table(self.clips, found)
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            table.to_parquet(file.with_suffix(".new"), index=False)
-            file.with_suffix(".new").replace(file)
-        return table
+
+        def key_of(modality: str) -> str:
+            key = json.dumps([*self._key, text, modality, clean, condition], sort_keys=True)
+            return hashlib.sha256(key.encode()).hexdigest()[:24]
+
+        kept = self._kept(key_of(modality))
+        if kept is not None:
+            return kept
+        modalities = tuple(dict.fromkeys((modality, *also)))
+        for name, found in self._answers(text, modalities, clean, condition, waveforms).items():
+            self._keep(key_of(name), prediction_table(self.clips, found, classes=self.classes))
+        return self._tables[key_of(modality)]
 
     def row(self, table: pd.DataFrame, **more: Any) -> Row:
         """A row of the results: who was asked, what the leak guard found, and the scores."""
-        left_out = {
-            "speakers": list(self.clips.left_out_speakers),
-            "clips": self.clips.left_out_clips,
-        }
         return {
             "kind": "model",
             "system": self.name,
@@ -230,20 +244,48 @@ class Asker:
             "protocol": self.settings.protocol,
             "emotions": list(self.model.emotions),
             **more,
-            "overlap": overlap(self.model.heard, self.clips),
-            "left_out": left_out,
-            "scores": score(table, seed=self.settings.seed),
+            **facts_of(self.model.heard, self.clips),
+            "scores": score(table, classes=self.classes, seed=self.settings.seed),
         }
+
+    def recogniser(self, text: str) -> Recogniser:
+        """The model, loaded once, and once more with its transcriber if that is asked for."""
+        heard = text == "asr"
+        if heard not in self._recognisers:
+            self._recognisers[heard] = load_recogniser(
+                self.model,
+                text=text,
+                classes=self.classes,
+                batch_size=self.settings.batch_size,
+                workers=self.settings.workers,
+            )
+        return self._recognisers[heard]
+
+    def _kept(self, key: str) -> pd.DataFrame | None:
+        file = self._file(key)
+        if key not in self._tables and file is not None and file.is_file():
+            self._tables[key] = pd.read_parquet(file)
+        return self._tables.get(key)
+
+    def _keep(self, key: str, table: pd.DataFrame) -> None:
+        self._tables[key] = table
+        if file := self._file(key):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            table.to_parquet(file.with_suffix(".new"), index=False)
+            file.with_suffix(".new").replace(file)
+
+    def _file(self, key: str) -> Path | None:
+        return None if self.settings.cache is None else self.settings.cache / f"{key}.parquet"
 
     def _answers(
         self,
         text: str,
-        modality: str,
+        modalities: Sequence[str],
         clean: bool | None,
         condition: str,
         waveforms: Waveforms | None,
-    ) -> list[Answer]:
-        recogniser = self.recogniser(text, modality)
+    ) -> dict[str, list[Answer]]:
+        recogniser = self.recogniser(text)
         sources, bad = None, {}
         if waveforms is not None:
             given = waveforms()
@@ -256,26 +298,43 @@ class Asker:
             recogniser,
             self.clips,
             text=text,
+            modalities=modalities,
             # Processes are started for every call, so there are few calls where there are any.
             batch_size=MANY_CLIPS if self.settings.workers else 4 * self.settings.batch_size,
             clean=clean,
             what=f"{self.name} {condition}".strip(),
             sources=sources,
         )
-        return [bad.get(index, answer) for index, answer in enumerate(found)]
+        return {
+            name: [self._told(bad.get(index, answer)) for index, answer in enumerate(answers)]
+            for name, answers in found.items()
+        }
 
-    def recogniser(self, text: str, modality: str = "fused") -> Recogniser:
-        """The model, loaded once for each way of asking."""
-        key = ("asr" if text == "asr" else "given", modality)
-        if key not in self._recognisers:
-            self._recognisers[key] = load_recogniser(
-                self.model,
-                text=text,
-                modality=modality,
-                batch_size=self.settings.batch_size,
-                workers=self.settings.workers,
-            )
-        return self._recognisers[key]
+    def _told(self, answer: Answer) -> Answer:
+        return portable_line(answer, self.settings.data) if isinstance(answer, str) else answer
+
+
+def askers(settings: Settings, outcome: Outcome) -> Iterator[Asker]:
+    """One for every model, on the clips on which it may be tested.
+
+    The facts about the first one's clips become those of the outcome.
+
+    Raises:
+        EvaluationError: a model or the data cannot be used.
+    """
+    for model in settings.distinct_models:
+        clips = read_clips(settings, [model])
+        outcome.data = outcome.data or data_facts(settings, clips)
+        yield Asker(model, clips, settings)
+
+
+def facts_of(heard: Heard, clips: ClipSet) -> Row:
+    """What is said of every scored row: the leak guard's finding, and which clips they were."""
+    return {
+        "overlap": overlap(heard, clips),
+        "left_out": {"speakers": list(clips.left_out_speakers), "clips": clips.left_out_clips},
+        "clips_sha256": clips.fingerprint(),
+    }
 
 
 def code_fingerprint(folder: Path) -> str:

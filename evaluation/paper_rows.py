@@ -1,29 +1,27 @@
 """Tables 6 and 8 of the paper, row by row, on a corpus that was built here, in both protocols."""
 
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 
 import baselines
-import metrics
 from baselines.classical import ClassicalRow
 from baselines.feature_store import stored_features
-from baselines.settings import CONFIGS
+from baselines.settings import CONFIGS, RowConfig
 from baselines.train import train_row
 from corpus_builder.reading import open_corpus
 from evaluation import EvaluationError
 from evaluation.clips import PROTOCOLS, ClipSet, corpus_configurations, is_raw_folder, read_corpus
-from evaluation.leaks import heard_by, overlap
-from evaluation.measuring import Outcome, Row
-from evaluation.models import Answer, ask, load_recogniser, open_model
+from evaluation.measuring import Asker, Outcome, Settings, Timer, build_fingerprint
+from evaluation.models import open_model
 from evaluation.provenance import portable
-from evaluation.scoring import prediction_table, score
-from hub_model.audio import AudioError, load_audio
+from evaluation.recognisers import Answer
+from evaluation.scoring import prediction_table
 from training.config import ConfigError
 from training.data import speakers_and_fingerprint
 from training.saving import TrainingFailed
@@ -81,30 +79,20 @@ CONFIGS_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableConfig:
-    """Settings of a table.
+class TableSettings(Settings):
+    """Settings of a table; of both protocols the test split is scored, with its transcripts.
 
     Args:
         table: a key of :data:`TABLES`.
-        data: a built corpus's folder, or a Hub data set id.
         runs: folder of the trained rows, and of what they keep between runs.
         models: main models to show beside the paper's rows: folders or Hub ids.
         neural: train the neural rows that are not there; else they say how to.
-        limit: score at most this many clips of each protocol, drawn at random.
         seed: seed of the draw and of the bootstrap; a row's own seed is in its config.
     """
 
-    table: str
-    data: str
+    table: str = "table6"
     runs: Path = Path("runs")
-    models: tuple[str, ...] = ()
     neural: bool = False
-    limit: int | None = None
-    seed: int = metrics.SEED
-
-    def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise EvaluationError(f"--limit {self.limit}: must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,58 +116,67 @@ class NotRun(Exception):
     """Why a row has no figures here; a line of Markdown."""
 
 
-def run(config: TableConfig) -> Outcome:
+def run(settings: TableSettings) -> Outcome:
     """Train what is missing and cheap, and score every row in both protocols.
 
     Raises:
         EvaluationError: the data or a model cannot be used.
     """
-    if is_raw_folder(config.data):
+    if is_raw_folder(settings.data):
         raise EvaluationError(
-            f"--data {config.data}: not a built corpus; python -m corpus_builder build makes one"
+            f"--data {settings.data}: not a built corpus; python -m corpus_builder build makes one"
         )
-    models = [open_model(name) for name in dict.fromkeys(config.models)]
-    missing = [name for name in PROTOCOLS if name not in corpus_configurations(config.data)]
+    models = settings.distinct_models
+    missing = [name for name in PROTOCOLS if name not in corpus_configurations(settings.data)]
     if missing:
-        raise EvaluationError(f"--data {config.data}: has no configuration {', '.join(missing)}")
-    parts = [_read_part(config, protocol) for protocol in PROTOCOLS]
+        raise EvaluationError(f"--data {settings.data}: has no configuration {', '.join(missing)}")
+    parts = [_read_part(settings, protocol) for protocol in PROTOCOLS]
     outcome = Outcome(
         data={
-            "source": portable(config.data),
-            "split": "test",
-            "limit": config.limit,
+            "source": portable(settings.data),
+            "build_fingerprint": build_fingerprint(settings.data),
+            "split": settings.split,
+            "limit": settings.limit,
             "corpora": {part.protocol: part.corpora for part in parts},
             "removed": {part.protocol: part.test.removed for part in parts},
         }
     )
-    for row in TABLES[config.table]:
+    for row in TABLES[settings.table]:
         for part in parts:
-            facts = {"system": row.name, "config": row.config, "paper": _printed(row)}
-            started = time.perf_counter()
+            facts = {
+                "system": row.name,
+                "config": row.config,
+                "paper": _printed(row),
+                "protocol": part.protocol,
+                "corpora": part.corpora,
+            }
             try:
-                found, more = _answers_of(row, part, config)
+                with Timer(outcome, f"{row.name}, {part.protocol}"):
+                    table, scored = _score(row, part, settings)
             except NotRun as reason:
-                facts |= {"protocol": part.protocol, "reason": str(reason)}
-                outcome.rows.append({"kind": "not_run", **facts})
-            else:
-                _add({"kind": "row", **facts, **more}, part, found, started, config, outcome)
+                del facts["corpora"]
+                outcome.rows.append({**facts, "kind": "not_run", "reason": str(reason)})
+                continue
+            outcome.rows.append({**scored, **facts, "kind": "row"})
+            outcome.tables.append(table.assign(system=row.name, protocol=part.protocol))
     for model in models:
         own = model.protocol or PROTOCOLS[0]
         part = next(part for part in parts if part.protocol == own)
-        started = time.perf_counter()
-        found = ask(load_recogniser(model, text="corpus"), part.test, text="corpus", batch_size=8)
-        row = {"kind": "model", "system": portable(model.name), "config": None, "paper": None}
-        more = {"heard": model.heard, "weights_sha256": model.weights_sha256}
-        _add(row | more, part, found, started, config, outcome)
+        asker = Asker(model, part.test, settings)
+        with Timer(outcome, f"{asker.name}, {own}"):
+            table = asker.table()
+        more = {"config": None, "paper": None, "protocol": own, "corpora": part.corpora}
+        outcome.rows.append(asker.row(table, **more))
+        outcome.tables.append(table.assign(system=asker.name, protocol=own))
     outcome.rows.append({"kind": "chance", "protocol": None, "classes": 7})
     return outcome
 
 
-def _read_part(config: TableConfig, protocol: str) -> Part:
-    test = read_corpus(config.data, protocol, "test")
-    splits = open_corpus(config.data, protocol)
+def _read_part(settings: TableSettings, protocol: str) -> Part:
+    test = read_corpus(settings.data, protocol, "test")
+    splits = open_corpus(settings.data, protocol)
     by_id = dict(zip(splits["test"]["utterance_id"], splits["test"]["corpus"], strict=True))
-    test = test.limited(config.limit, seed=config.seed)
+    test = test.limited(settings.limit, seed=settings.seed)
     corpora = Counter(by_id[name] for name in test.clips["utterance_id"])
     fingerprint = speakers_and_fingerprint(splits["train"])[1]
     return Part(
@@ -195,52 +192,55 @@ def folder_of(row: PaperRow, protocol: str, runs: Path) -> Path:
     return runs / (row.config if protocol == PROTOCOLS[0] else f"{row.config}_{protocol}")
 
 
-def _answers_of(
-    row: PaperRow, part: Part, config: TableConfig
-) -> tuple[list[Answer], dict[str, Any]]:
-    """A row's answers, and what is known of its making.
+def _score(
+    row: PaperRow, part: Part, settings: TableSettings
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A row's predictions, their scores and what is known of its making.
 
     Raises:
         NotRun: it is not trained, and it is not for this command to train it.
     """
-    folder = folder_of(row, part.protocol, config.runs)
+    folder = folder_of(row, part.protocol, settings.runs)
     command = (
         f"`python train.py --config configs/{row.config}.yaml --protocol {part.protocol} "
-        f"--data {portable(config.data)} --out {portable(str(folder))}`"
+        f"--data {portable(settings.data)} --out {portable(str(folder))}`"
     )
-    settings = yaml.safe_load((CONFIGS_FOLDER / f"{row.config}.yaml").read_text(encoding="utf-8"))
-    if "family" not in settings:
-        return _main_model_answers(folder, part, command)
-    kind = CONFIGS[settings["family"]]
-    wanted = kind(
-        **settings
-        | {
-            "data": config.data,
-            "out": str(folder),
-            "protocol": part.protocol,
-            "cache": str(config.runs / "cache"),
+    given = yaml.safe_load((CONFIGS_FOLDER / f"{row.config}.yaml").read_text(encoding="utf-8"))
+    more: dict[str, Any] = {}
+    if "family" in given:
+        cache = settings.runs / "cache"
+        places = {"data": settings.data, "out": str(folder), "cache": str(cache)}
+        wanted = CONFIGS[given["family"]](**given | places | {"protocol": part.protocol})
+        _train_if_needed(wanted, part, settings, command)
+        trained = baselines.load(folder)
+        more = {
+            "trained_on": trained.config["training"]["data"],
+            "row_seed": trained.config["training"]["seed"],
+            "initialisation": trained.config.get("initialisation"),
         }
-    )
-    reason = _unlike(folder, wanted.to_dict(), part)
-    if reason:
-        if settings["family"] != "classical" and not config.neural:
-            raise NotRun(f"{reason}{command}")
-        try:
-            train_row(wanted)
-        except (ConfigError, baselines.BaselineError, TrainingFailed) as error:
-            raise NotRun(f"{error}: {command}") from error
-    trained = baselines.load(folder)
-    if isinstance(trained, ClassicalRow):
-        found = _classical_answers(trained, part.test, wanted.cache)
-    else:
-        found = [_answer(trained, clip["audio"]) for clip in part.test.clips]
-    training = trained.config["training"]
-    return found, {
-        "heard": heard_by(training),
-        "trained_on": training["data"],
-        "row_seed": training["seed"],
-        "initialisation": trained.config.get("initialisation"),
-    }
+        if isinstance(trained, ClassicalRow):
+            asker = Asker(open_model(str(folder)), part.test, settings)
+            found = _classical_answers(trained, part.test, wanted.cache)
+            return (table := prediction_table(part.test, found)), asker.row(table, **more)
+    elif not (folder / baselines.CONFIG_FILE).is_file():
+        raise NotRun(f"needs weights from the Hub: {command}")
+    model = open_model(str(folder))
+    if model.protocol != part.protocol:
+        raise NotRun(f"{portable(str(folder))} was trained for another protocol: {command}")
+    asker = Asker(model, part.test, settings)
+    return (table := asker.table()), asker.row(table, **more)
+
+
+def _train_if_needed(wanted: RowConfig, part: Part, settings: TableSettings, command: str) -> None:
+    reason = _unlike(Path(wanted.out), wanted.to_dict(), part)
+    if not reason:
+        return
+    if wanted.family != "classical" and not settings.neural:
+        raise NotRun(f"{reason}{command}")
+    try:
+        train_row(wanted)
+    except (ConfigError, baselines.BaselineError, TrainingFailed) as error:
+        raise NotRun(f"{error}: {command}") from error
 
 
 def _unlike(folder: Path, wanted: dict[str, Any], part: Part) -> str | None:
@@ -259,18 +259,6 @@ def _unlike(folder: Path, wanted: dict[str, Any], part: Part) -> str | None:
     return None
 
 
-def _main_model_answers(
-    folder: Path, part: Part, command: str
-) -> tuple[list[Answer], dict[str, Any]]:
-    if not (folder / baselines.CONFIG_FILE).is_file():
-        raise NotRun(f"needs weights from the Hub: {command}")
-    model = open_model(str(folder))
-    if model.protocol != part.protocol:
-        raise NotRun(f"{portable(str(folder))} was trained for another protocol: {command}")
-    found = ask(load_recogniser(model, text="corpus"), part.test, text="corpus", batch_size=8)
-    return found, {"heard": model.heard, "weights_sha256": model.weights_sha256}
-
-
 def _classical_answers(row: ClassicalRow, test: ClipSet, cache: str) -> list[Answer]:
     clips = stored_features(test.clips, cache, what="test")
     found: list[Answer] = [clips.left_out.get(name, "") for name in test.clips["utterance_id"]]
@@ -280,38 +268,5 @@ def _classical_answers(row: ClassicalRow, test: ClipSet, cache: str) -> list[Ans
     return found
 
 
-def _answer(row: baselines.Row, audio: dict[str, Any]) -> Answer:
-    try:
-        return row.predict_proba([load_audio(audio)])[0]
-    except AudioError as error:
-        return str(error)
-
-
 def _printed(row: PaperRow) -> dict[str, float] | None:
     return None if row.wa is None else {"wa": row.wa, "ua": row.ua}
-
-
-def _add(
-    row: Row,
-    part: Part,
-    found: list[Answer],
-    started: float,
-    config: TableConfig,
-    outcome: Outcome,
-) -> None:
-    test, heard = part.test, row.pop("heard")
-    table = prediction_table(test, found)
-    outcome.rows.append(
-        {
-            **row,
-            "protocol": part.protocol,
-            "corpora": part.corpora,
-            "overlap": overlap(heard, test),
-            "left_out": {"speakers": [], "clips": 0},
-            "clips_sha256": test.fingerprint(),
-            "scores": score(table, seed=config.seed),
-        }
-    )
-    outcome.tables.append(table.assign(system=row["system"], protocol=part.protocol))
-    name = f"{row['system']}, {part.protocol}"
-    outcome.seconds[name] = round(time.perf_counter() - started, 2)

@@ -4,19 +4,21 @@ from collections.abc import Iterable
 
 from evaluation.clips import PROTOCOLS
 from evaluation.tables import (
-    FEW_SPEAKERS,
+    NOT_RUN,
     PROTOCOL_NAMES,
     Result,
     Row,
+    few_speakers,
+    interval_note,
     markdown_table,
     overlap_cell,
     percent,
+    scored,
     with_interval,
 )
 
 FIGURES = ("wa", "ua", "ua_plus_wa")
 NAMES = ("WA", "UA", "UA+WA")
-NOT_RUN = "not run here"
 
 
 def paper_table(result: Result) -> str:
@@ -42,8 +44,8 @@ def _line(rows: list[Row]) -> list[str]:
     cells = []
     for protocol in PROTOCOLS:
         row = by_protocol.get(protocol)
-        scored = row is not None and "scores" in row
-        cells += [with_interval(row, name) if scored else NOT_RUN for name in FIGURES]
+        known = row is not None and "scores" in row
+        cells += [with_interval(row, name) if known else NOT_RUN for name in FIGURES]
     printed = rows[0]["paper"]
     if printed is None:
         cells += ["", "", ""]
@@ -67,11 +69,9 @@ def _corpora(rows: Iterable[Row]) -> str:
 
 
 def _notes(result: Result) -> list[str]:
-    bootstrap, data = result["bootstrap"], result["data"]
+    data = result["data"]
     notes = [
-        "WA, UA and UA+WA in per cent, with the "
-        f"{100 * bootstrap['level']:.0f} % interval over speakers "
-        f"({bootstrap['resamples']} bootstrap samples, seed {bootstrap['seed']}).",
+        f"WA, UA and UA+WA in per cent, with {interval_note(result)}",
         f'Data: `{data["source"]}`, its {data["split"]} split. "Measured on" names its corpora '
         "with their numbers of clips. The printed figures are the paper's own, on its test split "
         "of CREMA-D, IEMOCAP, RAVDESS, SAVEE and TESS.",
@@ -80,12 +80,7 @@ def _notes(result: Result) -> list[str]:
     ]
     if data["limit"] is not None:
         notes.append(f"**Only {data['limit']} clips a protocol were scored (`--limit`).**")
-    fewest = min((row["scores"]["speakers"] for row in _scored(result)), default=FEW_SPEAKERS)
-    if fewest < FEW_SPEAKERS:
-        notes.append(
-            f"Some figures rest on {fewest} speakers: an interval over so few is a rough guide "
-            "and tends to be too narrow."
-        )
+    notes += few_speakers(result, "figures")
     for row in result["rows"]:
         where = f"{row.get('system')}, {PROTOCOL_NAMES[row['protocol']]}"
         if row["kind"] == "not_run":
@@ -94,7 +89,7 @@ def _notes(result: Result) -> list[str]:
             found = f"`{start['from']}`" if "from" in start else "random weights"
             missing = f" (`{start['not_found']}` was not found)" if "not_found" in start else ""
             notes.append(f"{where}: trained from {found}{missing}.")
-    for row in _scored(result):
+    for row in scored(result):
         where = f"{row['system']}, {PROTOCOL_NAMES[row['protocol']]}"
         found = overlap_cell(row)
         if found != "none" and not (row["protocol"] == "paper" and row["overlap"]):
@@ -102,7 +97,3 @@ def _notes(result: Result) -> list[str]:
         for utterance_id, error in row["scores"]["errors"].items():
             notes.append(f"No answer, counted as an error: {utterance_id}, {where}: {error}")
     return [*notes, f"Made by `{result['command']}`."]
-
-
-def _scored(result: Result) -> list[Row]:
-    return [row for row in result["rows"] if "scores" in row]

@@ -47,6 +47,15 @@ def portable(argument: str) -> str:
     return path.name
 
 
+def portable_line(line: str, data: str) -> str:
+    """An error line, which may name the file it is about, without this machine's folders.
+
+    >>> portable_line("/home/me/raw/a.wav: not audio", "/home/me/raw")
+    'raw/a.wav: not audio'
+    """
+    return line.replace(data, portable(data))
+
+
 def command_line(arguments: Sequence[str], *, program: str = "evaluate_benchmarks.py") -> str:
     """A command of one of the scripts, ready to be typed again."""
     return shlex.join(["python", program, *arguments])

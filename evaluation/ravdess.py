@@ -1,24 +1,27 @@
 """The RAVDESS benchmark (paper, Table 9): what is scored on which clips, in which order."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import metrics
+import numpy as np
+
 from corpus_builder.labels import EMOTIONS, NEUTRAL, VOTE_CLASSES
 from evaluation import EvaluationError, baseline
 from evaluation.clips import (
     PROTOCOLS,
+    WHOLE,
     ClipSet,
+    EmptyError,
     corpus_configurations,
     is_raw_folder,
     read_corpus,
     read_raw_ravdess,
+    read_whole,
 )
-from evaluation.folds import read_folds
-from evaluation.leaks import Heard, overlap
-from evaluation.measuring import Outcome, Row, build_fingerprint
-from evaluation.models import TEXT_MODES, Answer, Model, ask, load_recogniser, open_model
+from evaluation.folds import folds_row, published_fold, read_folds
+from evaluation.leaks import Heard
+from evaluation.measuring import Asker, Outcome, Row, Settings, Timer, build_fingerprint, facts_of
+from evaluation.models import Model
 from evaluation.provenance import portable
 from evaluation.scoring import prediction_table, score
 
@@ -26,39 +29,6 @@ NO_PAPER_SPLIT = (
     "a raw folder does not say which clips are the test split of the paper's protocol; "
     "a model trained for it is scored on the corpus it was trained on"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RavdessConfig:
-    """Settings of the benchmark.
-
-    Args:
-        models: folders or Hub ids.
-        data: a built corpus's folder, a Hub data set id, or a raw RAVDESS folder.
-        split: the split of a built corpus that is scored.
-        text: where the models' text comes from: "corpus", "none" or "asr".
-        limit: score at most this many clips of each set, drawn at random.
-        batch_size: clips in one forward pass; it does not change the answers.
-        folds: folders of cross-validations to show beside the models.
-        seed: seed of the draw, the bootstrap and the baseline.
-    """
-
-    models: tuple[str, ...]
-    data: str
-    split: str = "test"
-    text: str = "corpus"
-    limit: int | None = None
-    batch_size: int = 8
-    folds: tuple[str, ...] = ()
-    seed: int = metrics.SEED
-
-    def __post_init__(self) -> None:
-        if self.text not in TEXT_MODES:
-            raise EvaluationError(f"--text {self.text}: choose from {', '.join(TEXT_MODES)}")
-        if self.batch_size < 1:
-            raise EvaluationError(f"--batch-size {self.batch_size}: must be at least 1")
-        if self.limit is not None and self.limit < 1:
-            raise EvaluationError(f"--limit {self.limit}: must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,186 +48,201 @@ class Section:
     train: ClipSet | None
 
 
-def run(config: RavdessConfig) -> Outcome:
+def run(settings: Settings) -> Outcome:
     """Score every model under the protocol it was trained for, with the yardsticks beside it.
 
     Raises:
         EvaluationError: a model or the data cannot be used.
     """
-    models = [open_model(name) for name in dict.fromkeys(config.models)]
-    raw = is_raw_folder(config.data)
-    sections = _raw_sections(models, config) if raw else _corpus_sections(models, config)
+    models = settings.distinct_models
+    raw = is_raw_folder(settings.data)
+    sections = _raw_sections(models, settings) if raw else _corpus_sections(models, settings)
     clips = next(section.test for section in sections if section.test is not None)
     outcome = Outcome(
         data={
             "kind": "raw" if raw else "corpus",
-            "source": portable(config.data),
-            "build_fingerprint": None if raw else build_fingerprint(config.data),
-            "split": None if raw else config.split,
-            "text": config.text,
-            "limit": config.limit,
+            "source": portable(settings.data),
+            "build_fingerprint": None if raw else build_fingerprint(settings.data),
+            "split": None if raw else settings.split,
+            "text": settings.text,
+            "limit": settings.limit,
             "removed": clips.removed,
             "rejected": list(clips.rejected),
         }
     )
+    mfccs = baseline.Mfccs(settings.data)
     for section in sections:
         if not section.models:
-            outcome.rows.append(_not_run("multimodal model", section, _how_to_run(section, config)))
+            reason = _how_to_run(section, settings)
+            outcome.rows.append(_not_run("multimodal model", section, reason))
         for model in section.models:
-            _score_model(model, section, config, outcome)
-        _score_baseline(section, config, outcome)
+            _score_model(model, section, settings, outcome)
+        _score_baseline(section, settings, mfccs, outcome)
     for model in models:
         if model.covers_all and NEUTRAL in model.emotions and model.protocol != "paper":
-            _score_eight(model, config, outcome)
-    for folder in config.folds:
-        text = "none" if config.text == "none" else "corpus"
-        row, table = read_folds(folder, corpus="ravdess", text=text, seed=config.seed)
+            _score_eight(model, settings, outcome)
+    for folder in settings.folds:
+        text = "none" if settings.text == "none" else "corpus"
+        row, table = read_folds(folder, corpus="ravdess", text=text, seed=settings.seed)
         outcome.rows.append(row)
         outcome.tables.append(table)
-    outcome.rows.append({"kind": "chance", "protocol": None, "classes": len(EMOTIONS)})
+    if raw or WHOLE in corpus_configurations(settings.data):
+        for classes in (EMOTIONS, VOTE_CLASSES):
+            _score_folds(classes, settings, mfccs, outcome)
+    for classes in sorted({row.get("classes", len(EMOTIONS)) for row in outcome.rows}):
+        outcome.rows.append({"kind": "chance", "protocol": None, "classes": classes})
     outcome.rows.append({"kind": "paper", "protocol": "paper"})
     return outcome
 
 
-def _corpus_sections(models: list[Model], config: RavdessConfig) -> list[Section]:
+def _corpus_sections(models: list[Model], settings: Settings) -> list[Section]:
     """One section per protocol, the headline first."""
-    configurations = corpus_configurations(config.data)
+    configurations = corpus_configurations(settings.data)
     sections = []
     for protocol in PROTOCOLS:
         # A model that does not say how it was trained is held to the headline's protocol.
         own = tuple(m for m in models if (m.protocol or PROTOCOLS[0]) == protocol)
         test = train = None
         if protocol in configurations or own:
-            test = read_corpus(config.data, protocol, config.split, corpus="ravdess")
-            test = test.limited(config.limit, seed=config.seed)
-            train = read_corpus(config.data, protocol, "train")
+            test = read_corpus(settings.data, protocol, settings.split, corpus="ravdess")
+            test = test.limited(settings.limit, seed=settings.seed)
+            train = read_corpus(settings.data, protocol, "train")
         sections.append(Section(protocol=protocol, models=own, test=test, train=train))
     return sections
 
 
-def _raw_sections(models: list[Model], config: RavdessConfig) -> list[Section]:
+def _raw_sections(models: list[Model], settings: Settings) -> list[Section]:
     """One section per model, on the speakers that it was not trained on."""
-    folder = read_raw_ravdess(config.data)
+    folder = read_raw_ravdess(settings.data)
     sections = []
     for model in (model for model in models if model.protocol != "paper"):
         heard = model.speakers or frozenset()
         test = folder.without_speakers(heard)
         if not len(test.clips):
             raise EvaluationError(
-                f"--data {config.data}: empty split: --model {model.name} was trained on every "
+                f"--data {settings.data}: empty split: --model {model.name} was trained on every "
                 "speaker in it"
             )
         sections.append(
             Section(
                 protocol="speaker_disjoint",
                 models=(model,),
-                test=test.limited(config.limit, seed=config.seed),
+                test=test.limited(settings.limit, seed=settings.seed),
                 train=folder.only_speakers(heard) if test.left_out_clips else None,
             )
         )
     speaker_dependent = tuple(model for model in models if model.protocol == "paper")
     if not sections:
-        raise EvaluationError(f"--data {config.data}: {NO_PAPER_SPLIT} (--model {models[0].name})")
+        raise EvaluationError(
+            f"--data {settings.data}: {NO_PAPER_SPLIT} (--model {models[0].name})"
+        )
     return [*sections, Section(protocol="paper", models=speaker_dependent, test=None, train=None)]
 
 
-def _score_model(model: Model, section: Section, config: RavdessConfig, outcome: Outcome) -> None:
+def _score_model(model: Model, section: Section, settings: Settings, outcome: Outcome) -> None:
     if section.test is None:
         outcome.rows.append(_not_run(portable(model.name), section, NO_PAPER_SPLIT))
         return
-    started = time.perf_counter()
     test = section.test if model.covers_all else section.test.of_emotions(model.emotions)
-    section = replace(section, test=test)
-    recogniser = load_recogniser(model, text=config.text, batch_size=config.batch_size)
-    found = ask(recogniser, test, text=config.text, batch_size=config.batch_size)
-    row = {
-        "kind": "model",
-        "system": portable(model.name),
-        "weights_sha256": model.weights_sha256,
-        "emotions": list(model.emotions),
-        **_facts(section, model.heard),
-    }
-    _add(row, section, found, started, config, outcome)
+    _ask(Asker(model, test, settings), section.protocol, outcome)
 
 
-def _score_eight(model: Model, config: RavdessConfig, outcome: Outcome) -> None:
+def _score_eight(model: Model, settings: Settings, outcome: Outcome) -> None:
     """All eight emotions of RAVDESS, where both the model and the data have neutral."""
-    if is_raw_folder(config.data):
-        test = read_raw_ravdess(config.data, classes=VOTE_CLASSES)
+    if is_raw_folder(settings.data):
+        test = read_raw_ravdess(settings.data, classes=VOTE_CLASSES)
         test = test.without_speakers(model.speakers or ())
     else:
         test = read_corpus(
-            config.data, PROTOCOLS[0], config.split, corpus="ravdess", classes=VOTE_CLASSES
+            settings.data, PROTOCOLS[0], settings.split, corpus="ravdess", classes=VOTE_CLASSES
         )
     if VOTE_CLASSES.index(NEUTRAL) not in test.labels:
         return
-    started = time.perf_counter()
-    test = test.limited(config.limit, seed=config.seed)
-    section = Section(protocol=PROTOCOLS[0], models=(model,), test=test, train=None)
-    recogniser = load_recogniser(
-        model, text=config.text, classes=VOTE_CLASSES, batch_size=config.batch_size
-    )
-    found = ask(recogniser, test, text=config.text, batch_size=config.batch_size)
-    row = {
-        "kind": "model",
-        "system": portable(model.name),
-        "classes": len(VOTE_CLASSES),
-        "weights_sha256": model.weights_sha256,
-        "emotions": list(model.emotions),
-        **_facts(section, model.heard),
-    }
-    _add(row, section, found, started, config, outcome, classes=VOTE_CLASSES)
+    test = test.limited(settings.limit, seed=settings.seed)
+    asker = Asker(model, test, settings, classes=VOTE_CLASSES)
+    _ask(asker, PROTOCOLS[0], outcome, classes=len(VOTE_CLASSES))
 
 
-def _score_baseline(section: Section, config: RavdessConfig, outcome: Outcome) -> None:
+def _ask(asker: Asker, protocol: str, outcome: Outcome, **more: int) -> None:
+    name = f"{asker.name}, eight classes" if more else asker.name
+    with Timer(outcome, f"{name}, {protocol}"):
+        table = asker.table()
+    outcome.rows.append(asker.row(table, protocol=protocol, **more))
+    outcome.tables.append(table.assign(system=name, protocol=protocol))
+
+
+def _score_baseline(
+    section: Section, settings: Settings, mfccs: baseline.Mfccs, outcome: Outcome
+) -> None:
     if section.test is None or section.train is None:
-        reason = f"`--data {portable(config.data)}` has no training clips for it"
+        reason = f"`--data {portable(settings.data)}` has no training clips for it"
         outcome.rows.append(_not_run(baseline.NAME, section, reason))
         return
-    started = time.perf_counter()
-    classifier, skipped = baseline.fit(section.train, seed=config.seed)
-    found = baseline.classify(classifier, baseline.mfcc_features(section.test))
-    row = {
-        "kind": "baseline",
-        "system": baseline.NAME,
-        "skipped_in_training": skipped,
-        **_facts(section, Heard(speakers=frozenset(section.train.speakers))),
+    with Timer(outcome, f"{baseline.NAME}, {section.protocol}"):
+        features = mfccs(section.train)
+        classifier = baseline.fit(features, section.train.labels, seed=settings.seed)
+        found = baseline.classify(classifier, mfccs(section.test))
+    table = prediction_table(section.test, found)
+    names = section.train.clips["utterance_id"][:]
+    skipped = {
+        name: line for name, line in zip(names, features, strict=True) if isinstance(line, str)
     }
-    _add(row, section, found, started, config, outcome)
+    outcome.rows.append(
+        {
+            "kind": "baseline",
+            "system": baseline.NAME,
+            "protocol": section.protocol,
+            "skipped_in_training": skipped,
+            **facts_of(Heard(speakers=frozenset(section.train.speakers)), section.test),
+            "scores": score(table, seed=settings.seed),
+        }
+    )
+    outcome.tables.append(table.assign(system=baseline.NAME, protocol=section.protocol))
 
 
-def _facts(section: Section, heard: Heard) -> Row:
-    """What is said of every scored row, the leak guard's finding first."""
-    test = section.test
-    return {
-        "protocol": section.protocol,
-        "overlap": overlap(heard, test),
-        "left_out": {"speakers": list(test.left_out_speakers), "clips": test.left_out_clips},
-        "clips_sha256": test.fingerprint(),
-    }
-
-
-def _add(
-    row: Row,
-    section: Section,
-    found: list[Answer],
-    started: float,
-    config: RavdessConfig,
-    outcome: Outcome,
-    *,
-    classes: Sequence[str] = EMOTIONS,
+def _score_folds(
+    classes: Sequence[str], settings: Settings, mfccs: baseline.Mfccs, outcome: Outcome
 ) -> None:
-    # An error line may name the file it is about: keep this machine's folders out of it.
-    found = [
-        item.replace(config.data, portable(config.data)) if isinstance(item, str) else item
-        for item in found
-    ]
-    table = prediction_table(section.test, found, classes=classes)
-    outcome.rows.append(row | {"scores": score(table, classes=classes, seed=config.seed)})
-    name = row["system"] if classes == EMOTIONS else f"{row['system']}, eight classes"
-    outcome.tables.append(table.assign(system=name, protocol=section.protocol))
-    name = f"{name}, {section.protocol}"
-    outcome.seconds[name] = round(time.perf_counter() - started, 2)
+    """The yardstick on the field's subject-wise folds, as far as their actors are at hand."""
+    try:
+        clips = _all_of_ravdess(classes, settings)
+    except EmptyError:
+        return
+    clips = clips.chosen([published_fold(name) is not None for name in clips.speakers])
+    clips = clips.limited(settings.limit, seed=settings.seed)
+    folds = np.array([published_fold(name) for name in clips.speakers], dtype=int)
+    eight = classes != EMOTIONS
+    if len(set(folds)) < 2 or (eight and VOTE_CLASSES.index(NEUTRAL) not in clips.labels):
+        return
+    with Timer(outcome, f"{baseline.NAME}, folds, {len(classes)} classes"):
+        features = mfccs(clips)
+        try:
+            found = baseline.from_the_others(
+                features, clips.labels, folds, seed=settings.seed, classes=classes
+            )
+        except EvaluationError as error:
+            row = {"kind": "not_run", "system": baseline.NAME, "protocol": "folds"}
+            outcome.rows.append(row | {"reason": str(error)})
+            return
+    table = prediction_table(clips, found, classes=classes).assign(fold=folds)
+    row = folds_row(
+        table,
+        system=baseline.NAME,
+        corpus="ravdess",
+        heard={fold: set(clips.speakers[folds != fold]) for fold in set(folds.tolist())},
+        seed=settings.seed,
+        classes=classes,
+        clips_sha256=clips.fingerprint(),
+    )
+    outcome.rows.append(row)
+    name = f"{baseline.NAME}, eight classes" if eight else baseline.NAME
+    outcome.tables.append(table.assign(system=name, protocol="folds"))
+
+
+def _all_of_ravdess(classes: Sequence[str], settings: Settings) -> ClipSet:
+    if is_raw_folder(settings.data):
+        return read_raw_ravdess(settings.data, classes=classes)
+    return read_whole(settings.data, corpus="ravdess", classes=classes)
 
 
 def _not_run(system: str, section: Section, reason: str) -> Row:
@@ -269,8 +254,8 @@ def _not_run(system: str, section: Section, reason: str) -> Row:
     }
 
 
-def _how_to_run(section: Section, config: RavdessConfig) -> str:
+def _how_to_run(section: Section, settings: Settings) -> str:
     return (
         f"`python train.py --config configs/mini.yaml --protocol {section.protocol} "
-        f"--data {portable(config.data)} --out FOLDER`, then add `--model FOLDER`"
+        f"--data {portable(settings.data)} --out FOLDER`, then add `--model FOLDER`"
     )

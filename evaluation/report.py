@@ -17,7 +17,6 @@ from evaluation import EvaluationError
 from evaluation.condition_tables import ablation_table, cross_corpus_table, robustness_table
 from evaluation.detail_tables import calibration_table, compare_table, fairness_table
 from evaluation.figures import figures_of, is_current, png_of
-from evaluation.model_index import with_model_index
 from evaluation.paper_tables import paper_table
 from evaluation.recipe_table import recipe_table
 from evaluation.tables import (
@@ -27,6 +26,7 @@ from evaluation.tables import (
     ravdess_table,
     speaker_tables,
 )
+from hub_model.model_card import weights_hash, with_results
 
 RESULTS = Path("results")
 DOCUMENT = Path("docs/results.md")
@@ -160,7 +160,9 @@ def render(root: Path) -> dict[Path, str]:
             text = (root / path).read_text(encoding="utf-8")
             text = fill_blocks(text, contents, where=str(path))
             if path.parent != Path():
-                text = with_model_index(text, results, model=path.parent.as_posix())
+                weights = weights_hash(root / path.parent)
+                name = path.parent.name
+                text = with_results(text, list(results.values()), weights=weights, name=name)
             files[path] = text
     return files
 

@@ -10,8 +10,7 @@ import numpy as np
 from evaluation import EvaluationError
 from evaluation.clips import ClipSet
 from evaluation.conditions import CONDITIONS, CodecError, Condition
-from evaluation.measuring import Asker, Outcome, Settings, Timer, data_facts, read_clips
-from evaluation.models import open_model
+from evaluation.measuring import Outcome, Settings, Timer, askers
 from hub_model.audio import AudioError, load_audio
 
 
@@ -56,13 +55,9 @@ def run(settings: Settings, *, wanted: Sequence[str] = ()) -> Outcome:
     if unknown:
         known = ", ".join(condition.key for condition in CONDITIONS)
         raise EvaluationError(f"--condition {unknown[0]}: choose from {known}")
-    models = [open_model(name) for name in dict.fromkeys(settings.models)]
-    outcome = Outcome(data={})
-    for model in models:
-        clips = read_clips(settings, [model])
-        outcome.data = outcome.data or data_facts(settings, clips)
-        asker = Asker(model, clips, settings)
-        decoded = DecodedClips(clips, workers=settings.workers, seed=settings.seed)
+    outcome = Outcome()
+    for asker in askers(settings, outcome):
+        decoded = DecodedClips(asker.clips, workers=settings.workers, seed=settings.seed)
         for condition in CONDITIONS:
             if wanted and condition.key not in wanted:
                 continue

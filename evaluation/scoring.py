@@ -9,7 +9,7 @@ import pandas as pd
 import metrics
 from corpus_builder.labels import EMOTIONS
 from evaluation.clips import COLUMNS, ClipSet
-from evaluation.models import Answer
+from evaluation.recognisers import Answer
 
 
 def columns_of(classes: Sequence[str]) -> list[str]:

@@ -15,6 +15,12 @@ PAPER_TABLE_9 = {"wa": 0.7845, "ua": 0.7931}
 FEW_SPEAKERS = 10
 """Below this number of speakers a table says that its intervals are rough."""
 
+NOT_RUN = "not run here"
+"""Stands where figures would be."""
+
+BASELINE = "logistic regression, mean MFCCs"
+"""The yardstick beside every model."""
+
 MOST_ERRORS = 5
 """A table lists no more clips without an answer than so many a row."""
 
@@ -46,7 +52,7 @@ def ravdess_summary(result: Result) -> str:
     """One sentence per scored model."""
     rows = [row for row in result["rows"] if row["kind"] == "model"]
     return "\n".join(
-        f"- `{row['system']}`, {PROTOCOL_NAMES[row['protocol']]}: "
+        f"- {system_of(row)}, {PROTOCOL_NAMES[row['protocol']]}: "
         f"WA {with_interval(row, 'wa')}, UA {with_interval(row, 'ua')}, "
         f"UA+WA {with_interval(row, 'ua_plus_wa')} on {row['scores']['clips']} clips of "
         f"{row['scores']['speakers']} speakers; heard in training: {overlap_cell(row)}."
@@ -57,7 +63,7 @@ def ravdess_summary(result: Result) -> str:
 def confusion_tables(result: Result) -> str:
     """One confusion matrix per scored model (paper, Figure 8)."""
     return "\n\n".join(
-        f"`{row['system']}`, {PROTOCOL_NAMES[row['protocol']]}: clips by true emotion (row) and "
+        f"{system_of(row)}, {PROTOCOL_NAMES[row['protocol']]}: clips by true emotion (row) and "
         f"answer (column).\n\n{_confusion(row)}"
         for row in result["rows"]
         if row["kind"] == "model"
@@ -67,7 +73,7 @@ def confusion_tables(result: Result) -> str:
 def speaker_tables(result: Result) -> str:
     """Figures of every test speaker, one table per scored model."""
     return "\n\n".join(
-        f"`{row['system']}`, {PROTOCOL_NAMES[row['protocol']]}, by speaker.\n\n"
+        f"{system_of(row)}, {PROTOCOL_NAMES[row['protocol']]}, by speaker.\n\n"
         + markdown_table(
             ("Speaker", "Clips", "WA", "UA"),
             (
@@ -107,7 +113,7 @@ def _ravdess_cells(row: Row) -> tuple[str, ...]:
     protocol = PROTOCOL_NAMES[row["protocol"]]
     match row["kind"]:
         case "not_run":
-            return (row["system"], protocol, *["not run here"] * 3, "", "", row["reason"])
+            return (row["system"], protocol, *[NOT_RUN] * 3, "", "", row["reason"])
         case "chance":
             chance = 1 / row["classes"]
             figures = [percent(value) for value in (chance, chance, 2 * chance)]
@@ -117,9 +123,7 @@ def _ravdess_cells(row: Row) -> tuple[str, ...]:
             figures = [percent(value, digits=2) for value in (wa, ua, wa + ua)]
             return ("paper, Table 9, as printed", protocol, *figures, "", "", "not stated")
     scores = row["scores"]
-    name = f"`{row['system']}`" if row["kind"] in ("model", "folds") else row["system"]
-    if row.get("classes") == 8:
-        name += ", eight classes"
+    name = system_of(row)
     if row["kind"] == "folds":
         kind = "published folds" if row["published"] else "folds"
         protocol = f"speaker-disjoint, {len(row['folds'])} {kind}"
@@ -131,6 +135,12 @@ def _ravdess_cells(row: Row) -> tuple[str, ...]:
         str(scores["speakers"]),
         overlap_cell(row),
     )
+
+
+def system_of(row: Row) -> str:
+    """Who answered; a folder or an id as code, a yardstick in words."""
+    name = row["system"] if row["system"] == BASELINE else f"`{row['system']}`"
+    return f"{name}, eight classes" if row.get("classes") == 8 else name
 
 
 def with_interval(row: Row, figure: str) -> str:
@@ -191,11 +201,9 @@ def _confusion(row: Row) -> str:
 
 
 def _notes(result: Result) -> list[str]:
-    data, bootstrap = result["data"], result["bootstrap"]
+    data = result["data"]
     notes = [
-        "WA, UA and UA+WA in per cent, with the "
-        f"{100 * bootstrap['level']:.0f} % interval over speakers "
-        f"({bootstrap['resamples']} bootstrap samples, seed {bootstrap['seed']}).",
+        f"WA, UA and UA+WA in per cent, with {interval_note(result)}",
         f"Data: `{data['source']}`, "
         + (f"its {data['split']} split" if data["kind"] == "corpus" else "a raw folder")
         + f", RAVDESS alone, neutral removed; text: {TEXT_NAMES[data['text']]}.",
@@ -209,12 +217,7 @@ def _notes(result: Result) -> list[str]:
     for reason, count in data["removed"].items():
         notes.append(f"Removed before scoring: {count} clips ({reason}).")
     notes += [f"Rejected: {line}" for line in data["rejected"]]
-    fewest = min(row["scores"]["speakers"] for row in result["rows"] if "scores" in row)
-    if fewest < FEW_SPEAKERS:
-        notes.append(
-            f"Some rows rest on {fewest} speakers: an interval over so few is a rough guide "
-            "and tends to be too narrow."
-        )
+    notes += few_speakers(result, "rows")
     for row in result["rows"]:
         if row["kind"] == "model" and not set(row.get("emotions", EMOTIONS)) >= set(EMOTIONS):
             notes.append(
@@ -226,6 +229,31 @@ def _notes(result: Result) -> list[str]:
     notes += answer_notes(result)
     notes.append(f"Made by `{result['command']}`.")
     return notes
+
+
+def interval_note(result: Result) -> str:
+    """How the intervals of a results file were made, as the end of a sentence."""
+    bootstrap = result["bootstrap"]
+    return (
+        f"the {100 * bootstrap['level']:.0f} % interval over speakers "
+        f"({bootstrap['resamples']} bootstrap samples, seed {bootstrap['seed']})."
+    )
+
+
+def few_speakers(result: Result, what: str) -> list[str]:
+    """A warning when some of ``what`` rest on so few speakers that an interval says little."""
+    fewest = min((row["scores"]["speakers"] for row in scored(result)), default=FEW_SPEAKERS)
+    if fewest >= FEW_SPEAKERS:
+        return []
+    return [
+        f"Some {what} rest on {fewest} speakers: an interval over so few is a rough guide and "
+        "tends to be too narrow."
+    ]
+
+
+def scored(result: Result) -> list[Row]:
+    """The rows with scores."""
+    return [row for row in result["rows"] if "scores" in row]
 
 
 def answer_notes(result: Result) -> list[str]:
@@ -260,9 +288,9 @@ def _fold_note(row: Row) -> str:
     mean = row["mean"]
     kind = "the field's published folds" if row["published"] else "folds of its own"
     return (
-        f"`{row['system']}`, cross-validated on {kind}: {told}; mean WA {percent(mean['wa'])}, "
-        f"UA {percent(mean['ua'])}. The row is over all of their clips together. "
-        f"Trained by `{row['command']}`."
+        f"{system_of(row)}, cross-validated on {kind}: {told}; mean WA {percent(mean['wa'])}, "
+        f"UA {percent(mean['ua'])}. The row is over all of their clips together."
+        + (f" Trained by `{row['command']}`." if row.get("command") else "")
     )
 
 

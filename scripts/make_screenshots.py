@@ -1,6 +1,6 @@
 """Take the README's pictures of the demo: `python scripts/make_screenshots.py`.
 
-The page answers a real clip in headless Chromium. Needs the programs chromium and chromedriver
+The page answers real clips in headless Chromium. Needs the programs chromium and chromedriver
 and the package selenium.
 """
 
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import soundfile as sf
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -29,32 +31,54 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    "--hide-scrollbars",
     # The page has to work without the rest of the world.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 90
 
 
 @contextmanager
-def chromium(*, width: int = 1200, height: int = 1400, dark: bool = False) -> Iterator[WebDriver]:
-    """Open a headless Chromium with a fresh profile and a page of this size in CSS pixels."""
+def chromium(
+    *, width: int = 1200, height: int = 1400, dark: bool = False, voice: Path | None = None
+) -> Iterator[WebDriver]:
+    """Open a headless Chromium with a fresh profile and a page of this size in CSS pixels.
+
+    Args:
+        width, height: of the page. dark: whether the visitor prefers dark pages.
+        voice: a WAV file that the browser hears as its microphone.
+    """
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which(BROWSER)
         for flag in (*FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
+        if voice:
+            options.add_argument("--use-fake-ui-for-media-stream")
+            options.add_argument("--use-fake-device-for-media-stream")
+            options.add_argument(f"--use-file-for-fake-audio-capture={voice.resolve()}")
+        downloads = {
+            "download.default_directory": profile,
+            "profile.default_content_setting_values.automatic_downloads": 1,
+        }
+        options.add_experimental_option("prefs", downloads)
         options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
         service = webdriver.ChromeService(executable_path=shutil.which(DRIVER))
         driver = webdriver.Chrome(options=options, service=service)
+        driver.downloads = Path(profile)
         try:
-            # A window cannot be as narrow as a phone, an emulated screen can.
-            screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+            resize(driver, width, height)
             scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
             driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
             yield driver
         finally:
             driver.quit()
+
+
+def resize(driver: WebDriver, width: int, height: int) -> None:
+    """Give the page this size; a window cannot be as narrow as a phone, an emulated screen can."""
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
 
 def wait_for(driver: WebDriver, css: str, text: str = "") -> str:
@@ -69,15 +93,28 @@ def wait_for(driver: WebDriver, css: str, text: str = "") -> str:
 
 
 def click(driver: WebDriver, css: str) -> None:
-    """Click on the one element that matches."""
-    driver.find_element(By.CSS_SELECTOR, css).click()
+    """Click on the one element that matches, when it is there."""
+    wait_for(driver, css)
+    driver.execute_script("arguments[0].click()", driver.find_element(By.CSS_SELECTOR, css))
 
 
-def upload(driver: WebDriver, clip: Path) -> None:
-    """Put a file into the page's clip field and wait until the page has it."""
-    wait_for(driver, "#clip")
-    driver.find_element(By.CSS_SELECTOR, "#clip input[type=file]").send_keys(str(clip.resolve()))
-    wait_for(driver, "#clip [aria-label='Clear'], #clip [title='Clear']")
+def open_tab(driver: WebDriver, url: str, name: str) -> None:
+    """Open the page anew and go to one of its tabs."""
+    driver.get(url)
+    wait_for(driver, "button[role=tab]", name)
+    tabs = driver.find_elements(By.CSS_SELECTOR, "button[role=tab]")
+    driver.execute_script(
+        "arguments[0].click()",
+        next(tab for tab in tabs if tab.get_attribute("textContent").strip() == name),
+    )
+
+
+def upload(driver: WebDriver, *files: Path, field: str = "clip") -> None:
+    """Put files into a field of the page and wait until the page has them."""
+    wait_for(driver, f"#{field} input[type=file]")
+    paths = "\n".join(str(file.resolve()) for file in files)
+    driver.find_element(By.CSS_SELECTOR, f"#{field} input[type=file]").send_keys(paths)
+    wait_for(driver, f"#{field} [aria-label='Clear'], #{field} [title='Clear']")
 
 
 def ask_about(driver: WebDriver, url: str, clip: Path) -> str:
@@ -88,12 +125,49 @@ def ask_about(driver: WebDriver, url: str, clip: Path) -> str:
     return wait_for(driver, "#status", "answered from")
 
 
+def take(driver: WebDriver, path: Path, *, width: int = 1200) -> None:
+    """Take a picture of the whole page, as long as it is."""
+    # A page is never shorter than its window.
+    resize(driver, width, 400)
+    size = "return Math.ceil(document.querySelector('footer').getBoundingClientRect().bottom) + 10"
+    resize(driver, width, int(driver.execute_script(f"window.scrollTo(0, 0); {size}")))
+    driver.save_screenshot(str(path))
+    print(path)
+
+
+def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
+    """Take the pictures: a clip, a recording, several clips, and a phone in the dark."""
+    with chromium() as driver:
+        ask_about(driver, url, clips[0])
+        wait_for(driver, "#picture img")
+        words = driver.find_element(By.CSS_SELECTOR, "#transcript textarea")
+        words.send_keys("No! Leave me alone!")
+        click(driver, "#again")
+        wait_for(driver, "#status", "and your text")
+        take(driver, out / "space.png")
+
+        open_tab(driver, url, "Long recording")
+        upload(driver, recording, field="recording")
+        click(driver, "#recording-ask")
+        wait_for(driver, "#recording-status", "segments")
+        take(driver, out / "space_timeline.png")
+
+        open_tab(driver, url, "Many clips")
+        upload(driver, *clips, recording.with_name("broken.wav"), field="clips")
+        click(driver, "#clips-ask")
+        wait_for(driver, "#clips-status", "clips answered")
+        take(driver, out / "space_batch.png")
+    with chromium(width=390, height=844, dark=True) as driver:
+        ask_about(driver, url, clips[0])
+        wait_for(driver, "#picture img")
+        take(driver, out / "space_phone.png", width=390)
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Serve the demo, take its picture and return the exit code."""
-    parser = argparse.ArgumentParser(description="Take the README's picture of the demo.")
+    """Serve the demo, take its pictures and return the exit code."""
+    parser = argparse.ArgumentParser(description="Take the README's pictures of the demo.")
     parser.add_argument("--model", help="folder or Hub id; the demo's own default if not given")
-    parser.add_argument("--clip", type=Path, default=ROOT / "examples" / "angry.wav")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "space.png")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     options = parser.parse_args(argv)
     for program in (BROWSER, DRIVER):
         if shutil.which(program) is None:
@@ -104,19 +178,30 @@ def main(argv: list[str] | None = None) -> int:
     from app import build_demo, launch_options
     from recogniser import Settings, default_model
 
+    clips = sorted((ROOT / "examples").glob("*.wav"))
     settings = Settings(model=options.model or default_model())
     demo = build_demo(settings)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(settings))
+    launch = {"prevent_thread_lock": True, "quiet": True, **launch_options(settings)}
+    _, url, _ = demo.launch(**launch)
     try:
-        with chromium() as driver:
-            print(ask_about(driver, url, options.clip))
-            wait_for(driver, "#picture img")
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            driver.save_screenshot(str(options.out))
+        with tempfile.TemporaryDirectory() as folder:
+            options.out.mkdir(parents=True, exist_ok=True)
+            take_all(url, clips, made_recording(clips, Path(folder)), options.out)
     finally:
         demo.close()
-    print(options.out)
     return 0
+
+
+def made_recording(clips: list[Path], folder: Path) -> Path:
+    """Join the examples, with pauses, to a recording of about a minute; a broken clip is beside."""
+    parts = []
+    for clip in clips * 5:
+        waveform, rate = sf.read(clip, dtype="float32")
+        parts += [waveform, np.zeros(rate * 2, np.float32)]
+    recording = folder / "recording.flac"
+    sf.write(recording, np.concatenate(parts), rate)
+    (folder / "broken.wav").write_bytes(b"RIFF")
+    return recording
 
 
 if __name__ == "__main__":

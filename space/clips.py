@@ -13,6 +13,7 @@ from transformers.audio_utils import hertz_to_mel, mel_filter_bank, spectrogram
 MIN_SECONDS = 0.1
 MIN_RATE, MAX_RATE = 4_000, 384_000
 SILENCE_RANGE = 2e-4
+NOT_AUDIO = "This file could not be read as audio: WAV, FLAC, OGG and MP3 files work."
 
 PICTURE_RATE = 16_000
 PICTURE_FRAMES = 800
@@ -68,9 +69,7 @@ def read_clip(path: str | Path | None, *, max_seconds: float, max_megabytes: flo
                 for block in file.blocks(rate, dtype="float32", always_2d=True, frames=limit)
             ]
     except (sf.SoundFileError, RuntimeError, TypeError) as error:
-        raise ClipError(
-            "This file could not be read as audio: WAV, FLAC, OGG and MP3 files work."
-        ) from error
+        raise ClipError(NOT_AUDIO) from error
     clip = Clip(np.concatenate(blocks) if blocks else np.zeros(0, np.float32), rate)
     if clip.waveform.size == limit:
         raise ClipError(f"The clip is too long: at most {max_seconds:g} seconds are accepted.")

@@ -95,6 +95,7 @@ def test_each_model_is_scored_under_its_own_protocol(both):
         ("baseline", BASELINE, "speaker_disjoint"),
         ("model", "dependent", "paper"),
         ("baseline", BASELINE, "paper"),
+        ("folds", BASELINE, "folds"),
         ("chance", None, None),
         ("paper", None, "paper"),
     ]

@@ -19,8 +19,8 @@ from datasets import Dataset
 
 from corpus_builder.provenance import versions
 from evaluation.clips import ClipSet
-from evaluation.models import answers
 from evaluation.provenance import command_line, git_state, portable
+from evaluation.recognisers import answers
 from evaluation.scoring import PROBABILITIES, prediction_table, score
 from hub_model.configuration_hubert_bert import EMOTIONS
 from hub_model.standalone import load_recogniser

@@ -18,6 +18,9 @@ RESULTS_BEGIN, RESULTS_END = "<!-- results:ravdess -->", "<!-- /results:ravdess 
 MEASURES = {"wa": ("accuracy", "WA"), "ua": ("recall", "UA (mean recall of the classes)")}
 """What of a results file goes into ``model-index``: the Hub's type, and its name."""
 
+CARDED = ("ravdess", "cross_corpus")
+"""Benchmarks whose figures go into ``model-index``; the others measure parts or changed clips."""
+
 PROTOCOLS = {"speaker_disjoint": "speaker-disjoint", "paper": "paper's, speaker-dependent"}
 """A figure means nothing without its protocol, so that it stands in the name of the split."""
 
@@ -76,8 +79,9 @@ def with_results(
     found = [
         entry
         for result in results
+        if result["benchmark"] in CARDED
         for row in result["rows"]
-        if row.get("weights_sha256") == weights and row.get("scores")
+        if row["kind"] == "model" and row["weights_sha256"] == weights
         for entry in _entries(row, result)
     ]
     if not found:
@@ -91,6 +95,8 @@ def _entries(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[EvalResu
     scores, corpus = row["scores"], row.get("corpus", result["benchmark"])
     protocol = PROTOCOLS.get(row["protocol"], str(row["protocol"]))
     split = (result.get("data") or {}).get("split") or "all"
+    if result["benchmark"] == "cross_corpus":
+        split = "unheard speakers"
     heard = "unknown" if row.get("overlap") is None else str(len(row["overlap"]["speakers"]))
     return [
         EvalResult(
@@ -98,7 +104,7 @@ def _entries(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[EvalResu
             task_name="Speech emotion recognition",
             dataset_type=corpus,
             dataset_name=corpus.upper(),
-            dataset_config=protocol,
+            dataset_config=f"{protocol}, {row.get('classes', 7)} classes",
             dataset_split=f"{split}; {protocol}; {scores['clips']} clips of {scores['speakers']} "
             f"speakers, {heard} of them heard in training",
             metric_type=kind,

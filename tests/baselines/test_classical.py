@@ -65,6 +65,11 @@ def test_a_row_is_what_a_bare_script_gives_and_survives_saving(name, tmp_path):
     assert not list(tmp_path.glob("*.pkl"))
     np.testing.assert_allclose(load(tmp_path, row.config).from_features(unseen), found, atol=1e-12)
 
+    (tmp_path / "again").mkdir()
+    save(fit(config(name), x, y, np.repeat("a", len(y)))[0], tmp_path / "again")
+    for file in (tmp_path / "again").iterdir():
+        assert file.read_bytes() == (tmp_path / file.name).read_bytes()
+
 
 def test_there_are_eight():
     assert len(CLASSIFIERS) == 8

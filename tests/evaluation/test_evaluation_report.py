@@ -1,5 +1,6 @@
 """Documents written from results files."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def made_result() -> dict:
     row = {
         "kind": "model",
         "system": "checkpoints/mini",
+        "weights_sha256": hashlib.sha256(b"model.safetensorsweights").hexdigest(),
         "protocol": "speaker_disjoint",
         "overlap": {"speakers": [], "clips": 0},
         "left_out": {"speakers": [], "clips": 0},
@@ -181,6 +183,7 @@ def test_a_figure_that_shows_something_else_is_out_of_date(measured, capsys):
 def test_the_card_gets_its_model_index_with_the_protocol_in_the_split(project):
     card = project / "checkpoints/mini/README.md"
     card.parent.mkdir(parents=True)
+    (card.parent / "model.safetensors").write_bytes(b"weights")
     block = "<!-- results:ravdess -->\n<!-- /results:ravdess -->\n"
     text = f"---\nlicense: mit\n---\n\n# A model\n\n{block}"
     card.write_text(text, encoding="utf-8")
@@ -195,8 +198,18 @@ def test_the_card_gets_its_model_index_with_the_protocol_in_the_split(project):
     for entry in data.eval_results:
         assert "speaker-disjoint" in entry.dataset_split
         assert "4 speakers, 0 of them heard in training" in entry.dataset_split
+        assert entry.dataset_config == "speaker-disjoint, 7 classes"
     assert data.license == "mit" and "# A model" in card.read_text(encoding="utf-8")
     assert main(["--root", str(project), "--check"]) == 0
+
+
+def test_other_weights_get_no_entries_of_a_model_in_the_same_place(project):
+    card = project / "checkpoints/mini/README.md"
+    card.parent.mkdir(parents=True)
+    (card.parent / "model.safetensors").write_bytes(b"trained again")
+    card.write_text("---\nlicense: mit\n---\n\n# A model\n", encoding="utf-8")
+    assert main(["--root", str(project)]) == 0
+    assert ModelCard.load(card).data.eval_results is None
 
 
 @pytest.mark.skipif(not (ROOT / "results").is_dir(), reason="nothing was measured yet")

@@ -2,13 +2,16 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import gradio
 import numpy as np
 import pytest
+from huggingface_hub import HfApi, metadata_load
 
 import metrics
 
@@ -46,3 +49,32 @@ def test_it_loads_offline_and_alone(tmp_path):
         "macro_f1": pytest.approx(metrics.macro_f1(references, predictions)),
     }
     assert "Weighted accuracy" in description
+
+
+def test_pushed_as_a_space_it_loads_by_its_id(hub):
+    api = HfApi(endpoint=hub.url, token=hub.token)
+    api.create_repo("owner/ser", repo_type="space", space_sdk="gradio")
+    api.upload_folder(
+        repo_id="owner/ser",
+        repo_type="space",
+        folder_path=ROOT / "metrics" / "ser",
+        ignore_patterns=["__pycache__/**"],
+    )
+    answers = json.dumps({"references": [0, 1, 0, 0], "predictions": [0, 1, 1, -1]})
+    script = SCRIPT.replace("metrics/ser", "owner/ser")
+    printed = hub.run(["-c", script, answers])
+    scores, _ = json.loads(printed.splitlines()[-1])
+    assert scores["wa"] == 0.5 and scores["ua"] == pytest.approx((1 / 3 + 1) / 2)
+    card = metadata_load(ROOT / "metrics" / "ser" / "README.md")
+    assert {"evaluate", "metric"} <= set(card["tags"]) and len(card["short_description"]) <= 60
+    assert (ROOT / "metrics" / "ser" / card["app_file"]).is_file()
+
+
+def test_its_page_gives_the_scores_and_one_line_for_anything_else(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "metrics" / "ser"))
+    page = runpy.run_path(str(ROOT / "metrics" / "ser" / "app.py"))
+    assert page["scores"]("0, 1, 0, 0", "0 1 1 -1")["wa"] == 0.5
+    for wrong in ("0, 1", "0, 1, 0, happy", ""):
+        with pytest.raises(gradio.Error, match="class ids are needed") as error:
+            page["scores"]("0, 1, 0, 0", wrong)
+        assert "\n" not in str(error.value)

@@ -1,6 +1,8 @@
 """Import the page from its folder, where it is no package, and serve it for the tests."""
 
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ SPACE = ROOT / "space"
 sys.path.insert(0, str(SPACE))
 
 from app import build_demo, launch_options  # noqa: E402
+from files import upload_folder  # noqa: E402
 from recogniser import Settings  # noqa: E402
 
 
@@ -22,3 +25,19 @@ def serving(settings: Settings) -> Iterator[str]:
         yield url
     finally:
         demo.close()
+
+
+def on_the_server() -> list[Path]:
+    """Every file with something in it, wherever the server may have put it."""
+    places = [upload_folder(), *Path(tempfile.gettempdir()).glob("ser-*")]
+    found = {path for place in places for path in place.rglob("*") if path.is_file()}
+    return [path for path in found if path.stat().st_size]
+
+
+def wait_until_empty() -> list[Path]:
+    """Wait until the server has forgotten all, and return what it has not."""
+    for _ in range(300):
+        if not (left := on_the_server()):
+            break
+        time.sleep(0.1)
+    return left

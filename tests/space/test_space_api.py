@@ -1,14 +1,19 @@
 """The page's API, called with gradio_client as another program would."""
 
+import csv
+import io
+import json
 import time
+import zipfile
 
-import app
+import httpx
+import numpy as np
 import pytest
 import soundfile as sf
 import soxr
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from space_server import Settings, serving
+from gradio_client.utils import Status
 from transformers import pipeline
 
 from hub_model.configuration_hubert_bert import EMOTIONS
@@ -32,13 +37,21 @@ def predict(client: Client, clip, *text: str) -> dict:
     return client.predict(handle_file(clip), *text, api_name="/predict")
 
 
-def test_only_predict_is_public_and_it_is_documented(text_client):
-    api = text_client.view_api(return_format="dict")
-    assert list(api["named_endpoints"]) == ["/predict"]
-    parameters = api["named_endpoints"]["/predict"]["parameters"]
-    assert [p["parameter_name"] for p in parameters] == ["audio", "text"]
-    assert [p["parameter_has_default"] for p in parameters] == [False, True]
-    assert "one short clip of speech" in api["named_endpoints"]["/predict"]["description"]
+def test_every_function_is_public_and_documented(text_client):
+    endpoints = text_client.view_api(return_format="dict")["named_endpoints"]
+    names = {name: [p["parameter_name"] for p in e["parameters"]] for name, e in endpoints.items()}
+    assert names == {
+        "/predict": ["audio", "text"],
+        "/explain": ["audio", "text"],
+        "/timeline": ["recording", "window_s", "hop_s", "smoothing"],
+        "/batch": ["files"],
+        "/benchmark": ["zip_file", "data_set", "config", "text"],
+        "/about": [],
+    }
+    has_default = [p["parameter_has_default"] for p in endpoints["/predict"]["parameters"]]
+    assert has_default == [False, True]
+    assert "one short clip of speech" in endpoints["/predict"]["description"]
+    assert all(endpoint["description"] for endpoint in endpoints.values())
 
 
 def test_stock_checkpoint_answers_from_audio_alone(stock_client, angry_clip):
@@ -114,14 +127,96 @@ def test_a_model_that_cannot_be_loaded_is_said(serve, tmp_path, angry_clip):
         predict(client, angry_clip)
 
 
-def test_clips_leave_the_server(stock_model, angry_clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(app, "CLEANING_SECONDS", (1, 1))
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    with serving(Settings(model=str(stock_model))) as url:
-        predict(Client(url, verbose=False), angry_clip)
-        for _ in range(200):
-            kept = [p for p in tmp_path.rglob("*.wav") if p.name == angry_clip.name]
-            if not kept:
-                break
-            time.sleep(0.1)
-    assert not kept
+def test_explain_says_what_moved_the_answer(serve, text_model, angry_clip):
+    client = Client(serve(model=str(text_model), threshold=1.0), verbose=False)
+    answer = client.predict(handle_file(angry_clip), "no leave me alone", api_name="/explain")
+    assert answer["unsure"] and answer["label"] is None
+    parts = answer["contributions"]
+    assert parts["fused"] == pytest.approx(scores(answer))
+    assert 0 < parts["moved"]["text"] < 1 and set(parts["text"]) == set(EMOTIONS)
+    alone = client.predict(handle_file(angry_clip), api_name="/explain")["contributions"]
+    assert alone["text"] is None and alone["moved"] == {"audio": 1.0, "text": 0.0}
+
+
+def test_explain_with_a_model_that_only_listens(stock_client, angry_clip):
+    answer = stock_client.predict(handle_file(angry_clip), api_name="/explain")
+    assert answer["contributions"] is None and len(answer["emotions"]) == 7
+
+
+def test_noise_is_no_speech(text_client, tmp_path):
+    noise = tmp_path / "noise.wav"
+    sf.write(noise, np.random.default_rng(0).normal(0, 0.1, 32_000), 16_000)
+    with pytest.raises(AppError, match="no speech was found"):
+        predict(text_client, noise)
+
+
+def test_text_that_is_too_long(text_client, angry_clip):
+    with pytest.raises(AppError, match="at most 2000 letters"):
+        predict(text_client, angry_clip, "no " * 1000)
+
+
+def test_batch_keeps_order_and_its_bad_rows(text_client, angry_clip, tmp_path):
+    wrong, archive = tmp_path / "wrong.wav", tmp_path / "clips.zip"
+    wrong.write_text("this is no audio")
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(angry_clip, "b/second.wav")
+        file.write(wrong, "a/third.wav")
+        file.writestr("notes.txt", "not a clip")
+    files = [handle_file(path) for path in (angry_clip, archive, wrong)]
+    answer = text_client.predict(files, api_name="/batch")
+    rows = answer["rows"]
+    assert [row["file"] for row in rows] == [
+        "angry.wav",
+        "b/second.wav",
+        "a/third.wav",
+        "wrong.wav",
+    ]
+    assert [row["error"] is None for row in rows] == [True, True, False, False]
+    assert rows[0]["score"] == rows[1]["score"] == max(rows[0][name] for name in EMOTIONS)
+    single = scores(predict(text_client, angry_clip))
+    assert {name: rows[0][name] for name in EMOTIONS} == pytest.approx(single)
+    table = list(csv.DictReader(io.StringIO(answer["csv"])))
+    assert [row["file"] for row in table] == [row["file"] for row in rows]
+    assert "could not be read" in table[2]["error"]
+
+
+def test_batch_that_is_no_batch(serve, text_model, angry_clip, tmp_path):
+    client = Client(serve(model=str(text_model), max_clips=2), verbose=False)
+    with pytest.raises(AppError, match="too many clips: 3; at most 2"):
+        client.predict([handle_file(angry_clip)] * 3, api_name="/batch")
+    wrong = tmp_path / "clips.zip"
+    wrong.write_text("this is no zip")
+    with pytest.raises(AppError, match="no zip file"):
+        client.predict([handle_file(wrong)], api_name="/batch")
+
+
+def test_about_says_who_answers(text_client, text_model):
+    about = text_client.predict(api_name="/about")
+    assert about["model"] == text_model.name and about["labels"] == list(EMOTIONS)
+    assert about["reads_text"] and about["problem"] is None and about["max_seconds"] == 60
+
+
+def test_openapi_page_and_a_call_by_hand(serve, text_model, angry_clip):
+    """What curl would send: an upload, a request, and its stream of events."""
+    url = serve(model=str(text_model)) + "gradio_api"
+    paths = httpx.get(f"{url}/openapi.json", timeout=60).json()["paths"]
+    assert any("predict" in path for path in paths)
+    with angry_clip.open("rb") as file:
+        [path] = httpx.post(f"{url}/upload", files={"files": file}, timeout=60).json()
+    clip = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    reply = httpx.post(f"{url}/call/predict", json={"data": [clip, ""]}, timeout=60).json()
+    stream = httpx.get(f"{url}/call/predict/{reply['event_id']}", timeout=60).text
+    assert "event: complete" in stream
+    [answer] = json.loads(stream.split("data: ")[-1])
+    assert set(scores(answer)) == set(EMOTIONS)
+
+
+def test_a_long_recording_and_a_clip_take_turns(text_client, angry_clip, tmp_path):
+    waveform, rate = sf.read(angry_clip)
+    recording = tmp_path / "talk.flac"
+    sf.write(recording, waveform.tolist() * 60, rate)
+    job = text_client.submit(handle_file(recording), 1, 0.25, api_name="/timeline")
+    while job.status().code != Status.PROCESSING and not job.done():
+        time.sleep(0.01)
+    assert predict(text_client, angry_clip)["emotions"] and not job.done()
+    assert job.result()["segments"][-1]["end"] == pytest.approx(60 * 2.355, abs=0.1)

@@ -1,0 +1,40 @@
+"""The page of the evaluate Space: class ids in, scores out. `python metrics/ser/app.py` opens it.
+
+It is written here because the widget of `evaluate` needs a Gradio of before version 4.
+"""
+
+import gradio as gr
+from classification import macro_f1, ua, ua_plus_wa, wa
+
+SCORES = {"wa": wa, "ua": ua, "ua_plus_wa": ua_plus_wa, "macro_f1": macro_f1}
+
+
+def scores(references: str, predictions: str) -> dict[str, float]:
+    """Every score of two lists of class ids, separated by commas or spaces.
+
+    Raises:
+        gr.Error: not whole numbers, none at all, or lists of different lengths.
+    """
+    try:
+        true, said = (
+            [int(n) for n in ids.replace(",", " ").split()] for ids in (references, predictions)
+        )
+        return {name: score(true, said) for name, score in SCORES.items()}
+    except ValueError as error:
+        raise gr.Error(f"Two lists of class ids are needed, of one length: {error}") from error
+
+
+demo = gr.Interface(
+    scores,
+    [
+        gr.Textbox("0, 1, 0, 0", label="True class ids"),
+        gr.Textbox("0, 1, 1, -1", label="Predicted class ids; -1 for a clip without an answer"),
+    ],
+    gr.JSON(label="Scores"),
+    title="Speech emotion scores",
+    description="Weighted accuracy, unweighted accuracy, their sum and macro-F1.",
+    flagging_mode="never",
+)
+
+if __name__ == "__main__":
+    demo.launch()

@@ -1,0 +1,183 @@
+"""The tab for the RAVDESS benchmark (paper, Table 9), and the endpoint `/benchmark`."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+from clips import ClipError
+from endpoints import LONG, one_line_errors, publish, sends
+from files import taken
+from looks import answer_html, downloads, picture_html, status
+from ravdess_benchmark import TEXTS, Benchmark
+from ravdess_clips import Clips, Limits, open_public, open_zip
+from ravdess_scores import Row, draw_confusion, markdown, verdict
+from recogniser import Recogniser, Settings
+
+START = "Upload RAVDESS speech as a zip, whole or in part, or name a data set of the Hub."
+CONFIGS = ["speaker_disjoint", "paper", "natural"]
+UNPACKED = 4
+"""A zip may become this many times the largest upload."""
+
+
+def benchmark_tab(recogniser: Recogniser) -> None:
+    """Lay out the tab; it shows the figures beside the paper's, and how they came about."""
+    settings, problem = recogniser.settings, recogniser.problem
+    with gr.Row():
+        with gr.Column(min_width=320):
+            file = gr.File(
+                type="filepath",
+                file_types=[".zip"],
+                label=f"Zip of RAVDESS, up to {settings.max_upload_megabytes:g} MB",
+                elem_id="benchmark",
+            )
+            name = gr.Textbox(
+                label="Or a data set id",
+                info="A public corpus of this project's form on the Hub, such as "
+                "you/speech-emotion-corpus: the RAVDESS clips of its test split.",
+                max_length=200,
+                elem_id="benchmark-name",
+            )
+            with gr.Accordion("Options", open=False):
+                config = gr.Dropdown(
+                    CONFIGS, value=CONFIGS[0], label="Configuration of the data set"
+                )
+                text = gr.Dropdown(
+                    [(meaning.removeprefix("text: "), key) for key, meaning in TEXTS.items()],
+                    value="corpus",
+                    label="Text that the model reads",
+                )
+            with gr.Row():
+                ask = gr.Button("Run the benchmark", variant="primary", elem_id="benchmark-ask")
+                stop = gr.Button("Cancel", variant="stop", elem_id="benchmark-stop")
+        with gr.Column(min_width=320):
+            line = gr.HTML(
+                status("error", problem) if problem else status("hint", START),
+                elem_id="benchmark-status",
+                elem_classes="status",
+            )
+    report = gr.Markdown(elem_id="benchmark-report")
+    answer = gr.HTML(elem_id="benchmark-answer")
+
+    def show(path: str | None, name: str, config: str, text: str) -> Iterator[tuple[str, str, str]]:
+        """Say how far it is, then show the figures; or say in a line why not."""
+        yield status("hint", "Reading the clips.", share=0.0), "", ""
+        try:
+            for step in steps(recogniser, path, name, config=config, text=text):
+                if isinstance(step, dict):
+                    break
+                done, total = step
+                share = None if total is None else done / total
+                of_all = "" if total is None else f" of {total}"
+                yield status("hint", f"{done}{of_all} clips.", share=share), gr.skip(), gr.skip()
+        except ClipError as error:
+            yield status("error", str(error)), "", ""
+            return
+        picture = picture_html(draw_confusion(step["scores"]), "Confusion matrix: clips by answer")
+        files = {"ravdess.json": json.dumps(step, indent=2), "ravdess.md": step["markdown"]}
+        scores = step["scores"]
+        said = f"WA {scores['wa']:.1%}, UA {scores['ua']:.1%} on {scores['clips']} clips. "
+        said += verdict(step).replace("**", "")
+        kind = "unsure" if step["overlap"]["speakers"] or not step["overlap"]["known"] else "ok"
+        yield status(kind, said), step["markdown"], answer_html(picture + downloads(files))
+
+    asked = ask.click(
+        show,
+        [file, name, config, text],
+        [line, report, answer],
+        js=sends("benchmark"),
+        show_progress="hidden",
+        api_visibility="private",
+        **LONG,
+    )
+    # Said only afterwards, or the last word of what is cancelled could come on top.
+    stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
+        lambda: status("hint", "Cancelled. The clips have left the server."),
+        None,
+        line,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    _publish(recogniser)
+
+
+def _publish(recogniser: Recogniser) -> None:
+    def benchmark(
+        zip_file: str | None = None,
+        data_set: str = "",
+        config: str = "speaker_disjoint",
+        text: str = "corpus",
+        progress: gr.Progress = gr.Progress(),  # noqa: B008, as Gradio wants it
+    ) -> dict[str, Any]:
+        """Score the model on RAVDESS, beside Table 9 of the paper.
+
+        Args:
+            zip_file: RAVDESS speech as released, whole or in part, as a zip file.
+            data_set: or the Hub id of a public corpus of this project's form; the RAVDESS clips
+                of its test split are scored.
+            config: configuration of the data set: speaker_disjoint, paper or natural.
+            text: what the model reads: corpus (the sentence that was spoken), none, or asr (what
+                the model's transcriber hears).
+
+        Returns:
+            A dict with "scores" ("wa", "ua", "ua_plus_wa" as fractions, "interval" over speakers,
+            "recall", "confusion"), "overlap" (which of the speakers the model heard in training,
+            by its own record), "unheard" (the scores without these speakers, or null),
+            "paper_table_9", "markdown" (all of it as a report), "errors", "removed", "rejected",
+            and "answers", one for each clip.
+        """
+        with one_line_errors():
+            for step in steps(recogniser, zip_file, data_set, config=config, text=text):
+                if not isinstance(step, dict):
+                    progress(step, unit="clips")
+        return step
+
+    inputs = [
+        gr.File(None, type="filepath", label="zip_file", visible=False),
+        gr.Textbox("", label="data_set", visible=False),
+        gr.Textbox(CONFIGS[0], label="config", visible=False),
+        gr.Textbox("corpus", label="text", visible=False),
+    ]
+    publish(benchmark, inputs, api_name="benchmark", **LONG)
+
+
+def steps(
+    recogniser: Recogniser, path: str | None, name: str, *, config: str, text: str
+) -> Iterator[tuple[int, int | None] | dict[str, Any]]:
+    """Run the benchmark for a visitor: clips answered and their number, and at last the result.
+
+    Raises:
+        ClipError: it cannot be run; one line.
+    """
+    if text not in TEXTS:
+        raise ClipError(f"The text must be {', '.join(TEXTS)}.")
+    if config not in CONFIGS:
+        raise ClipError(f"The configuration must be {', '.join(CONFIGS)}.")
+    with _opened(path, (name or "").strip(), config, recogniser.settings) as clips:
+        asked, started, rows = Benchmark(recogniser), time.perf_counter(), list[Row]()
+        for row in asked.rows(clips, text=text):
+            rows.append(row)
+            yield len(rows), clips.total
+        seconds = time.perf_counter() - started
+        result = asked.result(clips, rows, text=text, seconds=seconds)
+    yield result | {"markdown": markdown(result), "answers": [asdict(row) for row in rows]}
+
+
+@contextmanager
+def _opened(path: str | None, name: str, config: str, settings: Settings) -> Iterator[Clips]:
+    if bool(path) == bool(name):
+        raise ClipError("Upload a zip of RAVDESS, or name a data set: one of the two.")
+    limits = Limits(
+        max_files=settings.benchmark_clips,
+        max_megabytes=settings.max_upload_megabytes * UNPACKED,
+    )
+    if path:
+        with taken(path) as files, open_zip(files[0], limits=limits) as clips:
+            yield clips
+    else:
+        with open_public(name, config=config, limits=limits) as clips:
+            yield clips

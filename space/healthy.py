@@ -1,0 +1,20 @@
+"""Ask the page on this machine whether it is up: `python healthy.py`, as the Dockerfile does."""
+
+import os
+import sys
+from urllib.request import urlopen
+
+
+def main() -> int:
+    """Return 0 when the page answers, else 1 with one line."""
+    port = os.environ.get("GRADIO_SERVER_PORT", "7860")
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/gradio_api/info", timeout=5) as reply:
+            return 0 if reply.status == 200 else 1
+    except OSError as error:
+        print(f"not healthy: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

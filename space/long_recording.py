@@ -1,0 +1,230 @@
+"""The tab for a long recording, and the endpoint `/timeline`."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from clips import ClipError
+from endpoints import LONG, one_line_errors, publish, sends
+from files import taken
+from looks import (
+    COLOURS,
+    OTHER_COLOUR,
+    answer_html,
+    downloads,
+    escaped,
+    label_html,
+    status,
+    table_html,
+)
+from recogniser import Recogniser
+from timeline import NO_SPEECH, Recording, as_csv, as_srt, run
+
+START = "Upload a recording: a talk, a call, a meeting. Its emotions come as a timeline."
+BARS = 600
+"""Bars of the drawn waveform, at most."""
+
+SHOWN = 2000
+"""Segments in the page's table, at most; the downloads have them all."""
+
+
+def long_recording_tab(recogniser: Recogniser) -> None:
+    """Lay out the tab for a recording of minutes or hours."""
+    minutes = recogniser.settings.max_recording_minutes
+    problem = recogniser.problem
+    with gr.Row():
+        with gr.Column(min_width=320):
+            file = gr.File(
+                type="filepath", label=f"Recording, up to {minutes:g} minutes", elem_id="recording"
+            )
+            with gr.Accordion("Windows", open=False):
+                window = gr.Slider(1, 30, 4, step=0.5, label="Length of a window, in seconds")
+                hop = gr.Slider(0.5, 30, 2, step=0.5, label="Step to the next window, in seconds")
+                smoothing = gr.Slider(1, 15, 3, step=2, label="Smooth over so many windows")
+            with gr.Row():
+                ask = gr.Button("Make the timeline", variant="primary", elem_id="recording-ask")
+                stop = gr.Button("Cancel", variant="stop", elem_id="recording-stop")
+        with gr.Column(min_width=320):
+            line = gr.HTML(
+                status("error", problem) if problem else status("hint", START),
+                elem_id="recording-status",
+                elem_classes="status",
+            )
+    answer = gr.HTML(elem_id="recording-answer")
+
+    def show(
+        path: str | None, window_s: float, hop_s: float, smoothing: float
+    ) -> Iterator[tuple[str, str]]:
+        """Say how far it is, then show the timeline; or say in a line why not."""
+        yield status("hint", "Reading the recording.", share=0.0), ""
+        recording = None
+        try:
+            with taken(path) as files:
+                if not files:
+                    raise ClipError("There is no recording yet: upload one.")
+                options = {"window_s": window_s, "hop_s": hop_s, "smoothing": int(smoothing)}
+                for recording in run(recogniser, files[0], **options):
+                    share = recording.share
+                    seconds = f"{clock(share * recording.whole_seconds)} of "
+                    seconds += clock(recording.whole_seconds)
+                    yield status("hint", f"Listening: {seconds}.", share=share), ""
+        except ClipError as error:
+            yield status("error", str(error)), ""
+            return
+        yield status("ok", _summary(recording)), timeline_html(recording, files[0].name)
+
+    asked = ask.click(
+        show,
+        [file, window, hop, smoothing],
+        [line, answer],
+        js=sends("recording"),
+        show_progress="hidden",
+        api_visibility="private",
+        **LONG,
+    )
+    asked.then(
+        None, None, None, js="() => window.ser.player('recording-answer')", api_visibility="private"
+    )
+    # Said only afterwards, or the last word of what is cancelled could come on top.
+    stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
+        lambda: status("hint", "Cancelled. The recording has left the server."),
+        None,
+        line,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    _publish(recogniser)
+
+
+def _publish(recogniser: Recogniser) -> None:
+    def timeline(
+        recording: str,
+        window_s: float = 4.0,
+        hop_s: float = 2.0,
+        smoothing: float = 3,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008, as Gradio wants it
+    ) -> dict[str, Any]:
+        """Find out how the emotion changes in a recording of minutes or hours.
+
+        Args:
+            recording: a WAV, FLAC, OGG or MP3 file.
+            window_s: length of a window in seconds, 0.5 to 60.
+            hop_s: seconds from one window to the next, 0.25 to window_s.
+            smoothing: over how many windows, an odd number, probabilities are averaged.
+
+        Returns:
+            A dict with "segments" (a list of {"start", "end", "label", "score", "transcript"}
+            without gaps, times in seconds; the label is an emotion, "no speech", whose score is
+            null, or "unsure"), "windows" (the same before neighbours of one label were joined,
+            with the "scores" of all labels), "emotions" (of the recording as a whole), "seconds",
+            "note" (why there is no transcript, or null), and the segments as "csv" and "srt".
+        """
+        with one_line_errors(), taken(recording) as files:
+            if not files:
+                raise ClipError("There is no recording.")
+            options = {"window_s": window_s, "hop_s": hop_s, "smoothing": int(smoothing)}
+            for found in run(recogniser, files[0], **options):
+                progress(found.share)
+        return found.to_dict()
+
+    inputs = [
+        gr.File(type="filepath", label="recording", visible=False),
+        gr.Number(4.0, label="window_s", visible=False),
+        gr.Number(2.0, label="hop_s", visible=False),
+        gr.Number(3, label="smoothing", visible=False),
+    ]
+    publish(timeline, inputs, api_name="timeline", **LONG)
+
+
+def _summary(recording: Recording) -> str:
+    spoken = [s for s in recording.segments if s["label"] != NO_SPEECH]
+    if not spoken:
+        return f"Nobody speaks in these {clock(recording.seconds)}."
+    note = f" No transcript: {recording.note.rstrip('.')}." if recording.note else ""
+    return f"{len(recording.segments)} segments in {clock(recording.seconds)}.{note}"
+
+
+def timeline_html(recording: Recording, name: str) -> str:
+    """Return player, coloured waveform, segments and downloads as one piece of HTML."""
+    segments = recording.segments
+    parts = [
+        '<audio controls preload="metadata" aria-label="The recording"></audio>',
+        _wave(recording.peaks, segments, recording.seconds),
+        f'<div class="times"><span>0:00</span><span>{clock(recording.seconds)}</span></div>',
+        _legend(segments),
+        downloads({"segments.csv": as_csv(segments), "segments.srt": as_srt(segments)}),
+        _table(segments, name),
+    ]
+    return answer_html("".join(parts), "timeline")
+
+
+def _wave(peaks: Sequence[float], segments: Sequence[dict[str, Any]], seconds: float) -> str:
+    groups = np.array_split(np.asarray(peaks), min(BARS, len(peaks)))
+    heights = np.array([group.max() for group in groups])
+    heights = heights / max(heights.max(), 1e-9)
+    width = seconds / len(heights)
+    bands, bars = [], []
+    for segment in segments:
+        colour = COLOURS.get(segment["label"], OTHER_COLOUR)
+        size = segment["end"] - segment["start"]
+        place = f'x="{segment["start"]:.3f}" width="{size:.3f}"'
+        bands.append(f'<rect {place} y="0" height="100" fill="{colour}" opacity="0.25"/>')
+        bands.append(f'<rect {place} y="94" height="6" fill="{colour}"/>')
+    ends = np.array([segment["end"] for segment in segments])
+    for number, height in enumerate(heights):
+        middle = (number + 0.5) * width
+        label = segments[min(np.searchsorted(ends, middle), len(ends) - 1)]["label"]
+        tall = max(1.0, 84 * float(height))
+        bars.append(
+            f'<rect x="{number * width:.3f}" width="{0.7 * width:.3f}" y="{47 - tall / 2:.1f}" '
+            f'height="{tall:.1f}" fill="{COLOURS.get(label, OTHER_COLOUR)}"/>'
+        )
+    text = f"Waveform of {clock(seconds)}, coloured by emotion; the table below has the same."
+    return (
+        f'<div class="wave" data-seconds="{seconds:.3f}"><svg role="img" aria-label="{text}" '
+        f'viewBox="0 0 {seconds:.3f} 100" preserveAspectRatio="none">{"".join(bands + bars)}</svg>'
+        '<div class="head"></div></div>'
+    )
+
+
+def _legend(segments: Sequence[dict[str, Any]]) -> str:
+    times: dict[str, float] = {}
+    for segment in segments:
+        label = segment["label"]
+        times[label] = times.get(label, 0.0) + segment["end"] - segment["start"]
+    names = sorted(times, key=times.get, reverse=True)
+    spans = [f"<span>{label_html(name)} {clock(times[name])}</span>" for name in names]
+    return f'<div class="legend">{"".join(spans)}</div>'
+
+
+def _table(segments: Sequence[dict[str, Any]], name: str) -> str:
+    said = any(segment["transcript"] for segment in segments)
+    heads = ("from", "to", "emotion", *(["words"] if said else []))
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    body = []
+    for segment in segments[:SHOWN]:
+        start, end = segment["start"], segment["end"]
+        body.append(
+            f'<tr data-from="{start}" data-to="{end}"><td>'
+            f'<button type="button" data-start="{start}" aria-label="Play from {clock(start)}">'
+            f"▶ {clock(start)}</button></td><td>{clock(end)}</td>"
+            f"<td>{label_html(segment['label'], segment['score'])}</td>"
+            + (f'<td class="words">{escaped(segment["transcript"])}</td>' if said else "")
+            + "</tr>"
+        )
+    more = len(segments) - SHOWN
+    note = f" (the first {SHOWN}; the downloads have {more} more)" if more > 0 else ""
+    return table_html(f"Segments of {name}{note}", head, "".join(body))
+
+
+def clock(seconds: float) -> str:
+    """Return a time as people read it: 1:05, or 1:02:03.
+
+    >>> clock(65), clock(3723)
+    ('1:05', '1:02:03')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,205 @@
+"""The tab for many clips, and the endpoint `/batch`."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from archives import AUDIO_SUFFIXES, unpack
+from clip_files import clip_files
+from clips import ClipError, read_clip
+from endpoints import LONG, one_line_errors, publish, sends
+from files import taken
+from looks import answer_html, downloads, escaped, label_html, status, table_html
+from recogniser import Recogniser, Settings
+from timeline import UNSURE, as_csv
+
+START = "Upload several clips, or a zip of them: each gets a row, and a bad one says why."
+UNPACKED = 4
+"""A zip may become this many times the largest upload."""
+
+
+def many_clips_tab(recogniser: Recogniser) -> None:
+    """Lay out the tab for several clips."""
+    problem = recogniser.problem
+    with gr.Row():
+        with gr.Column(min_width=320):
+            files = gr.File(
+                file_count="multiple",
+                type="filepath",
+                file_types=[*AUDIO_SUFFIXES, ".zip"],
+                label=f"Clips or zip files, up to {recogniser.settings.max_clips} clips",
+                elem_id="clips",
+            )
+            with gr.Row():
+                ask = gr.Button("Recognise all", variant="primary", elem_id="clips-ask")
+                stop = gr.Button("Cancel", variant="stop", elem_id="clips-stop")
+        with gr.Column(min_width=320):
+            line = gr.HTML(
+                status("error", problem) if problem else status("hint", START),
+                elem_id="clips-status",
+                elem_classes="status",
+            )
+    answer = gr.HTML(elem_id="clips-answer")
+
+    def show(paths: list[str] | None) -> Iterator[tuple[str, str]]:
+        """Say how far it is, with the rows that are there; or say in a line why not."""
+        yield status("hint", "Reading the files.", share=0.0), ""
+        rows: list[dict[str, Any]] = []
+        try:
+            with taken(paths) as found, tempfile.TemporaryDirectory(prefix="ser-") as folder:
+                clips = clips_of(found, Path(folder), recogniser.settings)
+                for row in answers(recogniser, clips):
+                    rows.append(row)
+                    done = f"{len(rows)} of {len(clips)} clips."
+                    share = len(rows) / len(clips)
+                    yield status("hint", done, share=share), rows_html(rows, recogniser.labels)
+        except ClipError as error:
+            yield status("error", str(error)), ""
+            return
+        bad = sum(row["error"] is not None for row in rows)
+        said = f"{len(rows) - bad} of {len(rows)} clips answered."
+        if bad:
+            said += f" {bad} could not be used; their rows say why."
+        table = rows_html(rows, recogniser.labels) + downloads({"emotions.csv": as_csv(rows)})
+        yield status("ok", said), answer_html(table)
+
+    asked = ask.click(
+        show,
+        files,
+        [line, answer],
+        js=sends("clips"),
+        show_progress="hidden",
+        api_visibility="private",
+        **LONG,
+    )
+    # Said only afterwards, or the last word of what is cancelled could come on top.
+    stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
+        lambda: status("hint", "Cancelled. The clips have left the server."),
+        None,
+        line,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    _publish(recogniser)
+
+
+def _publish(recogniser: Recogniser) -> None:
+    def batch(
+        files: list[str],
+        progress: gr.Progress = gr.Progress(),  # noqa: B008, as Gradio wants it
+    ) -> dict[str, Any]:
+        """Recognise the emotion of each of several short clips of speech.
+
+        Args:
+            files: WAV, FLAC, OGG or MP3 files with speech of one person each, and zip files of
+                them.
+
+        Returns:
+            A dict with "rows", one for each clip and in order ({"file", "label", "score",
+            "angry", "calm", "disgust", "fearful", "happy", "sad", "surprised", "transcript",
+            "note", "error"}: the label may be "unsure"; a clip that cannot be used has an "error"
+            and nothing else), and "csv", the same as a table.
+        """
+        with (
+            one_line_errors(),
+            taken(files) as found,
+            tempfile.TemporaryDirectory(prefix="ser-") as folder,
+        ):
+            clips = clips_of(found, Path(folder), recogniser.settings)
+            rows = []
+            for row in answers(recogniser, clips):
+                rows.append(row)
+                progress((len(rows), len(clips)), unit="clips")
+        return {"rows": rows, "csv": as_csv(rows)}
+
+    publish(batch, [clip_files("files")], api_name="batch", **LONG)
+
+
+def clips_of(
+    files: Sequence[Path], folder: Path, settings: Settings
+) -> list[tuple[str, Path | str]]:
+    """List the clips of a request, those of zip files unpacked into `folder`.
+
+    Returns:
+        For each its name and its file, or the line that says why there is none.
+
+    Raises:
+        ClipError: the model is not asked at all: there is no file, too many, or a lone zip that
+            cannot be unpacked.
+    """
+    if not files:
+        raise ClipError("There are no clips yet: upload several, or a zip of them.")
+    clips: list[tuple[str, Path | str]] = []
+    for number, file in enumerate(files):
+        if file.suffix.lower() != ".zip":
+            clips.append((file.name, file))
+            continue
+        place = folder / str(number)
+        try:
+            limits = {
+                "max_files": settings.max_clips,
+                "max_megabytes": settings.max_upload_megabytes * UNPACKED,
+            }
+            unpacked = unpack(file, place, **limits)
+        except ClipError as error:
+            if len(files) == 1:
+                raise
+            clips.append((file.name, str(error)))
+            continue
+        clips += [(path.relative_to(place).as_posix(), path) for path in unpacked]
+    if len(clips) > settings.max_clips:
+        raise ClipError(
+            f"These are too many clips: {len(clips)}; at most {settings.max_clips} are accepted."
+        )
+    return clips
+
+
+def answers(
+    recogniser: Recogniser, clips: Sequence[tuple[str, Path | str]]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each clip that `clips_of` has listed.
+
+    Raises:
+        ClipError: there is no model.
+    """
+    if recogniser.problem:
+        raise ClipError(recogniser.problem)
+    settings = recogniser.settings
+    limits = {"max_seconds": settings.max_seconds, "max_megabytes": settings.max_megabytes}
+    names = ("label", "score", *recogniser.labels, "transcript", "note", "error")
+    for name, path in clips:
+        row: dict[str, Any] = {"file": name, **dict.fromkeys(names)}
+        try:
+            if isinstance(path, str):
+                raise ClipError(path)
+            answer = recogniser.answer(path, read_clip(path, **limits))
+        except ClipError as error:
+            yield {**row, "error": str(error)}
+            continue
+        row |= answer.emotions[0]
+        if answer.unsure(settings.threshold):
+            row["label"] = UNSURE
+        row |= {emotion["label"]: emotion["score"] for emotion in answer.emotions}
+        yield {**row, "transcript": answer.transcript, "note": answer.note}
+
+
+def rows_html(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
+    """Return the rows as a table."""
+    said = any(row["transcript"] for row in rows)
+    heads = ("file", "emotion", *labels, *(["words"] if said else []))
+    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in heads)
+    body = []
+    for row in rows:
+        name = f'<th scope="row">{escaped(row["file"])}</th>'
+        if row["error"] is not None:
+            wide = len(heads) - 1
+            cells = f'<td class="words wrong" colspan="{wide}">{escaped(row["error"])}</td>'
+        else:
+            cells = f"<td>{label_html(row['label'], row['score'])}</td>"
+            cells += "".join(f"<td>{row[label]:.0%}</td>" for label in labels)
+            cells += f'<td class="words">{escaped(row["transcript"])}</td>' if said else ""
+        body.append(f"<tr>{name}{cells}</tr>")
+    return answer_html(table_html("Emotion of each clip", head, "".join(body)))
