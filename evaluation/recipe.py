@@ -166,6 +166,13 @@ def reference_rows(data: str, teacher: str, cache: Path) -> list[dict[str, Any]]
     return found
 
 
+def summary(row: dict[str, Any]) -> str:
+    """One row in one line, UA with its interval over speakers."""
+    low, high = row["pooled"]["over_speakers"]["ua"]
+    heard = f" ({row['heard']})" if "heard" in row else ""
+    return f"{row['name']}{heard}: UA {row['pooled']['ua']:.3f} ({low:.3f} to {high:.3f})"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; a wrong one is one line and exit code 2."""
     parser = argparse.ArgumentParser(prog="evaluation.recipe", description=__doc__.splitlines()[0])
@@ -197,12 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     for row in [*recipe, *references]:
-        low, high = (
-            row["pooled"]["over_speakers"]["ua"]["low"],
-            row["pooled"]["over_speakers"]["ua"]["high"],
-        )
-        heard = f" ({row['heard']})" if "heard" in row else ""
-        print(f"{row['name']}{heard}: UA {row['pooled']['ua']:.3f} ({low:.3f} to {high:.3f})")
+        print(summary(row))
     return 0
 
 

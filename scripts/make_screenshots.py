@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
@@ -89,13 +90,19 @@ def wait_for(driver: WebDriver, css: str, text: str = "") -> str:
         return next((t or " " for t in texts if text.lower() in t.lower()), False)
 
     message = f"the page never showed {css} with {text!r}"
-    return WebDriverWait(driver, PATIENCE_SECONDS).until(found, message)
+    return patiently(driver).until(found, message)
+
+
+def patiently(driver: WebDriver) -> WebDriverWait:
+    """Wait through moments in which the page swaps the element that is looked at."""
+    passing = [StaleElementReferenceException]
+    return WebDriverWait(driver, PATIENCE_SECONDS, ignored_exceptions=passing)
 
 
 def click(driver: WebDriver, css: str) -> None:
     """Click on the one element that matches, when it is there."""
     wait_for(driver, css)
-    driver.execute_script("arguments[0].click()", driver.find_element(By.CSS_SELECTOR, css))
+    driver.execute_script("document.querySelector(arguments[0]).click()", css)
 
 
 def open_tab(driver: WebDriver, url: str, name: str) -> None:
@@ -111,9 +118,11 @@ def open_tab(driver: WebDriver, url: str, name: str) -> None:
 
 def upload(driver: WebDriver, *files: Path, field: str = "clip") -> None:
     """Put files into a field of the page and wait until the page has them."""
-    wait_for(driver, f"#{field} input[type=file]")
     paths = "\n".join(str(file.resolve()) for file in files)
-    driver.find_element(By.CSS_SELECTOR, f"#{field} input[type=file]").send_keys(paths)
+    css = f"#{field} input[type=file]"
+    patiently(driver).until(
+        lambda driver: driver.find_element(By.CSS_SELECTOR, css).send_keys(paths) or True
+    )
     wait_for(driver, f"#{field} [aria-label='Clear'], #{field} [title='Clear']")
 
 

@@ -54,6 +54,8 @@ def test_the_table_shows_every_row_with_its_folds():
     table = recipe_table(json.loads(json.dumps(result)))
     assert "| ours | all corpora | 100.0 | 100.0 | 100.0 | 100.0 | 100.0 (100.0 to 100.0)" in table
     assert "| knn | ravdess |" in table
+    line = recipe.summary(result["references"][0])
+    assert line == "knn (ravdess): UA 1.000 (1.000 to 1.000)"
     assert "`python train.py` and `python -m evaluation.recipe`" in table
 
 

@@ -1,5 +1,6 @@
 """Tiny models with random weights, and the page served with them."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,6 +31,14 @@ TINY_HUBERT = {
     "num_conv_pos_embedding_groups": 2,
 }
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "leave", "me", "alone", "hello"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder(tmp_path_factory) -> Iterator[None]:
+    """Tests look at what a server has left; those of other processes must not lie there too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("server")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Import the page from its folder, where it is no package, and serve it for the tests."""
 
+import os
 import sys
 import tempfile
 import time
@@ -30,8 +31,20 @@ def serving(settings: Settings) -> Iterator[str]:
 def on_the_server() -> list[Path]:
     """Every file with something in it, wherever the server may have put it."""
     places = [upload_folder(), *Path(tempfile.gettempdir()).glob("ser-*")]
-    found = {path for place in places for path in place.rglob("*") if path.is_file()}
-    return [path for path in found if path.stat().st_size]
+    found = (
+        Path(folder) / name
+        for place in places
+        for folder, _, names in os.walk(place)
+        for name in names
+    )
+    return [path for path in found if _holds_something(path)]
+
+
+def _holds_something(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # removed meanwhile
+        return False
 
 
 def wait_until_empty() -> list[Path]:

@@ -15,7 +15,6 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 from files import sweep, upload_folder
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.wait import WebDriverWait
 from space_server import wait_until_empty
 
 from scripts import make_screenshots as page
@@ -49,9 +48,9 @@ def url(serve, text_model) -> str:
 
 def chart(driver) -> dict[str, int]:
     """Read the probabilities, in per cent, off the page."""
-    rows = driver.find_elements(By.CSS_SELECTOR, "#emotions .confidence-set")
-    pairs = [row.text.split("\n") for row in rows]
-    return {pair[0]: int(pair[-1].rstrip("%")) for pair in pairs}
+    script = """return [...document.querySelectorAll("#emotions .confidence-set")].map(
+        (row) => row.innerText.trim().split(/\\s*\\n\\s*/))"""
+    return {row[0]: int(row[-1].rstrip("%")) for row in driver.execute_script(script)}
 
 
 def table(driver, field: str) -> list[list[str]]:
@@ -66,7 +65,7 @@ def downloaded(driver, field: str, name: str) -> str:
     target = driver.downloads / name
     target.unlink(missing_ok=True)
     page.click(driver, f"#{field} a[download='{name}']")
-    WebDriverWait(driver, page.PATIENCE_SECONDS).until(
+    page.patiently(driver).until(
         lambda _: target.is_file() and target.stat().st_size, f"{name} never came"
     )
     return target.read_text(encoding="utf-8")
@@ -150,9 +149,11 @@ def test_long_recording_timeline_player_and_downloads(browser, url, talk):
     now = "return document.querySelector('#recording-answer audio').currentTime"
     # A click of the mouse: no browser lets a script begin to play.
     second = "#recording-answer tbody tr:nth-child(2) button"
-    browser.find_element(By.CSS_SELECTOR, second).click()
+    page.patiently(browser).until(
+        lambda driver: driver.find_element(By.CSS_SELECTOR, second).click() or True
+    )
     start = float(lines[1]["start"])
-    WebDriverWait(browser, page.PATIENCE_SECONDS).until(
+    page.patiently(browser).until(
         lambda driver: driver.execute_script(now) > start, "it does not play"
     )
     page.wait_for(browser, "#recording-answer tr.now")

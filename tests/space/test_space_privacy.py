@@ -36,7 +36,7 @@ def test_clip_is_gone_after_every_function(url, angry_clip):
         ([[clip, clip]], "/batch"),
     ):
         assert client.predict(*arguments, api_name=name)
-        assert on_the_server() == [], name
+        assert wait_until_empty() == [], name
 
 
 def test_refused_file_is_gone_as_well(url, tmp_path):
@@ -46,7 +46,7 @@ def test_refused_file_is_gone_as_well(url, tmp_path):
     for name in ("/predict", "/timeline"):
         with pytest.raises(AppError, match="could not be read as audio"):
             client.predict(handle_file(wrong), api_name=name)
-        assert on_the_server() == []
+        assert wait_until_empty() == []
 
 
 def test_cancelled_recording_is_gone(url, angry_clip, tmp_path):
