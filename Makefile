@@ -69,8 +69,8 @@ data: $(VENV)/installed ## build corpus/ from DATA/RAVDESS and DATA/TESS
 	@$(PY) -m corpus_builder build --source ravdess=$(DATA)/RAVDESS --source tess=$(DATA)/TESS --out corpus
 
 # Four stages: the speech encoder is taught by Whisper tiny.en, then hears the training actors as
-# well, the text encoder is taught by GoEmotions, and the head is trained on both. About an hour on
-# two cores; each stage resumes.
+# well, the text encoder is taught by GoEmotions, and the head is trained on both. About an hour and a
+# half on two cores; each stage resumes.
 DISTILL := $(OFFLINE) $(PY) -m training.distill --resume
 TUNE := $(OFFLINE) $(PY) train.py --config configs/mini_tune.yaml --data corpus
 
