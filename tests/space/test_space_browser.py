@@ -18,6 +18,7 @@ from selenium.webdriver.common.by import By
 from space_server import wait_until_empty
 
 from scripts import make_screenshots as page
+from tests.made_benchmark import write_ravdess
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which(page.BROWSER) and shutil.which(page.DRIVER)),
@@ -190,6 +191,18 @@ def test_zip_and_clips(browser, url, angry_clip, tmp_path):
     assert not browser.find_elements(By.CSS_SELECTOR, "#clips-answer img")
     lines = list(csv.DictReader(downloaded(browser, "clips-answer", "emotions.csv").split("\n")))
     assert len(lines) == 3 and lines[0]["score"] == lines[1]["score"]
+
+
+def test_benchmark_of_a_zip(browser, serve, text_model, tmp_path):
+    write_ravdess(tmp_path / "raw")
+    archive = Path(shutil.make_archive(str(tmp_path / "RAVDESS"), "zip", tmp_path / "raw"))
+    page.open_tab(browser, serve(model=str(text_model)), "Benchmark")
+    page.upload(browser, archive, field="benchmark")
+    page.click(browser, "#benchmark-ask")
+    report = page.wait_for(browser, "#benchmark-report", "Table 9, as printed")
+    assert "WA" in report and "UA" in report and "neutral" in report
+    page.wait_for(browser, "#benchmark-answer")
+    assert browser.find_elements(By.CSS_SELECTOR, "#benchmark-answer img")
 
 
 def test_compare_two_models(browser, serve, text_model, stock_model, angry_clip):
