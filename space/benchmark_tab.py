@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 from clips import ClipError
-from endpoints import LONG, one_line_errors, publish, sends
+from endpoints import LONG, ask_and_cancel, one_line_errors, publish
 from files import taken
 from looks import answer_html, downloads, picture_html, status
 from ravdess_benchmark import TEXTS, Benchmark
@@ -84,23 +84,14 @@ def benchmark_tab(recogniser: Recogniser) -> None:
         kind = "unsure" if step["overlap"]["speakers"] or not step["overlap"]["known"] else "ok"
         yield status(kind, said), step["markdown"], answer_html(picture + downloads(files))
 
-    asked = ask.click(
+    ask_and_cancel(
+        ask,
+        stop,
         show,
         [file, name, config, text],
         [line, report, answer],
-        js=sends("benchmark"),
-        show_progress="hidden",
-        api_visibility="private",
-        **LONG,
-    )
-    # Said only afterwards, or the last word of what is cancelled could come on top.
-    stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
-        lambda: status("hint", "Cancelled. The clips have left the server."),
-        None,
-        line,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        field="benchmark",
+        cancelled="Cancelled. The clips have left the server.",
     )
     _publish(recogniser)
 

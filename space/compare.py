@@ -10,7 +10,7 @@ import gradio as gr
 from clips import ClipError
 from endpoints import CLIPS, one_line_errors, publish, sends
 from looks import answer_html, escaped, label_html, status, table
-from one_clip import taken_clip
+from one_clip import clip_field, taken_clip
 from recogniser import Answer, Recogniser, Settings, shown_name
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -79,13 +79,7 @@ def compare_tab(recogniser: Recogniser, others: OtherModels) -> None:
     """Lay out the tab for two models."""
     with gr.Row():
         with gr.Column(min_width=320):
-            audio = gr.Audio(
-                sources=["upload", "microphone"],
-                type="filepath",
-                label="Clip",
-                buttons=[],
-                elem_id="compare-clip",
-            )
+            audio = clip_field("compare-clip")
             free = recogniser.settings.compare_any
             names = others.names
             choice = gr.Dropdown(

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 from clips import ClipError
+from looks import status
 
 # Requests of one lane share its slots; the model itself is asked by one at a time, in the order
 # in which they come, so a long recording and a clip take turns.
@@ -36,3 +37,35 @@ def publish(function: Callable[..., Any], inputs: list[Any], *, api_name: str, *
 def sends(field: str) -> str:
     """Return the JavaScript that goes before a request of the page whose first input is a file."""
     return f"(...inputs) => window.ser.send('{field}', ...inputs)"
+
+
+def ask_and_cancel(
+    ask: gr.Button,
+    stop: gr.Button,
+    show: Callable[..., Iterator[Any]],
+    inputs: list[Any],
+    outputs: list[Any],
+    *,
+    field: str,
+    cancelled: str,
+) -> Any:
+    """Wire a long request of the page and the button that cancels it.
+
+    Args:
+        ask, stop: the two buttons.
+        show: yields what goes to the outputs, again and again.
+        inputs: components; the first is the file.
+        outputs: components; the first is the status line.
+        field: the id of the file's component on the page.
+        cancelled: what the status line says after a cancellation.
+
+    Returns:
+        The event of asking, for what is to follow it.
+    """
+    quietly = {"show_progress": "hidden", "api_visibility": "private"}
+    asked = ask.click(show, inputs, outputs, js=sends(field), **quietly, **LONG)
+    # Said only afterwards, or the last word of what is cancelled could come on top.
+    stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
+        lambda: status("hint", cancelled), None, outputs[0], queue=False, **quietly
+    )
+    return asked

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from clips import ClipError
-from endpoints import LONG, one_line_errors, publish, sends
+from endpoints import LONG, ask_and_cancel, one_line_errors, publish
 from files import taken
 from looks import (
     COLOURS,
@@ -74,26 +74,17 @@ def long_recording_tab(recogniser: Recogniser) -> None:
             return
         yield status("ok", _summary(recording)), timeline_html(recording, files[0].name)
 
-    asked = ask.click(
+    asked = ask_and_cancel(
+        ask,
+        stop,
         show,
         [file, window, hop, smoothing],
         [line, answer],
-        js=sends("recording"),
-        show_progress="hidden",
-        api_visibility="private",
-        **LONG,
+        field="recording",
+        cancelled="Cancelled. The recording has left the server.",
     )
     asked.then(
         None, None, None, js="() => window.ser.player('recording-answer')", api_visibility="private"
-    )
-    # Said only afterwards, or the last word of what is cancelled could come on top.
-    stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
-        lambda: status("hint", "Cancelled. The recording has left the server."),
-        None,
-        line,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
     )
     _publish(recogniser)
 

@@ -9,7 +9,7 @@ import gradio as gr
 from archives import AUDIO_SUFFIXES, unpack
 from clip_files import clip_files
 from clips import ClipError, read_clip
-from endpoints import LONG, one_line_errors, publish, sends
+from endpoints import LONG, ask_and_cancel, one_line_errors, publish
 from files import taken
 from looks import answer_html, downloads, escaped, label_html, status, table_html
 from recogniser import Recogniser, Settings
@@ -65,23 +65,14 @@ def many_clips_tab(recogniser: Recogniser) -> None:
         table = rows_html(rows, recogniser.labels) + downloads({"emotions.csv": as_csv(rows)})
         yield status("ok", said), answer_html(table)
 
-    asked = ask.click(
+    ask_and_cancel(
+        ask,
+        stop,
         show,
-        files,
+        [files],
         [line, answer],
-        js=sends("clips"),
-        show_progress="hidden",
-        api_visibility="private",
-        **LONG,
-    )
-    # Said only afterwards, or the last word of what is cancelled could come on top.
-    stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
-        lambda: status("hint", "Cancelled. The clips have left the server."),
-        None,
-        line,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        field="clips",
+        cancelled="Cancelled. The clips have left the server.",
     )
     _publish(recogniser)
 

@@ -34,19 +34,28 @@ def taken_clip(audio: str | None, settings: Settings) -> Iterator[tuple[Path | N
         yield path, read_clip(path, **limits)
 
 
+def clip_field(name: str) -> gr.Audio:
+    """Return a field that takes a clip from a file or the microphone.
+
+    Args:
+        name: its id on the page.
+    """
+    return gr.Audio(
+        sources=["upload", "microphone"],
+        type="filepath",
+        label="Clip",
+        buttons=[],
+        elem_id=name,
+    )
+
+
 def one_clip_tab(recogniser: Recogniser) -> None:
     """Lay out the tab for one clip."""
     problem = recogniser.problem
     start = status("error", problem) if problem else status("hint", START)
     with gr.Row():
         with gr.Column(min_width=320):
-            audio = gr.Audio(
-                sources=["upload", "microphone"],
-                type="filepath",
-                label="Clip",
-                buttons=[],
-                elem_id="clip",
-            )
+            audio = clip_field("clip")
             short = gr.Checkbox(
                 True, label=f"Stop recording after {PAPER_SECONDS} seconds", elem_id="short"
             )

@@ -61,6 +61,20 @@ def table(driver, field: str) -> list[list[str]]:
     return driver.execute_script(script, f"#{field} tbody tr")
 
 
+def watch_for(driver, css: str) -> None:
+    """Have the page itself note when an element comes, however soon it goes again."""
+    script = """window.hasShown = false; window.watcher?.disconnect();
+        window.watcher = new MutationObserver(() => {
+            window.hasShown ||= Boolean(document.querySelector(arguments[0])); });
+        window.watcher.observe(document.body, {childList: true, subtree: true});"""
+    driver.execute_script(script, css)
+
+
+def has_shown(driver) -> bool:
+    """Tell whether what the page was told to watch for has come."""
+    return driver.execute_script("return window.hasShown")
+
+
 def downloaded(driver, field: str, name: str) -> str:
     """Click on a download and return the file's text."""
     target = driver.downloads / name
@@ -133,8 +147,9 @@ def test_long_recording_timeline_player_and_downloads(browser, url, talk):
     page.wait_for(browser, "#recording-status [role=alert]", "there is no recording yet")
     page.upload(browser, talk, field="recording")
     for _ in range(2):  # the second time from the page's own copy
+        watch_for(browser, "#recording-status progress")
         page.click(browser, "#recording-ask")
-        page.wait_for(browser, "#recording-status progress")
+        page.patiently(browser).until(has_shown, "the page never showed how far it is")
         page.wait_for(browser, "#recording-answer tbody tr")
         page.wait_for(browser, "#recording-status", "segments in")
         rows = table(browser, "recording-answer")
