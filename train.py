@@ -31,7 +31,7 @@ from baselines.settings import family_of
 from hub_model.audio import AudioError
 from hub_model.configuration_hubert_bert import EMOTIONS
 from metrics import fit_temperature, ua, wa
-from training.augment import augmenter
+from training.augment import training_changes
 from training.batching import length_batches
 from training.build import build_model, freeze, frozen_parts, get_accelerator, set_training
 from training.checkpoints import save_checkpoint
@@ -68,7 +68,7 @@ def get_dataloaders(
         clips["train"] = Clips(
             parts["train"],
             max_seconds=config.max_seconds,
-            augment=augmenter(config.augment) if config.augment else None,
+            augment=training_changes(config),
             companions=Companions.from_settings(config.text_pairs) if config.text_pairs else None,
             targets=training_targets(config, parts["train"]),
         )

@@ -1,19 +1,29 @@
-"""Changes of the waveform while training (paper, section III-A, the four kinds)."""
+"""Changes of the waveform while training: the paper's four kinds (III-A), and poor recordings."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from audiomentations import (
+    AddColorNoise,
     AddGaussianSNR,
+    BandPassFilter,
+    ClippingDistortion,
     Compose,
     Gain,
+    OneOf,
     PitchShift,
     SevenBandParametricEQ,
     TimeStretch,
 )
+from audiomentations.core.transforms_interface import BaseWaveformTransform
+from scipy.signal import fftconvolve
 
-from hub_model.audio import SAMPLING_RATE
+from hub_model.audio import SAMPLING_RATE, Cleaning, clean_audio
+
+MAX_SILENCE_S = 1.2
+"""Longest silence before or after the speech of a :func:`poor_recorder`."""
 
 
 def augmenter(chance: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -39,19 +49,108 @@ def augmenter(chance: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def distorter(chance: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that adds noise to a clip and bends its spectrum; its length stays.
+    """Return a function that makes a poor recording of a clip; its length stays.
+
+    Each in some of the clips: the echo of a room, noise of any colour from 0 to 30 dB, a bent or
+    narrow spectrum, clipped peaks, another level. Half of them are then denoised, as the model
+    hears them in use.
 
     Args:
-        chance: of each of the two, independently.
+        chance: that anything is done to a clip.
 
     Returns:
         float32 ``(num_samples,)`` at 16 kHz to the same; chance as in :func:`augmenter`.
     """
-    return _as_function(
-        [AddGaussianSNR(5, 30, p=chance), SevenBandParametricEQ(-9, 9, p=chance)],
-    )
+    denoise = Cleaning(trim=False)
+    degrade = _as_function(_RECORDING)
+
+    def distorted(waveform: np.ndarray) -> np.ndarray:
+        if random.random() >= chance:
+            return waveform
+        waveform = degrade(waveform)
+        return clean_audio(waveform, denoise) if random.random() < 0.5 else waveform
+
+    return distorted
+
+
+def poor_recorder(chance: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that makes a poor recording with silence at its ends, and cleans it.
+
+    Args:
+        chance: that anything is done to a clip, as in :func:`distorter`.
+
+    Returns:
+        float32 ``(num_samples,)`` to float32 ``(other num_samples,)``, both at 16 kHz.
+    """
+    degrade = _as_function(_RECORDING)
+
+    def recorded(waveform: np.ndarray) -> np.ndarray:
+        if random.random() >= chance:
+            return waveform
+        ends = [round(random.uniform(0, MAX_SILENCE_S) * SAMPLING_RATE) for _ in range(2)]
+        return clean_audio(degrade(np.pad(waveform, ends)))
+
+    return recorded
+
+
+def training_changes(config: Any) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return what a ``TrainConfig`` does to a training clip; ``None`` for nothing."""
+    steps = [
+        make(chance)
+        for make, chance in ((augmenter, config.augment), (poor_recorder, config.distort))
+        if chance
+    ]
+    if not steps:
+        return None
+
+    def changed(waveform: np.ndarray) -> np.ndarray:
+        for step in steps:
+            waveform = step(waveform)
+        return waveform
+
+    return changed
+
+
+class Room(BaseWaveformTransform):
+    """The echo of a made room: noise that decays, after the direct sound.
+
+    The time in which it falls by 60 dB is 0.2 to 1 s, its energy -12 to +3 dB of the direct sound.
+
+    Args:
+        p: chance that it is applied.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__(p)
+
+    def apply(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Return the clip as heard in the room, as loud and as long as before."""
+        decay_s, level_db = random.uniform(0.2, 1.0), random.uniform(-12, 3)
+        time = np.arange(round(decay_s * sample_rate)) / sample_rate
+        response = np.random.normal(size=time.size) * 10 ** (-3 * time / decay_s)
+        response[: round(random.uniform(0.003, 0.02) * sample_rate)] = 0
+        response *= 10 ** (level_db / 20) / np.linalg.norm(response)
+        response[0] = 1.0
+        wet = fftconvolve(samples, response)[: samples.size]
+        level = np.abs(samples).max() / max(np.abs(wet).max(), 1e-9)
+        return (wet * level).astype(np.float32)
+
+
+_RECORDING = [
+    Room(p=0.3),
+    OneOf([AddGaussianSNR(0, 30, p=1.0), AddColorNoise(0, 30, -12, 3, p=1.0)], p=0.6),
+    SevenBandParametricEQ(-9, 9, p=0.2),
+    BandPassFilter(800, 1600, 1.2, 1.9, p=0.15),
+    ClippingDistortion(0, 30, p=0.1),
+    Gain(-20, 10, p=0.3),
+]
 
 
 def _as_function(transforms: list[Any]) -> Callable[[np.ndarray], np.ndarray]:
     chain = Compose(transforms)
-    return lambda waveform: np.ascontiguousarray(chain(waveform, SAMPLING_RATE), dtype=np.float32)
+
+    def changed(waveform: np.ndarray) -> np.ndarray:
+        samples = np.clip(chain(waveform, SAMPLING_RATE), -1.0, 1.0)
+        return np.ascontiguousarray(samples, dtype=np.float32)
+
+    return changed

@@ -75,8 +75,9 @@ class DistillConfig:
         synthetic_clips: how many clips espeak-ng adds, with varied voices, rates and pitches.
         synthetic_texts: text files that espeak-ng reads from.
         speeds: every clip is heard at each of these speeds.
-        distort: chance that the student hears a clip through noise or an equaliser; the teacher
-            never does.
+        silence_s: at every speed, up to so many seconds of silence come before and after a clip.
+        distort: chance that the student hears a poor recording of a clip, see
+            :func:`~training.augment.distorter`; the teacher never does.
         cosine_weight: weight of the cosine term beside the L1 term.
         schedule_steps: steps over which the learning rate falls to zero; ``steps`` when not given.
         steps, batch_size, seconds: optimiser steps, of so many clips of about one length; speech is
@@ -103,6 +104,7 @@ class DistillConfig:
     synthetic_clips: int = 0
     synthetic_texts: list[str] = field(default_factory=list)
     speeds: list[float] = field(default_factory=lambda: [1.0])
+    silence_s: float = 0.0
     distort: float = 0.0
     cosine_weight: float = 1.0
     schedule_steps: int = 0
@@ -138,7 +140,7 @@ class DistillConfig:
             raise ConfigError(f"distort must be 0 to 1, not {self.distort}")
         if not self.speeds or not all(isinstance(n, int | float) and n > 0 for n in self.speeds):
             raise ConfigError("speeds must be positive numbers")
-        for name in ("learning_rate", "weight_decay", "warmup_steps", "synthetic_clips", "seed"):
+        for name in ("learning_rate", "weight_decay", "warmup_steps", "synthetic_clips", "silence_s", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative")
 

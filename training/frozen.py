@@ -21,7 +21,7 @@ from datasets import Dataset
 from evaluation.clips import audio_bytes
 from hub_model.encoders import encode_speech
 from hub_model.modeling_hubert_bert import HubertBertForEmotion, masked_mean
-from training.augment import augmenter
+from training.augment import training_changes
 from training.companions import Companions
 from training.config import ConfigError, TrainConfig
 from training.data import Clips, stacked_labels
@@ -148,7 +148,7 @@ def make_head(
         clips = Clips(
             part,
             max_seconds=config.max_seconds if training else None,
-            augment=augmenter(config.augment) if training and config.augment else None,
+            augment=training_changes(config) if training else None,
         )
         fill(
             audio,
@@ -184,8 +184,8 @@ def _why_not(config: TrainConfig, model: HubertBertForEmotion) -> str | None:
         part = getattr(model, name, None)
         if part is not None and any(weight.requires_grad for weight in part.parameters()):
             return f"the {name} is trained"
-    if config.augment and not config.augment_copies:
-        return "clips are augmented on the fly"
+    if (config.augment or config.distort) and not config.augment_copies:
+        return "clips are changed on the fly"
     if model.config.use_weighted_layer_sum and model.config.audio_pooling != "mean":
         return "the deviation of a weighted sum of layers changes with the weights"
     return None
@@ -252,7 +252,7 @@ def _clip_keys(config: TrainConfig, rows: Dataset, *, train: bool) -> list[list[
     for audio, seconds in zip(rows["audio"], lengths, strict=True):
         key = hashlib.sha256(audio_bytes(audio)).hexdigest()
         if train and (config.augment_copies or seconds is None or seconds > config.max_seconds):
-            key += f" {config.max_seconds} {config.augment} {config.seed}"
+            key += f" {config.max_seconds} {config.augment} {config.distort} {config.seed}"
         copies = config.augment_copies if train else 0
         keys.append([f"{key} {copy}" for copy in range(copies)] or [key])
     return keys

@@ -26,6 +26,8 @@ VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-g
 def collect_speech(config: Any) -> list[np.ndarray]:
     """Gather the speech that a ``DistillConfig`` names, cleaned, at every speed, in pieces.
 
+    Silence is added before a clip is cut in pieces.
+
     Returns:
         waveforms, float32 ``(num_samples,)``, 16 kHz, of at most ``config.seconds``.
 
@@ -37,11 +39,12 @@ def collect_speech(config: Any) -> list[np.ndarray]:
         clips.extend(_folder(Path(folder)))
     clips.extend(_synthetic(config.synthetic_clips, config.synthetic_texts, config.seed))
     limit = round(config.seconds * SAMPLING_RATE)
+    generator = random.Random(config.seed)
     return [
         piece
         for speed in config.speeds
         for clip in clips
-        for whole in [_at_speed(clip, speed)]
+        for whole in [_with_silence(_at_speed(clip, speed), config.silence_s, generator)]
         for piece in np.array_split(whole, -(-whole.size // limit))
     ]
 
@@ -106,3 +109,8 @@ def _at_speed(waveform: np.ndarray, speed: float) -> np.ndarray:
     if speed == 1.0 or waveform.size / speed < MIN_SECONDS * SAMPLING_RATE:
         return waveform
     return soxr.resample(waveform, SAMPLING_RATE * speed, SAMPLING_RATE).astype(np.float32)
+
+
+def _with_silence(waveform: np.ndarray, most_s: float, generator: random.Random) -> np.ndarray:
+    ends = [round(generator.uniform(0, most_s) * SAMPLING_RATE) for _ in range(2)]
+    return np.pad(waveform, ends)

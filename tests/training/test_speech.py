@@ -44,6 +44,19 @@ def test_every_speed_is_heard_in_pieces(tmp_path):
     assert spectrum.argmax() / 0.5 == pytest.approx(600, abs=5)  # twice as fast is twice as high
 
 
+def test_silence_comes_before_and_after_a_clip(tmp_path):
+    (tmp_path / "one.flac").write_bytes(flac(tone(300, seconds=1.0)))
+    settings = {"folders": [str(tmp_path)], "speeds": [1.0, 1.0]}
+    first, second = collect(**settings, silence_s=0.5)
+    (plain, _) = collect(**settings)
+    assert plain.size < first.size <= plain.size + 16_000 and first.size != second.size
+    start = int(np.flatnonzero(first)[0])
+    assert start > 100
+    assert np.flatnonzero(first)[-1] < first.size - 100
+    heard = first[start : start + plain.size - 1]
+    np.testing.assert_array_equal(heard, plain[plain.nonzero()[0][0] :][: heard.size])
+
+
 @needs_espeak
 def test_made_speech_is_varied_and_follows_the_seed(tmp_path):
     (tmp_path / "texts.tsv").write_text("such a lovely day\t17\n!\t2\nhow dare you\t3\n")
