@@ -1,6 +1,6 @@
 """How fast and how lean a corpus is built, beside a plain loop that does the same steps.
 
-    python benchmarks/corpus_build.py --data ../shared/data --json FILE
+    python benchmarks/corpus_build.py --data ../shared/data
 
 The peer is what one would write at first: one process, librosa to load and resample, noisereduce,
 librosa to cut silence, soundfile to write FLAC. Both run on the same clips as processes of their
@@ -24,7 +24,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from corpus_builder import provenance  # noqa: E402
+from benchmarks.results_file import default_path, write_figures  # noqa: E402
 
 PEER = """
 import sys
@@ -53,7 +53,7 @@ def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of RAVDESS/ and TESS/")
-    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--json", type=Path, default=default_path(__file__))
     parser.add_argument("--clips", type=int, default=300, help="clips of RAVDESS for the speed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
@@ -64,12 +64,8 @@ def main() -> None:
         "what": "corpus build beside a plain one-process loop over librosa and noisereduce",
         "speed": _speed(arguments.data, arguments.clips, arguments.rounds, arguments.workers),
         "peak_memory": [_memory(arguments.data, n, arguments.workers) for n in arguments.sizes],
-        "machine": {"cpus": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1)},
-        "versions": provenance.versions(),
-        "commit": provenance.commit(),
     }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_figures(arguments.json, figures)
     print(json.dumps({key: figures[key] for key in ("speed", "peak_memory")}, indent=2))
 
 

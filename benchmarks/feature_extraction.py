@@ -1,6 +1,6 @@
 """How fast the 94 features are made, beside librosa's five functions and openSMILE's eGeMAPS.
 
-    python benchmarks/feature_extraction.py --data ../shared/data/RAVDESS --json FILE
+    python benchmarks/feature_extraction.py --data ../shared/data/RAVDESS
 
 All three take the same decoded clips, one by one and on one thread, in turns, after one clip each
 that is not counted; the ratios are of the medians of one run. librosa's functions are called as one
@@ -18,7 +18,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import librosa
@@ -29,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from baselines.features import clip_features  # noqa: E402
+from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, clean_audio, load_audio  # noqa: E402
 
@@ -52,7 +52,7 @@ def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of audio files")
-    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--json", type=Path, default=default_path(__file__))
     parser.add_argument("--clips", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
@@ -81,12 +81,8 @@ def main() -> None:
         "ratio_to_librosa": round(medians["ours"] / medians["librosa"], 2),
         "ratio_to_opensmile_egemaps": round(medians["ours"] / medians["opensmile_egemaps"], 2),
         "largest_difference_from_librosa": _largest_difference(clips),
-        "machine": {"cpus": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1)},
-        "versions": provenance.versions() | {"opensmile": version("opensmile")},
-        "commit": provenance.commit(),
     }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_figures(arguments.json, figures, packages=(*provenance.PACKAGES, "opensmile"))
     print(json.dumps({name: figures[name] for name in list(figures)[1:7]}, indent=2))
 
 

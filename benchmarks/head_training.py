@@ -9,7 +9,6 @@ how long they take.
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
-from corpus_builder.provenance import commit, versions  # noqa: E402
+from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
 from training.provenance import PACKAGES  # noqa: E402
 
@@ -36,9 +35,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5, help="with the cache")
     parser.add_argument("--peer-epochs", type=int, default=1, help="without it")
     parser.add_argument("--voice", action="store_true", help="without a text encoder")
-    parser.add_argument(
-        "--json", type=Path, default=ROOT / "benchmarks" / "results" / "head_training.json"
-    )
+    parser.add_argument("--json", type=Path, default=default_path(__file__))
     arguments = parser.parse_args()
     settings = {
         "data": arguments.data,
@@ -66,17 +63,16 @@ def main() -> None:
         },
         "ratio of an epoch": round(slow / epoch, 1),
         "ratio of six epochs, the pass included": round(6 * slow / (cached["pass"] + 6 * epoch), 2),
-        "machine": {
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-            "cpus": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "load_average": round(os.getloadavg()[0], 1),
-        },
-        "versions": versions(PACKAGES),
-        "commit": commit(),
     }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_figures(
+        arguments.json,
+        figures,
+        machine={
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+            "threads": torch.get_num_threads(),
+        },
+        packages=PACKAGES,
+    )
     print(json.dumps(figures, indent=2))
 
 

@@ -11,7 +11,6 @@ libraries need alone is measured with a file of half a minute.
 import argparse
 import itertools
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ import soundfile
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from corpus_builder import provenance  # noqa: E402
+from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
 
 PAUSE_S = 1
@@ -39,9 +38,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="*", default=[0.5, 10, 180])
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument(
-        "--json", type=Path, default=ROOT / "benchmarks" / "results" / "long_recording.json"
-    )
+    parser.add_argument("--json", type=Path, default=default_path(__file__))
     arguments = parser.parse_args()
 
     runs = [_measure(arguments, minutes) for minutes in arguments.minutes]
@@ -51,12 +48,8 @@ def main() -> None:
         "workers": arguments.workers,
         "batch_size": arguments.batch_size,
         "runs": runs,
-        "machine": {"cpus": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1)},
-        "versions": provenance.versions(),
-        "commit": provenance.commit(),
     }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_figures(arguments.json, figures)
     print(json.dumps(runs, indent=2))
 
 

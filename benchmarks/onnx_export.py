@@ -1,6 +1,6 @@
 """Exported files beside torch: their size, how far their answers lie apart, and their speed.
 
-    python benchmarks/onnx_export.py --data ../shared/data --json FILE
+    python benchmarks/onnx_export.py --data ../shared/data
 
 Two models: one of the size of HuBERT base with random weights, see ``random_hubert.py``, and a real
 one. Each answers the same clips from torch and from the fp32 and int8 files, one clip at a time,
@@ -9,7 +9,6 @@ in one process; only the model is timed, not the decoding. Needs requirements-on
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ import torch  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
 from benchmarks.random_hubert import agreement, real_clips, write_random_hubert  # noqa: E402
+from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from benchmarks.throughput import SMALL  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import load_audio  # noqa: E402
@@ -35,7 +35,7 @@ def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
-    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--json", type=Path, default=default_path(__file__))
     parser.add_argument("--model", default=str(ROOT / "checkpoints" / "mini"), help="the real one")
     parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--small", action="store_true", help="a small model, to try the script")
@@ -54,16 +54,15 @@ def main() -> None:
         "what": "exported ONNX files beside torch, audio alone, one clip at a time",
         "clips": len(files),
         "models": rows,
-        "machine": {
-            "cpus": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "load_average": round(os.getloadavg()[0], 1),
-        },
-        "versions": provenance.versions() | {"torch": torch.__version__},
-        "commit": provenance.commit(),
     }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_figures(
+        arguments.json,
+        figures,
+        machine={
+            "threads": torch.get_num_threads(),
+        },
+        packages=(*provenance.PACKAGES, "torch"),
+    )
     print(json.dumps(rows, indent=2))
 
 

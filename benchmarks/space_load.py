@@ -1,6 +1,6 @@
 """Many people at once on the page: is every answer there, and the right one, and how soon?
 
-    python benchmarks/space_load.py --json benchmarks/results/space_load.json
+    python benchmarks/space_load.py
 
 The page is served in a process of its own, tied to two cores, with limits as they are by default.
 Each client asks about a clip of its own, again and again, as a program would (`gradio_client`:
@@ -12,7 +12,6 @@ in `examples/`.
 import argparse
 import json
 import os
-import shlex
 import socket
 import statistics
 import subprocess
@@ -35,7 +34,7 @@ from gradio_client import Client, handle_file  # noqa: E402
 from transformers import pipeline  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
-from corpus_builder import provenance  # noqa: E402
+from benchmarks.results_file import default_path, write_figures  # noqa: E402
 
 CLIP_SECONDS = 3.0
 """As in the paper."""
@@ -60,7 +59,7 @@ class Record:
 def main() -> int:
     """Measure, write the figures as JSON, and return 1 when an answer was missing or wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--json", type=Path, default=default_path(__file__))
     parser.add_argument("--model", default=str(ROOT / "checkpoints" / "mini"))
     parser.add_argument("--transcriber", default="none", help="(%(default)s)")
     parser.add_argument("--clients", type=int, default=20)
@@ -75,13 +74,12 @@ def main() -> int:
         expected = expected_answers(arguments.model, clips)
         with served(arguments, Path(folder)) as (server, url):
             figures = load(server, url, clips, expected, arguments)
-    figures |= {
-        "command": f"python {shlex.join(['benchmarks/space_load.py', *sys.argv[1:]])}",
-        "commit": provenance.commit(),
-        "versions": provenance.versions(PACKAGES),
-    }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_figures(
+        arguments.json,
+        figures,
+        machine={"cores_of_the_page": arguments.cores},
+        packages=PACKAGES,
+    )
     print(json.dumps(figures, indent=2))
     return 1 if figures["errors"] or figures["mixed_up"] or figures["lost"] else 0
 
@@ -200,11 +198,6 @@ def load(
             "before": round(before / 1e6, 1),
             "most": round(most / 1e6, 1),
             "after": round(server.memory_info().rss / 1e6, 1),
-        },
-        "machine": {
-            "cores_of_the_page": arguments.cores,
-            "cpus": os.cpu_count(),
-            "load_average": round(os.getloadavg()[0], 1),
         },
     }
 

@@ -1,6 +1,6 @@
 """How many clips a second the pipeline answers, beside the stock one with the same weights.
 
-    python benchmarks/throughput.py --data ../shared/data --json benchmarks/results/throughput.json
+    python benchmarks/throughput.py --data ../shared/data
 
 The peer is what one would write: ``pipeline("audio-classification", model=folder)`` given the names
 of the files, with its own defaults (one clip at a time, ffmpeg decodes) and, with
@@ -13,7 +13,6 @@ resamples in another way, which is not what is measured here.
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from benchmarks.random_hubert import (  # noqa: E402
     real_clips,
     write_random_hubert,
 )
+from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
 from hub_model.standalone import load_recogniser  # noqa: E402
@@ -53,7 +53,7 @@ def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
-    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--json", type=Path, default=default_path(__file__))
     parser.add_argument("--clips", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16", "int8"])
@@ -88,18 +88,17 @@ def main() -> None:
             }
             for name in runs
         },
-        "machine": {
-            "cpus": os.cpu_count(),
+    }
+    write_figures(
+        arguments.json,
+        figures,
+        machine={
             "threads": torch.get_num_threads(),
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "bf16_instructions": torch.ops.mkldnn._is_mkldnn_bf16_supported(),
-            "load_average": round(os.getloadavg()[0], 1),
         },
-        "versions": provenance.versions() | {"torch": torch.__version__},
-        "commit": provenance.commit(),
-    }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        packages=(*provenance.PACKAGES, "torch"),
+    )
     print(json.dumps({key: figures[key] for key in ("peer", "rows")}, indent=2))
 
 

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from corpus_builder.provenance import commit, versions  # noqa: E402
+from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from tests.training.toy import SETTINGS, STILL_MODEL, rows, write_corpus  # noqa: E402
 from training.provenance import PACKAGES  # noqa: E402
 
@@ -37,9 +37,7 @@ def main() -> None:
     """Run everything, and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument(
-        "--json", type=Path, default=ROOT / "benchmarks" / "results" / "training_equivalence.json"
-    )
+    parser.add_argument("--json", type=Path, default=default_path(__file__))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -47,11 +45,8 @@ def main() -> None:
         figures = {
             "processes": _processes(folder, arguments.epochs),
             "resume": _resume(folder, arguments.epochs),
-            "versions": versions(PACKAGES),
-            "commit": commit(),
         }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_figures(arguments.json, figures, packages=PACKAGES)
     print(json.dumps({name: figures[name] for name in ("processes", "resume")}, indent=2))
 
 

@@ -1,7 +1,7 @@
 """Documents from results files: ``python -m evaluation.report [--check]``.
 
-Rewrites docs/results.md, and in the README and in model cards every block between
-``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``. NAME is a results file's name
+Rewrites docs/results.md and docs/benchmarks.md, and in the README and in model cards every block
+between ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``. NAME is a results file's name
 without its ending (the table), or for RAVDESS that with ``-summary`` or ``-confusion``. Figures
 are drawn into docs/images, and model cards get their ``model-index``.
 """
@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evaluation import EvaluationError
+from evaluation.benchmark_tables import BENCHMARKS, benchmarks_document
 from evaluation.condition_tables import ablation_table, cross_corpus_table, robustness_table
 from evaluation.detail_tables import calibration_table, compare_table, fairness_table
 from evaluation.figures import figures_of, is_current, png_of
@@ -30,6 +31,8 @@ from hub_model.model_card import weights_hash, with_results
 
 RESULTS = Path("results")
 DOCUMENT = Path("docs/results.md")
+BENCHMARK_RESULTS = Path("benchmarks/results")
+BENCHMARK_DOCUMENT = Path("docs/benchmarks.md")
 WITH_BLOCKS = (Path("README.md"), Path("checkpoints/mini/README.md"))
 BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
 TITLES = {
@@ -67,16 +70,23 @@ def read_results(root: Path) -> dict[str, Result]:
     """
     results: dict[str, Result] = {}
     for file in sorted((root / RESULTS).glob("*.json")):
-        try:
-            result = json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise EvaluationError(f"{RESULTS / file.name}: not JSON: {error}") from error
+        result = _json(root, RESULTS / file.name)
         if not isinstance(result, dict) or result.get("benchmark") not in TITLES:
             raise EvaluationError(f"{RESULTS / file.name}: not the results of a known benchmark")
         results[file.stem] = result
     if not results:
         raise EvaluationError(f"no results in {RESULTS}/: run evaluate_benchmarks.py first")
     return results
+
+
+def read_benchmarks(root: Path) -> dict[str, Result]:
+    """Every results file of a benchmark that has been run, by name.
+
+    Raises:
+        EvaluationError: one is not JSON.
+    """
+    files = {name: BENCHMARK_RESULTS / f"{name}.json" for name in BENCHMARKS}
+    return {name: _json(root, file) for name, file in files.items() if (root / file).is_file()}
 
 
 def blocks(results: Mapping[str, Result]) -> dict[str, str]:
@@ -155,6 +165,8 @@ def render(root: Path) -> dict[Path, str]:
     results = read_results(root)
     contents = blocks(results)
     files = {DOCUMENT: render_document(results)}
+    if benchmarks := read_benchmarks(root):
+        files[BENCHMARK_DOCUMENT] = benchmarks_document(benchmarks)
     for path in WITH_BLOCKS:
         if (root / path).is_file():
             text = (root / path).read_text(encoding="utf-8")
@@ -200,6 +212,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             (options.root / path).write_bytes(content)
             print(f"written: {path}")
     return 1 if options.check and stale else 0
+
+
+def _json(root: Path, file: Path) -> Result:
+    try:
+        return json.loads((root / file).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise EvaluationError(f"{file}: not JSON: {error}") from error
 
 
 def _read(path: Path) -> str | None:

@@ -140,7 +140,10 @@ class DistillConfig:
             raise ConfigError(f"distort must be 0 to 1, not {self.distort}")
         if not self.speeds or not all(isinstance(n, int | float) and n > 0 for n in self.speeds):
             raise ConfigError("speeds must be positive numbers")
-        for name in ("learning_rate", "weight_decay", "warmup_steps", "synthetic_clips", "silence_s", "seed"):
+        for name in (
+            *("learning_rate", "weight_decay", "warmup_steps"),
+            *("synthetic_clips", "silence_s", "seed"),
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative")
 

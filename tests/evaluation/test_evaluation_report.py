@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 
 from corpus_builder.labels import EMOTIONS
 from evaluate_benchmarks import main as evaluate
+from evaluation.benchmark_tables import BENCHMARKS
 from evaluation.report import main
 from evaluation.scoring import PROBABILITIES, score
 
@@ -103,6 +104,31 @@ def test_check_finds_what_is_out_of_date(project, file, capsys):
     assert main(["--root", str(project), "--check"]) == 1
     assert f"{file} is out of date" in capsys.readouterr().err
     assert path.read_bytes() == edited
+
+
+def test_benchmarks_have_a_document_of_their_own(project, capsys):
+    assert main(["--root", str(project)]) == 0
+    assert not (project / "docs/benchmarks.md").exists()  # none was run
+    folder = project / "benchmarks/results"
+    folder.mkdir(parents=True)
+    figures = json.loads((ROOT / "benchmarks/results/long_recording.json").read_text())
+    figures["runs"][-1]["peak_mib"] = 4321
+    (folder / "long_recording.json").write_text(json.dumps(figures))
+    assert main(["--root", str(project), "--check"]) == 1
+    assert "docs/benchmarks.md is out of date" in capsys.readouterr().err
+    assert main(["--root", str(project)]) == 0
+    text = (project / "docs/benchmarks.md").read_text()
+    assert "4321 MiB" in text and figures["command"] in text and figures["commit"][:12] in text
+    (folder / "long_recording.json").write_text("{")
+    assert main(["--root", str(project)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_every_benchmark_that_was_run_is_shown():
+    names = {path.stem for path in (ROOT / "benchmarks/results").glob("*.json")}
+    assert names <= set(BENCHMARKS)
+    text = (ROOT / "docs/benchmarks.md").read_text()
+    assert all(f"## {BENCHMARKS[name][0]}" in text for name in names)
 
 
 def test_a_block_without_results_is_one_clear_line(project, capsys):
