@@ -77,6 +77,24 @@ def is_noise(waveform: np.ndarray) -> bool:
     return not any(_runs(voiced | tonal).size for voiced, _, tonal in _frames(waveform, FIRST_LOOK))
 
 
+def voiced_span(waveform: np.ndarray) -> tuple[int, int] | None:
+    """Where the first voiced sound begins and the last ends.
+
+    Args:
+        waveform: float32 ``(num_samples,)``, mono, 16 kHz.
+
+    Returns:
+        first sample, and the sample after the last; ``None`` where no voice is found.
+    """
+    found = []
+    for number, (voiced, _, _) in enumerate(_frames(waveform, BLOCK)):
+        runs = _runs(voiced) + max(0, number * BLOCK - STEADY_LAG)
+        found.extend(runs[[0, -1]].tolist() if runs.size else [])
+    if not found:
+        return None
+    return found[0][0] * HOP, min(waveform.size, (found[-1][1] - 1) * HOP + FRAME)
+
+
 def _frames(
     waveform: np.ndarray, block: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

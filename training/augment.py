@@ -73,11 +73,14 @@ def distorter(chance: float) -> Callable[[np.ndarray], np.ndarray]:
     return distorted
 
 
-def poor_recorder(chance: float) -> Callable[[np.ndarray], np.ndarray]:
+def poor_recorder(
+    chance: float, cleaning: Cleaning | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that makes a poor recording with silence at its ends, and cleans it.
 
     Args:
         chance: that anything is done to a clip, as in :func:`distorter`.
+        cleaning: the model's; the usual when not given.
 
     Returns:
         float32 ``(num_samples,)`` to float32 ``(other num_samples,)``, both at 16 kHz.
@@ -88,18 +91,18 @@ def poor_recorder(chance: float) -> Callable[[np.ndarray], np.ndarray]:
         if random.random() >= chance:
             return waveform
         ends = [round(random.uniform(0, MAX_SILENCE_S) * SAMPLING_RATE) for _ in range(2)]
-        return clean_audio(degrade(np.pad(waveform, ends)))
+        return clean_audio(degrade(np.pad(waveform, ends)), cleaning)
 
     return recorded
 
 
 def training_changes(config: Any) -> Callable[[np.ndarray], np.ndarray] | None:
     """Return what a ``TrainConfig`` does to a training clip; ``None`` for nothing."""
-    steps = [
-        make(chance)
-        for make, chance in ((augmenter, config.augment), (poor_recorder, config.distort))
-        if chance
-    ]
+    steps = [augmenter(config.augment)] if config.augment else []
+    if config.distort:
+        steps.append(
+            poor_recorder(config.distort, Cleaning.from_dict(config.model.get("cleaning")))
+        )
     if not steps:
         return None
 

@@ -253,6 +253,7 @@ def _clip_keys(config: TrainConfig, rows: Dataset, *, train: bool) -> list[list[
         key = hashlib.sha256(audio_bytes(audio)).hexdigest()
         if train and (config.augment_copies or seconds is None or seconds > config.max_seconds):
             key += f" {config.max_seconds} {config.augment} {config.distort} {config.seed}"
+            key += f" {config.model.get('cleaning')}"
         copies = config.augment_copies if train else 0
         keys.append([f"{key} {copy}" for copy in range(copies)] or [key])
     return keys

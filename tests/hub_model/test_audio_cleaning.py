@@ -63,6 +63,30 @@ def test_cleaning_can_be_switched_off():
         np.testing.assert_array_equal(clean_audio(waveform, cleaning), waveform)
 
 
+def test_a_voice_is_found_in_noise_that_fills_the_silence():
+    noise = np.random.default_rng(0).normal(size=5 * SAMPLING_RATE).astype(np.float32)
+    voice = np.concatenate([gap(1.5), CLIP, gap(1.5)])
+    noisy = voice + noise[: voice.size] * np.sqrt(np.mean(voice**2)) * 10 ** (-5 / 20)
+    plain, voiced = (clean_audio(noisy, Cleaning(voiced=on)) for on in (False, True))
+    assert plain.size > voice.size - SAMPLING_RATE  # the noise is no silence
+    assert CLIP.size - 0.7 * SAMPLING_RATE < voiced.size < CLIP.size + 0.7 * SAMPLING_RATE
+
+
+def test_without_a_voice_nothing_is_removed():
+    noise = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+    settings = {"denoise": False, "trim": False}
+    np.testing.assert_array_equal(clean_audio(noise, Cleaning(voiced=True, **settings)), noise)
+
+
+def test_a_voice_after_many_blocks_is_placed_right():
+    settings = {"denoise": False, "trim": False}
+    waveform = np.concatenate([gap(40), CLIP, gap(30)])
+    alone = clean_audio(CLIP, Cleaning(voiced=True, **settings))
+    found = clean_audio(waveform, Cleaning(voiced=True, **settings))
+    assert abs(found.size - alone.size) < 0.5 * SAMPLING_RATE
+    assert np.sum(found**2) > 0.95 * np.sum(alone**2)
+
+
 def test_cleaning_is_deterministic():
     waveform = with_silence()
     np.testing.assert_array_equal(clean_audio(waveform), clean_audio(waveform.copy()))

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from hub_model.audio import clean_audio
+from hub_model.audio import Cleaning, clean_audio
 from tests.training.toy import tone
 from training.augment import Room, distorter, poor_recorder, training_changes
 from training.config import TrainConfig
@@ -43,12 +43,15 @@ def test_chance_decides_how_many_clips_are_changed_and_the_seed_how(make, clip):
 def test_a_poor_recording_is_cleaned_as_in_use(clip, monkeypatch):
     cleaned = []
     monkeypatch.setattr(
-        "training.augment.clean_audio", lambda wave: cleaned.append(wave) or clean_audio(wave)
+        "training.augment.clean_audio",
+        lambda wave, settings: cleaned.append((wave, settings)) or clean_audio(wave, settings),
     )
-    changed = made(poor_recorder(1.0), clip, 3)
-    (recorded,) = cleaned
+    cleaning = Cleaning(voiced=True)
+    changed = made(poor_recorder(1.0, cleaning), clip, 3)
+    ((recorded, settings),) = cleaned
     assert recorded.size > clip.size  # silence at its ends
-    assert np.array_equal(changed, clean_audio(recorded))
+    assert settings == cleaning
+    assert np.array_equal(changed, clean_audio(recorded, cleaning))
 
 
 def test_a_room_rings_on_after_the_sound_and_keeps_the_peak(clip):
