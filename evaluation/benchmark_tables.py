@@ -32,6 +32,26 @@ def throughput_table(figures: Figures) -> str:
     )
 
 
+def batch_parity_table(figures: Figures) -> str:
+    """Answers of batches beside those of single clips."""
+    rows = [
+        [
+            model,
+            how,
+            f"{100 * row['same_label']:.1f} %",
+            f"{row['largest_probability_difference']:.2g}",
+        ]
+        for model, ways in figures["models"].items()
+        for how, row in ways.items()
+    ]
+    shortest, longest = figures["seconds"]
+    return (
+        f"{figures['clips']} real clips of {shortest:.1f} to {longest:.1f} s. The pipeline cleans "
+        "them and puts clips of about one length together; the model is given them as they come."
+        "\n\n" + markdown_table(["model", "", "same label", "largest difference"], rows)
+    )
+
+
 def onnx_table(figures: Figures) -> str:
     """Size, speed and differences of exported files beside torch."""
     rows = [
@@ -176,6 +196,7 @@ def bare_classifiers_table(figures: Figures) -> str:
 
 BENCHMARKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "throughput": ("Answering, beside the stock pipeline", throughput_table),
+    "batch_parity": ("A batch gives what singles give", batch_parity_table),
     "onnx_export": ("ONNX", onnx_table),
     "long_recording": ("Long recordings", long_recording_table),
     "feature_extraction": ("The 94 features", features_table),
