@@ -109,8 +109,9 @@ def features_table(figures: Figures) -> str:
         for key, v in figures["clips_per_second"].items()
     ]
     return (
-        f"{figures['clips']} clips of {figures['mean_seconds']:.2f} s in the mean, five rounds in "
-        "turns. Largest difference from librosa, as a share of the value: "
+        f"{figures['clips']} clips of {figures['mean_seconds']:.2f} s in the mean, "
+        f"{len(figures['clips_per_second']['ours'])} rounds in turns. "
+        "Largest difference from librosa, as a share of the value: "
         f"{figures['largest_difference_from_librosa']:.1g}.\n\n"
         + markdown_table(["", "clips a second", "ours is faster by"], rows)
     )
@@ -138,8 +139,9 @@ def space_load_table(figures: Figures) -> str:
     """What many clients at once saw of the demo."""
     latency, memory = figures["latency_seconds"], figures["memory_megabytes"]
     return (
-        f"{figures['clients']} clients for a minute: {figures['answers']} answers to "
-        f"{figures['asked']} questions, {figures['lost']} lost, {figures['mixed_up']} mixed up; "
+        f"{figures['clients']} clients for {figures['seconds']:.0f} s: "
+        f"{figures['answers']} answers to {figures['asked']} questions, "
+        f"{figures['lost']} lost, {figures['mixed_up']} mixed up; "
         f"median {latency['median']:.1f} s, worst {latency['worst']:.1f} s; memory "
         f"{memory['before']:.0f} MB before, {memory['most']:.0f} MB at most, "
         f"{memory['after']:.0f} MB after."

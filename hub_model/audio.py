@@ -43,9 +43,6 @@ UNKNOWN_FRAMES = 2**63 - 1
 
 NO_LENGTH = "its header does not say how long it is, as in a stream; convert it to WAV"
 
-VOICE_MARGIN_S = 0.2
-"""Seconds kept before the first and after the last voiced sound: consonants, and breath."""
-
 MP3_SLACK = 2 * 1152
 """Samples by which the length in an MP3 header may exceed what is decoded: two frames."""
 
@@ -178,7 +175,9 @@ def clean_audio(waveform: np.ndarray, cleaning: Cleaning | None = None) -> np.nd
     if cleaning.trim:
         waveform = _remove_silence(waveform, cleaning.trim_db, cleaning.keep_silence_s)
     if cleaning.voiced:
-        waveform = _keep_voiced(waveform)
+        from .speech_activity import keep_voiced  # which needs this module
+
+        waveform = keep_voiced(waveform)
     return np.ascontiguousarray(waveform, dtype=np.float32)
 
 
@@ -371,16 +370,6 @@ def _reduce_noise(waveform: np.ndarray, strength: float) -> np.ndarray:
         )
     usable = np.isfinite(reduced).all() and np.ptp(reduced) >= SILENCE_RANGE
     return reduced.astype(np.float32) if usable else waveform
-
-
-def _keep_voiced(waveform: np.ndarray) -> np.ndarray:
-    from .speech_activity import voiced_span  # which needs this module
-
-    span = voiced_span(waveform)
-    if span is None:
-        return waveform
-    margin = round(VOICE_MARGIN_S * SAMPLING_RATE)
-    return waveform[max(0, span[0] - margin) : span[1] + margin]
 
 
 def loud_stretches(waveform: np.ndarray, trim_db: float) -> np.ndarray:

@@ -49,47 +49,47 @@ def augmenter(chance: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def distorter(chance: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that makes a poor recording of a clip; its length stays.
-
-    Each in some of the clips: the echo of a room, noise of any colour from 0 to 30 dB, a bent or
-    narrow spectrum, clipped peaks, another level. Half of them are then denoised, as the model
-    hears them in use.
+    """Return a function that adds noise to a clip and bends its spectrum; its length stays.
 
     Args:
-        chance: that anything is done to a clip.
+        chance: of each of the two, independently.
 
     Returns:
         float32 ``(num_samples,)`` at 16 kHz to the same; chance as in :func:`augmenter`.
     """
-    denoise = Cleaning(trim=False)
-    degrade = _as_function(_RECORDING)
-
-    def distorted(waveform: np.ndarray) -> np.ndarray:
-        if random.random() >= chance:
-            return waveform
-        waveform = degrade(waveform)
-        return clean_audio(waveform, denoise) if random.random() < 0.5 else waveform
-
-    return distorted
+    return _as_function(
+        [AddGaussianSNR(5, 30, p=chance), SevenBandParametricEQ(-9, 9, p=chance)],
+    )
 
 
 def poor_recorder(
-    chance: float, cleaning: Cleaning | None = None
+    chance: float, cleaning: Cleaning | None = None, *, in_place: bool = False
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that makes a poor recording with silence at its ends, and cleans it.
+    """Return a function that makes a poor recording of a clip, as the model hears it in use.
+
+    Each in some of the clips: the echo of a room, noise of any colour from 0 to 30 dB, a bent or
+    narrow spectrum, clipped peaks, another level. Silence comes before and after the speech, and
+    the whole is cleaned.
 
     Args:
-        chance: that anything is done to a clip, as in :func:`distorter`.
+        chance: that anything is done to a clip.
         cleaning: the model's; the usual when not given.
+        in_place: no silence is added or removed, and only half of the clips are denoised: every
+            sample stays where it was.
 
     Returns:
-        float32 ``(num_samples,)`` to float32 ``(other num_samples,)``, both at 16 kHz.
+        float32 ``(num_samples,)`` to float32 ``(other num_samples,)``, both at 16 kHz; chance as
+        in :func:`augmenter`.
     """
     degrade = _as_function(_RECORDING)
+    denoise = Cleaning(trim=False)
 
     def recorded(waveform: np.ndarray) -> np.ndarray:
         if random.random() >= chance:
             return waveform
+        if in_place:
+            waveform = degrade(waveform)
+            return clean_audio(waveform, denoise) if random.random() < 0.5 else waveform
         ends = [round(random.uniform(0, MAX_SILENCE_S) * SAMPLING_RATE) for _ in range(2)]
         return clean_audio(degrade(np.pad(waveform, ends)), cleaning)
 
@@ -98,20 +98,32 @@ def poor_recorder(
 
 def training_changes(config: Any) -> Callable[[np.ndarray], np.ndarray] | None:
     """Return what a ``TrainConfig`` does to a training clip; ``None`` for nothing."""
-    steps = [augmenter(config.augment)] if config.augment else []
-    if config.distort:
-        steps.append(
-            poor_recorder(config.distort, Cleaning.from_dict(config.model.get("cleaning")))
-        )
-    if not steps:
-        return None
+    cleaning = Cleaning.from_dict(config.model.get("cleaning"))
+    return _in_turn(
+        augmenter(config.augment) if config.augment else None,
+        poor_recorder(config.poor_recordings, cleaning) if config.poor_recordings else None,
+    )
+
+
+def student_changes(config: Any) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return what a ``DistillConfig`` does to what the student hears; ``None`` for nothing."""
+    return _in_turn(
+        distorter(config.distort) if config.distort else None,
+        poor_recorder(config.poor_recordings, in_place=True) if config.poor_recordings else None,
+    )
+
+
+def _in_turn(
+    *changes: Callable[[np.ndarray], np.ndarray] | None,
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    steps = [change for change in changes if change is not None]
 
     def changed(waveform: np.ndarray) -> np.ndarray:
         for step in steps:
             waveform = step(waveform)
         return waveform
 
-    return changed
+    return changed if steps else None
 
 
 class Room(BaseWaveformTransform):

@@ -50,11 +50,11 @@ class TrainConfig:
             GoEmotions, see :class:`~training.companions.Companions`.
         augment: chance with which each of stretching, pitch shifting, gain and noise is applied
             to a training clip.
-        distort: chance that a training clip is heard as a poor recording, cleaned, see
+        poor_recordings: chance that a training clip is heard as a poor recording, cleaned, see
             :func:`~training.augment.poor_recorder`.
         augment_copies: with frozen encoders, so many changed copies of each clip are made once,
-            and an epoch draws one of them; without, ``augment`` and ``distort`` need the encoders
-            every epoch.
+            and an epoch draws one of them; without, ``augment`` and ``poor_recordings`` need
+            the encoders every epoch.
         feature_cache: folder in which the vectors of frozen encoders are kept; ``<out>.state``
             when not given. Runs and folds may share it.
         standardize: with frozen encoders, standardise the vectors that the classifier reads; the
@@ -101,7 +101,7 @@ class TrainConfig:
     tokenizer: dict[str, Any] = field(default_factory=dict)
     text_pairs: dict[str, Any] = field(default_factory=dict)
     augment: float = 0.0
-    distort: float = 0.0
+    poor_recordings: float = 0.0
     augment_copies: int = 0
     feature_cache: str | None = None
     standardize: bool = False
@@ -167,11 +167,11 @@ class TrainConfig:
                 f"batch_seconds must be at least max_seconds, {self.max_seconds}: "
                 "a batch holds a clip or more"
             )
-        for name in ("augment", "distort"):
+        for name in ("augment", "poor_recordings"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be 0 to 1, not {getattr(self, name)}")
-        if self.augment_copies and not (self.augment or self.distort):
-            raise ConfigError("augment_copies needs augment or distort, the chance of a change")
+        if self.augment_copies and not (self.augment or self.poor_recordings):
+            raise ConfigError("augment_copies needs augment or poor_recordings, a chance")
         if self.patience and self.validation == "none":
             raise ConfigError("patience needs validation clips, and validation is none")
         check_choices(

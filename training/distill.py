@@ -30,7 +30,7 @@ from transformers import (
 )
 
 from hub_model.audio import SAMPLING_RATE, AudioError
-from training.augment import distorter
+from training.augment import student_changes
 from training.build import check_keys, get_accelerator
 from training.config import ConfigError, check_choices, parse_settings
 from training.filterbank import start_as_filterbank
@@ -76,8 +76,10 @@ class DistillConfig:
         synthetic_texts: text files that espeak-ng reads from.
         speeds: every clip is heard at each of these speeds.
         silence_s: at every speed, up to so many seconds of silence come before and after a clip.
-        distort: chance that the student hears a poor recording of a clip, see
-            :func:`~training.augment.distorter`; the teacher never does.
+        distort: chance that the student hears a clip through noise or an equaliser; the teacher
+            never does.
+        poor_recordings: chance that the student hears a poor recording of a clip, see
+            :func:`~training.augment.poor_recorder`; the teacher never does.
         cosine_weight: weight of the cosine term beside the L1 term.
         schedule_steps: steps over which the learning rate falls to zero; ``steps`` when not given.
         steps, batch_size, seconds: optimiser steps, of so many clips of about one length; speech is
@@ -106,6 +108,7 @@ class DistillConfig:
     speeds: list[float] = field(default_factory=lambda: [1.0])
     silence_s: float = 0.0
     distort: float = 0.0
+    poor_recordings: float = 0.0
     cosine_weight: float = 1.0
     schedule_steps: int = 0
     steps: int = 1000
@@ -136,8 +139,9 @@ class DistillConfig:
             raise ConfigError("layers must name teacher layers from 0 on")
         if self.student_layers and len(self.student_layers) != len(self.layers):
             raise ConfigError("student_layers must name one layer for each of layers")
-        if not 0 <= self.distort <= 1:
-            raise ConfigError(f"distort must be 0 to 1, not {self.distort}")
+        for name in ("distort", "poor_recordings"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be 0 to 1, not {getattr(self, name)}")
         if not self.speeds or not all(isinstance(n, int | float) and n > 0 for n in self.speeds):
             raise ConfigError("speeds must be positive numbers")
         for name in (
@@ -313,7 +317,7 @@ def distill(config: DistillConfig) -> list[dict[str, float]]:
     with accelerator.main_process_first():
         cache = FrameCache.build(collect_speech(config), teacher, work / "frames")
     clips = cache.at_least(shortest)
-    distort = distorter(config.distort) if config.distort else None
+    distort = student_changes(config)
     first_frame = _first_frame(model.encoder)
     if clips.size == 0:
         raise ConfigError(f"no clip is as long as {shortest * FRAME / SAMPLING_RATE} s")

@@ -184,7 +184,7 @@ def _why_not(config: TrainConfig, model: HubertBertForEmotion) -> str | None:
         part = getattr(model, name, None)
         if part is not None and any(weight.requires_grad for weight in part.parameters()):
             return f"the {name} is trained"
-    if (config.augment or config.distort) and not config.augment_copies:
+    if (config.augment or config.poor_recordings) and not config.augment_copies:
         return "clips are changed on the fly"
     if model.config.use_weighted_layer_sum and model.config.audio_pooling != "mean":
         return "the deviation of a weighted sum of layers changes with the weights"
@@ -252,8 +252,9 @@ def _clip_keys(config: TrainConfig, rows: Dataset, *, train: bool) -> list[list[
     for audio, seconds in zip(rows["audio"], lengths, strict=True):
         key = hashlib.sha256(audio_bytes(audio)).hexdigest()
         if train and (config.augment_copies or seconds is None or seconds > config.max_seconds):
-            key += f" {config.max_seconds} {config.augment} {config.distort} {config.seed}"
-            key += f" {config.model.get('cleaning')}"
+            key += f" {config.max_seconds} {config.augment} {config.seed}"
+            if config.poor_recordings:
+                key += f" {config.poor_recordings} {config.model.get('cleaning')}"
         copies = config.augment_copies if train else 0
         keys.append([f"{key} {copy}" for copy in range(copies)] or [key])
     return keys

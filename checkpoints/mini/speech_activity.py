@@ -48,6 +48,9 @@ MIN_JUDGED_S = 0.5
 MIN_FRAMES = 3
 """Frames in a row that make a sound; clicks are shorter."""
 
+VOICE_MARGIN_S = 0.2
+"""Seconds kept before the first and after the last voiced sound: consonants, and breath."""
+
 BLOCK, FIRST_LOOK = 1024, 128
 """Frames that are looked at in one go: 16 s; or 2 s, after which most clips need no second look."""
 
@@ -77,22 +80,24 @@ def is_noise(waveform: np.ndarray) -> bool:
     return not any(_runs(voiced | tonal).size for voiced, _, tonal in _frames(waveform, FIRST_LOOK))
 
 
-def voiced_span(waveform: np.ndarray) -> tuple[int, int] | None:
-    """Where the first voiced sound begins and the last ends.
+def keep_voiced(waveform: np.ndarray) -> np.ndarray:
+    """Remove what lies before the first voiced sound and after the last, but for a margin.
 
     Args:
         waveform: float32 ``(num_samples,)``, mono, 16 kHz.
 
     Returns:
-        first sample, and the sample after the last; ``None`` where no voice is found.
+        a part of it; all of it where no voice is found.
     """
     found = []
     for number, (voiced, _, _) in enumerate(_frames(waveform, BLOCK)):
         runs = _runs(voiced) + max(0, number * BLOCK - STEADY_LAG)
         found.extend(runs[[0, -1]].tolist() if runs.size else [])
     if not found:
-        return None
-    return found[0][0] * HOP, min(waveform.size, (found[-1][1] - 1) * HOP + FRAME)
+        return waveform
+    margin = round(VOICE_MARGIN_S * SAMPLING_RATE)
+    start, end = found[0][0] * HOP, (found[-1][1] - 1) * HOP + FRAME
+    return waveform[max(0, start - margin) : end + margin]
 
 
 def _frames(

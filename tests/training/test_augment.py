@@ -7,7 +7,7 @@ import pytest
 
 from hub_model.audio import Cleaning, clean_audio
 from tests.training.toy import tone
-from training.augment import Room, distorter, poor_recorder, training_changes
+from training.augment import Room, poor_recorder, training_changes
 from training.config import TrainConfig
 
 
@@ -23,15 +23,19 @@ def made(change, clip, seed):
     return change(clip)
 
 
-def test_a_distorted_clip_keeps_its_length_and_its_place(clip):
+def in_place(chance):
+    return poor_recorder(chance, in_place=True)
+
+
+def test_a_recording_in_place_keeps_its_length_and_its_place(clip):
     for seed in range(30):
-        changed = made(distorter(1.0), clip, seed)
+        changed = made(in_place(1.0), clip, seed)
         assert changed.size == clip.size and changed.dtype == np.float32
         assert np.isfinite(changed).all() and np.abs(changed).max() <= 1.0
-    assert any(not np.array_equal(made(distorter(1.0), clip, seed), clip) for seed in range(5))
+    assert any(not np.array_equal(made(in_place(1.0), clip, seed), clip) for seed in range(5))
 
 
-@pytest.mark.parametrize("make", [distorter, poor_recorder])
+@pytest.mark.parametrize("make", [in_place, poor_recorder])
 def test_chance_decides_how_many_clips_are_changed_and_the_seed_how(make, clip):
     assert np.array_equal(made(make(0.0), clip, 1), clip)
     assert np.array_equal(made(make(1.0), clip, 1), made(make(1.0), clip, 1))
@@ -66,5 +70,5 @@ def test_a_room_rings_on_after_the_sound_and_keeps_the_peak(clip):
 
 def test_a_run_that_changes_nothing_has_no_changes(clip):
     assert training_changes(TrainConfig(data="x", out="y")) is None
-    both = training_changes(TrainConfig(data="x", out="y", augment=1.0, distort=1.0))
+    both = training_changes(TrainConfig(data="x", out="y", augment=1.0, poor_recordings=1.0))
     assert made(both, clip, 0).size != clip.size

@@ -193,7 +193,14 @@ def test_a_student_goes_on_where_another_stopped(teach, tmp_path):
 def test_a_student_can_do_without_a_corpus(teach, tmp_path):
     (tmp_path / "speech").mkdir()
     (tmp_path / "speech" / "one.flac").write_bytes(flac(tone(300, seconds=1.0)))
-    teach("student", data="", folders=[str(tmp_path / "speech")], steps=1, distort=1.0)
+    teach(
+        "student",
+        data="",
+        folders=[str(tmp_path / "speech")],
+        steps=1,
+        distort=1.0,
+        poor_recordings=1.0,
+    )
     stage = json.loads((tmp_path / "student" / "stage.json").read_text())
     assert stage["speakers"] == [] and "speech" in json.dumps(stage)
 
