@@ -68,9 +68,9 @@ push-space: $(VENV)/installed ## push the demo (REPO=you/name, SER_MODEL=you/mod
 data: $(VENV)/installed ## build corpus/ from DATA/RAVDESS and DATA/TESS
 	@$(PY) -m corpus_builder build --source ravdess=$(DATA)/RAVDESS --source tess=$(DATA)/TESS --out corpus
 
-# Four stages: the speech encoder is taught by Whisper tiny.en, then hears the training actors as
-# well, the text encoder is taught by GoEmotions, and the head is trained on both. About an hour and a
-# half on two cores; each stage resumes.
+# Five stages: the speech encoder is taught by Whisper tiny.en, then hears the training actors as
+# well, then poor recordings; the text encoder is taught by GoEmotions, and the head is trained on
+# both. About two hours on two cores; each stage resumes.
 DISTILL := $(OFFLINE) $(PY) -m training.distill --resume
 TUNE := $(OFFLINE) $(PY) train.py --config configs/mini_tune.yaml --data corpus
 
@@ -80,6 +80,8 @@ mini-base: $(VENV)/installed
 
 mini: data mini-base ## train checkpoints/mini again, from nothing
 	@$(DISTILL) --config configs/mini_adapt.yaml --data corpus --out runs/mini_audio/all
+	@$(DISTILL) --config configs/mini_robust.yaml --data corpus --init-from runs/mini_audio/all \
+	  --out runs/mini_robust/all
 	@$(TUNE) --out checkpoints/mini
 
 # The folds are those of RAVDESS that have actors in DATA.
@@ -87,7 +89,9 @@ FOLDS ?= 0 1 2 4
 mini-folds: data mini-base ## cross-validate the recipe of checkpoints/mini over the RAVDESS actors
 	@for fold in $(FOLDS); do \
 	  $(DISTILL) --config configs/mini_adapt.yaml --data corpus --fold $$fold --fold-corpus ravdess \
-	    --out runs/mini_audio/$$fold || exit; done
+	    --out runs/mini_audio/$$fold || exit; \
+	  $(DISTILL) --config configs/mini_robust.yaml --data corpus --init-from runs/mini_audio/$$fold \
+	    --fold $$fold --fold-corpus ravdess --out runs/mini_robust/$$fold || exit; done
 	@$(TUNE) --folds all --fold-corpus ravdess --out runs/mini_folds
 
 # Answers are kept in runs/evaluation, so a stopped run goes on; delete that folder to ask again.
