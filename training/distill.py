@@ -53,6 +53,10 @@ NEIGHBOURS = 8
 """A batch is drawn from this many times its size of clips with lengths next to each other."""
 
 
+SAMPLE = 32
+"""Clips from which the loudness of the bands of speech is taken."""
+
+
 @dataclass(kw_only=True)
 class DistillConfig:
     """Everything that decides a distillation run.
@@ -66,7 +70,7 @@ class DistillConfig:
         student_layers: for each of them, the layer of the student that predicts it; 0 is the
             output of its convolutions, with positions. The last layer when not given.
         student: arguments of ``HubertConfig``.
-        filterbank: start the first convolution from windowed sinusoids instead of noise, see
+        filterbank: start the first convolutions as mel-spaced bands instead of noise, see
             :func:`~training.filterbank.start_as_filterbank`.
         init_from: folder of a student to go on with; ``student`` and ``filterbank`` are not used.
         protocol, fold, fold_corpus, corpora, validation: which clips of the corpus are heard, see
@@ -224,6 +228,14 @@ def sample_batch(
     return inputs["input_values"], torch.from_numpy(np.stack(targets))
 
 
+def speech_sample(cache: FrameCache, clips: np.ndarray, extractor: Any) -> torch.Tensor:
+    """Standardised speech from all over the cache, float32 ``(clips, num_samples)``."""
+    picked = clips[np.linspace(0, len(clips) - 1, SAMPLE).astype(int)]
+    frames = cache.frames(picked[0])
+    waveforms = [cache.cut(index, 0, frames)[0] for index in picked]
+    return extractor(waveforms, sampling_rate=SAMPLING_RATE, return_tensors="pt")["input_values"]
+
+
 def build_student(config: DistillConfig, teacher: WhisperTeacher) -> Student:
     """Return a student with random weights.
 
@@ -238,8 +250,6 @@ def build_student(config: DistillConfig, teacher: WhisperTeacher) -> Student:
             encoder = HubertModel(HubertConfig(**config.student))
     except Exception as error:  # transformers raises many kinds for settings it refuses
         raise ConfigError(f"the student cannot be built: {one_line(error)}") from error
-    if config.filterbank and not config.init_from:
-        start_as_filterbank(encoder.feature_extractor.conv_layers[0].conv)
     last = encoder.config.num_hidden_layers
     layers = config.student_layers or [last] * len(config.layers)
     if encoder.config.layerdrop and set(layers) != {last}:
@@ -321,6 +331,10 @@ def distill(config: DistillConfig) -> list[dict[str, float]]:
     first_frame = _first_frame(model.encoder)
     if clips.size == 0:
         raise ConfigError(f"no clip is as long as {shortest * FRAME / SAMPLING_RATE} s")
+    extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE)
+    if config.filterbank and not config.init_from:
+        speech = speech_sample(cache, clips, extractor)
+        start_as_filterbank(model.encoder.feature_extractor.conv_layers, speech)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -330,7 +344,6 @@ def distill(config: DistillConfig) -> list[dict[str, float]]:
         optimizer, config.warmup_steps, config.schedule_steps or config.steps
     )
     accelerator.register_for_checkpointing(scheduler)
-    extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE)
 
     # All processes start from the same weights, and then draw masks and dropouts of their own.
     set_seed(config.seed, device_specific=True)

@@ -19,6 +19,7 @@ STAGE_FILE = "stage.json"
 
 OTHER_LICENCES = {
     "espeak-ng": "synthetic speech, no rights in it",
+    "fillets-ng-data": "gpl-2.0",
     "goemotions": "cc-by-4.0",
     "whisper-tiny.en-encoder": "mit",
     "openai/whisper-tiny.en": "mit",

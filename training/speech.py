@@ -4,6 +4,8 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +76,20 @@ def _folder(folder: Path) -> Iterator[np.ndarray]:
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
     if not files:
         raise ConfigError(f"{folder}: no audio files")
-    for path in tqdm(files, desc=folder.name):
-        try:
-            yield clean_audio(load_audio(path))
-        except AudioError as error:
-            tqdm.write(f"left out: {error}")
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        cleaned = pool.map(_cleaned, files, chunksize=16)
+        for clip in tqdm(cleaned, desc=folder.name, total=len(files)):
+            if isinstance(clip, AudioError):
+                tqdm.write(f"left out: {clip}")
+            else:
+                yield clip
+
+
+def _cleaned(path: Path) -> np.ndarray | AudioError:
+    try:
+        return clean_audio(load_audio(path))
+    except AudioError as error:
+        return error
 
 
 def _synthetic(count: int, texts: list[str], seed: int) -> Iterator[np.ndarray]:
