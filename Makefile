@@ -105,7 +105,7 @@ WORKERS ?= 0
 results: data ## measure again, and rewrite every table from the measurements
 	@$(EVALUATE) ravdess --model $(MODEL) --data corpus $(CV)
 	@$(EVALUATE) table6 --data corpus
-	@$(EVALUATE) table8 --data corpus --model $(MODEL)
+	@$(EVALUATE) table8 --data corpus --model $(MODEL) --earlier results/table8.json
 	@$(EVALUATE) compare runs/knn $(MODEL) --data corpus
 	@$(EVALUATE) calibration --model $(MODEL) --model runs/knn --data corpus
 	@$(EVALUATE) fairness --model $(MODEL) --model runs/knn --data corpus

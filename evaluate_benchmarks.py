@@ -116,6 +116,12 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train the neural rows that are missing; without it they say how to",
     )
+    parser.add_argument(
+        "--earlier",
+        type=Path,
+        help="results file whose figures stand for rows that are not trained here, if it scored "
+        "the same clips",
+    )
 
 
 def _add_scored(parser: argparse.ArgumentParser, name: str) -> None:

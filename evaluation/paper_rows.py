@@ -1,7 +1,8 @@
 """Tables 6 and 8 of the paper, row by row, on a corpus that was built here, in both protocols."""
 
+import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,15 @@ class TableSettings(Settings):
         runs: folder of the trained rows, and of what they keep between runs.
         models: main models to show beside the paper's rows: folders or Hub ids.
         neural: train the neural rows that are not there; else they say how to.
+        earlier: results file of this table; what it says of the same clips stands for a row that
+            is not trained here.
         seed: seed of the draw and of the bootstrap; a row's own seed is in its config.
     """
 
     table: str = "table6"
     runs: Path = Path("runs")
     neural: bool = False
+    earlier: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +118,49 @@ class Part:
 
 class NotRun(Exception):
     """Why a row has no figures here; a line of Markdown."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Rows of an earlier results file, by which a table keeps what is not trained here.
+
+    Attributes:
+        result: the file's content.
+        predictions: of every clip, from the file beside it.
+    """
+
+    result: dict[str, Any] = field(default_factory=dict)
+    predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @classmethod
+    def read(cls, file: Path) -> "Earlier":
+        """Read a results file.
+
+        Raises:
+            EvaluationError: it is not one.
+        """
+        try:
+            result = json.loads(file.read_text(encoding="utf-8"))
+            return cls(result, pd.read_parquet(file.with_name(result["predictions"])))
+        except (OSError, ValueError, KeyError) as error:
+            raise EvaluationError(f"--earlier {file}: no results file of a table") from error
+
+    def find(self, row: PaperRow, part: Part) -> dict[str, Any] | None:
+        """A row's figures on exactly these clips, with the run that gave them."""
+        for found in self.result.get("rows", []):
+            if (found["kind"], found.get("config"), found["protocol"]) == (
+                "row",
+                row.config,
+                part.protocol,
+            ) and found["clips_sha256"] == part.test.fingerprint():
+                run = {name: self.result[name] for name in ("command", "commit")}
+                return {"measured_by": run, **found}
+        return None
+
+    def predictions_of(self, row: dict[str, Any]) -> pd.DataFrame:
+        """What the row answered, clip by clip."""
+        of_row = self.predictions["system"] == row["system"]
+        return self.predictions[of_row & (self.predictions["protocol"] == row["protocol"])]
 
 
 def run(settings: TableSettings) -> Outcome:
@@ -141,6 +188,7 @@ def run(settings: TableSettings) -> Outcome:
             "removed": {part.protocol: part.test.removed for part in parts},
         }
     )
+    earlier = Earlier.read(settings.earlier) if settings.earlier else Earlier()
     for row in TABLES[settings.table]:
         for part in parts:
             facts = {
@@ -154,6 +202,10 @@ def run(settings: TableSettings) -> Outcome:
                 with Timer(outcome, f"{row.name}, {part.protocol}"):
                     table, scored = _score(row, part, settings)
             except NotRun as reason:
+                if measured := earlier.find(row, part):
+                    outcome.rows.append(measured)
+                    outcome.tables.append(earlier.predictions_of(measured))
+                    continue
                 del facts["corpora"]
                 outcome.rows.append({**facts, "kind": "not_run", "reason": str(reason)})
                 continue

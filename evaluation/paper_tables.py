@@ -85,6 +85,8 @@ def _notes(result: Result) -> list[str]:
         where = f"{row.get('system')}, {PROTOCOL_NAMES[row['protocol']]}"
         if row["kind"] == "not_run":
             notes.append(f"Not run here: {where}: {row['reason']}")
+        if run := row.get("measured_by"):
+            notes.append(f"{where}: measured at commit {run['commit'][:12]} by `{run['command']}`.")
         if start := row.get("initialisation"):
             found = f"`{start['from']}`" if "from" in start else "random weights"
             missing = f" (`{start['not_found']}` was not found)" if "not_found" in start else ""

@@ -160,6 +160,31 @@ def test_neural_rows_say_how_to_run_them_until_they_are_there(made, capsys):
     assert result("table8")["rows"] == first["rows"]
 
 
+def test_a_row_that_is_not_trained_here_is_kept_from_an_earlier_file_on_the_same_clips(made):
+    command = ["table6", "--data", "corpus", "--runs", "elsewhere"]
+    knn = PRINTED["table6"][:1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(paper_rows.TABLES, "table6", knn)
+        assert main([*command, "--out", "first.json"]) == 0
+        first = json.loads(Path("first.json").read_text())
+
+        def not_trained(*_):
+            raise paper_rows.NotRun("not trained")
+
+        patch.setattr(paper_rows, "_train_if_needed", not_trained)
+        again = [*command, "--earlier", "first.json", "--out"]
+        assert main([*again, "second.json"]) == 0
+        second = json.loads(Path("second.json").read_text())
+        assert main([*again, "third.json", "--limit", "3"]) == 0
+    run = {"command": first["command"], "commit": first["commit"]}
+    for old, new in zip(first["rows"][:2], second["rows"][:2], strict=True):
+        assert new == {**old, "measured_by": run}
+    predictions = [pd.read_parquet(f"{name}.predictions.parquet") for name in ("first", "second")]
+    pd.testing.assert_frame_equal(*predictions)
+    third = json.loads(Path("third.json").read_text())
+    assert {row["kind"] for row in third["rows"][:2]} == {"not_run"}  # other clips
+
+
 def test_a_row_that_cannot_be_trained_carries_its_reason_and_the_others_go_on(made):
     file = made / "configs/xgb.yaml"
     before = file.read_text()
