@@ -104,6 +104,7 @@ TESS_CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_tes
 WORKERS ?= 0
 results: data ## measure again, and rewrite every table from the measurements
 	@$(EVALUATE) ravdess --model $(MODEL) --data corpus $(CV)
+	@$(if $(CV),$(PY) -m evaluation.recipe --data corpus $(CV) --references results/mini_folds.json)
 	@$(EVALUATE) table6 --data corpus
 	@$(EVALUATE) table8 --data corpus --model $(MODEL) --earlier results/table8.json
 	@$(EVALUATE) compare runs/knn $(MODEL) --data corpus

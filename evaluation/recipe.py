@@ -166,6 +166,23 @@ def reference_rows(data: str, teacher: str, cache: Path) -> list[dict[str, Any]]
     return found
 
 
+def earlier_references(file: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Read the rows beside the recipe from an earlier results file.
+
+    Returns:
+        the rows, and ``command`` and ``commit`` of the run that computed them.
+
+    Raises:
+        EvaluationError: it is not such a file.
+    """
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        run = {name: result[name] for name in ("command", "commit")}
+        return result["references"], result.get("references_by", run)
+    except (OSError, ValueError, KeyError) as error:
+        raise EvaluationError(f"--references {file}: no results file of this command") from error
+
+
 def summary(row: dict[str, Any]) -> str:
     """One row in one line, UA with its interval over speakers."""
     low, high = row["pooled"]["over_speakers"]["ua"]
@@ -181,12 +198,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--folds", type=Path, nargs="*", default=[], help="folders of train.py --folds all"
     )
     parser.add_argument("--teacher", default="", help="Hub id or folder of a Whisper model")
+    parser.add_argument(
+        "--references", type=Path, help="results file whose rows beside the recipe are kept"
+    )
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--out", type=Path, default=Path("results/mini_folds.json"))
     options = parser.parse_args(arguments)
     try:
         recipe = recipe_rows(options.folds)
-        references = reference_rows(options.data, options.teacher, options.cache)
+        if options.references:
+            references, run = earlier_references(options.references)
+            more = {"references_by": run}
+            clips = {row["pooled"]["clips"] for row in [*recipe, *references]}
+            if len(clips) > 1:
+                raise EvaluationError(
+                    f"--references {options.references}: measured on other clips than the folds"
+                )
+        else:
+            references, more = reference_rows(options.data, options.teacher, options.cache), {}
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -200,6 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "data": portable(options.data),
         "recipe": recipe,
         "references": references,
+        **more,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", encoding="utf-8")

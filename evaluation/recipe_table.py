@@ -16,6 +16,8 @@ def recipe_table(result: Result) -> str:
     pooled = rows[0]["pooled"]
     commands = [f"`{row['command']}`" for row in result["recipe"]]
     own = f"`{result['command']}`"
+    if run := result.get("references_by"):
+        commands.append(f"`{run['command']}` (the rows beside, at commit {run['commit'][:12]})")
     lines += [
         "",
         f"- In per cent. RAVDESS, neutral removed, {pooled['clips']} clips of {pooled['speakers']} "

@@ -13,10 +13,9 @@ LOWEST_HZ, HIGHEST_HZ = 60.0, 7800.0
 PHASES = 4
 """Quarter turns apart: after rectification their sum is nearly the envelope of the band."""
 
-
 LOUDNESS = 8
 """Last outputs of the first convolution, which stay constant. The layer norm behind it divides a
-frame by its loudness; from what becomes of the constants the next layer can tell how loud it was."""
+frame by its loudness; what becomes of the constants tells the next layer how loud it was."""
 
 GAINS = (1.0, -1.0, 2.0)
 """An envelope is passed on once with each, so that what follows can bend it like a logarithm."""
@@ -53,9 +52,9 @@ def start_as_filterbank(layers: nn.ModuleList, speech: torch.Tensor) -> None:
         )
     conv.weight.copy_(_bands(conv.kernel_size[0], conv.out_channels // PHASES))
     conv.bias.zero_()
-    conv.weight /= conv(speech[:, None]).square().mean(dim=(0, 2)).sqrt().clamp(min=1e-6)[
-        :, None, None
-    ]
+    conv.weight /= (
+        conv(speech[:, None]).square().mean(dim=(0, 2)).sqrt().clamp(min=1e-6)[:, None, None]
+    )
     conv.weight[-LOUDNESS:] = 0
     conv.bias[-LOUDNESS:] = torch.linspace(0.3, 1.0, LOUDNESS)
     conv.bias[1 - LOUDNESS :: 2] *= -1

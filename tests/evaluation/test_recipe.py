@@ -65,3 +65,35 @@ def test_folders_without_figures_and_data_without_folds_are_one_line(tmp_path, c
     assert recipe.main(["--data", str(tmp_path)]) == 2
     line = capsys.readouterr().err
     assert line.startswith(f"error: --data {tmp_path}: ") and line.count("\n") == 1
+
+
+def test_rows_beside_are_kept_from_an_earlier_file_of_the_same_clips(tmp_path, capsys):
+    row = recipe.cross_validate(
+        rows_of(), np.eye(7)[rows_of()["label"][:]], KNeighborsClassifier(1), pooled=True
+    )
+    pooled = {**row["pooled"], "bootstrap": {"over_speakers": row["pooled"]["over_speakers"]}}
+    figures = {
+        "command": "python train.py",
+        "commit": "c" * 40,
+        "temperature": {"none": 1.0},
+        **{name: {"none": row[name]} for name in ("folds", "mean")},
+        "pooled": {"none": pooled},
+    }
+    (tmp_path / FIGURES_FILE).write_text(json.dumps(figures))
+    earlier = tmp_path / "earlier.json"
+    references = json.loads(json.dumps([{"name": "knn", "heard": "ravdess", **row}]))
+    run = {"command": "python -m evaluation.recipe", "commit": "a" * 40}
+    earlier.write_text(json.dumps({**run, "references": references}))
+    command = ["--data", "corpus", "--folds", str(tmp_path), "--references", str(earlier)]
+    command += ["--out", str(tmp_path / "new.json")]
+    for _ in range(2):  # the second time from what the first wrote: the origin stays
+        assert recipe.main(command) == 0
+        result = json.loads((tmp_path / "new.json").read_text())
+        assert result["references"] == references and result["references_by"] == run
+        command[command.index(str(earlier))] = str(tmp_path / "new.json")
+        earlier = tmp_path / "new.json"
+    assert "at commit aaaaaaaaaaaa" in recipe_table(result)
+    result["references"][0]["pooled"]["clips"] += 1
+    earlier.write_text(json.dumps(result))
+    assert recipe.main(command) == 2
+    assert "measured on other clips" in capsys.readouterr().err
