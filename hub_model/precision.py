@@ -14,6 +14,10 @@ from .modeling_hubert_bert import HubertBertForEmotion
 
 PRECISIONS = ("fp32", "bf16", "int8")
 
+INPUT_STEPS = 255 if torch.cpu._is_vnni_supported() else 127
+"""Steps of an 8-bit input. Without VNNI a processor adds two products in 16 bits, which overflow
+unless the inputs have 7 bits."""
+
 READS_WEIGHTS = ("WavLMAttention",)
 """Layers that take the weights of their linear layers instead of calling them."""
 
@@ -41,7 +45,7 @@ class Int8Linear(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Multiply ``(..., in_features)`` float32; return ``(..., out_features)`` float32."""
         low = hidden_states.amin(dim=-1, keepdim=True)
-        step = (hidden_states.amax(dim=-1, keepdim=True) - low).clamp(min=1e-12) / 255
+        step = (hidden_states.amax(dim=-1, keepdim=True) - low).clamp(min=1e-12) / INPUT_STEPS
         codes = ((hidden_states - low) / step).round_().to(torch.uint8)
         product = torch.ops.onednn.qlinear_pointwise(
             codes.contiguous(),
