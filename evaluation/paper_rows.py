@@ -20,7 +20,7 @@ from evaluation import EvaluationError
 from evaluation.clips import PROTOCOLS, ClipSet, corpus_configurations, is_raw_folder, read_corpus
 from evaluation.measuring import Asker, Outcome, Settings, Timer, build_fingerprint
 from evaluation.models import open_model
-from evaluation.provenance import portable
+from evaluation.provenance import portable, run_of
 from evaluation.recognisers import Answer
 from evaluation.scoring import prediction_table
 from training.config import ConfigError
@@ -153,8 +153,7 @@ class Earlier:
                 row.config,
                 part.protocol,
             ) and found["clips_sha256"] == part.test.fingerprint():
-                run = {name: self.result[name] for name in ("command", "commit")}
-                return {"measured_by": run, **found}
+                return {"measured_by": run_of(self.result), **found}
         return None
 
     def predictions_of(self, row: dict[str, Any]) -> pd.DataFrame:

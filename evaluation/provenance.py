@@ -4,6 +4,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from corpus_builder import provenance
 from corpus_builder.provenance import commit
@@ -69,3 +70,12 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return result.stdout.strip()
+
+
+def run_of(result: dict[str, Any]) -> dict[str, str]:
+    """The run that wrote a results file, for figures that another file takes from it.
+
+    Raises:
+        KeyError: the file does not say.
+    """
+    return {name: result[name] for name in ("command", "commit")}

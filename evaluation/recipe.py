@@ -29,7 +29,7 @@ from baselines.feature_store import stored_features
 from corpus_builder.provenance import versions
 from evaluation import EvaluationError
 from evaluation.clips import ClipSet
-from evaluation.provenance import command_line, git_state, portable
+from evaluation.provenance import command_line, git_state, portable, run_of
 from evaluation.scoring import prediction_table
 from hub_model.audio import load_audio
 from hub_model.configuration_hubert_bert import EMOTIONS
@@ -177,8 +177,7 @@ def earlier_references(file: Path) -> tuple[list[dict[str, Any]], dict[str, str]
     """
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
-        run = {name: result[name] for name in ("command", "commit")}
-        return result["references"], result.get("references_by", run)
+        return result["references"], result.get("references_by") or run_of(result)
     except (OSError, ValueError, KeyError) as error:
         raise EvaluationError(f"--references {file}: no results file of this command") from error
 

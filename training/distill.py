@@ -11,7 +11,6 @@ is a plain ``HubertModel``.
 
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,8 @@ from hub_model.audio import SAMPLING_RATE, AudioError
 from training.augment import student_changes
 from training.build import check_keys, get_accelerator
 from training.config import ConfigError, check_choices, parse_settings
-from training.filterbank import start_as_filterbank
+from training.filterbank import check_filterbank, start_as_filterbank
+from training.frame_batches import sample_batch, speech_sample
 from training.provenance import read_stages, stage_record, write_stage
 from training.saving import (
     TrainingFailed,
@@ -48,13 +48,6 @@ from training.saving import (
 )
 from training.speech import MAX_SECONDS, collect_speech, training_rows
 from training.teacher import FRAME, FrameCache, WhisperTeacher
-
-NEIGHBOURS = 8
-"""A batch is drawn from this many times its size of clips with lengths next to each other."""
-
-
-SAMPLE = 32
-"""Clips from which the loudness of the bands of speech is taken."""
 
 
 @dataclass(kw_only=True)
@@ -198,44 +191,6 @@ def distillation_loss(
     return distance - cosine_weight * nn.functional.logsigmoid(cosine).mean()
 
 
-def sample_batch(
-    cache: FrameCache,
-    clips: np.ndarray,
-    config: DistillConfig,
-    extractor: Any,
-    generator: np.random.Generator,
-    distort: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pick clips of about one length, cut to the shortest, with the teacher's frames for them.
-
-    All start with their first sample: the teacher's states know how late in the clip they are.
-
-    Args:
-        clips: numbers of the clips to choose from, shortest first.
-        distort: changes what the student hears, and not how long it is.
-    """
-    near = min(len(clips), NEIGHBOURS * config.batch_size)
-    first = generator.integers(len(clips)) - near // 2
-    first = min(max(first, 0), len(clips) - near)
-    picked = first + generator.integers(near, size=config.batch_size)
-    frames = min(cache.frames(clips[i]) for i in picked)
-    waveforms, targets = [], []
-    for index in picked:
-        waveform, target = cache.cut(clips[index], 0, frames)
-        waveforms.append(distort(waveform) if distort else waveform)
-        targets.append(target)
-    inputs = extractor(waveforms, sampling_rate=SAMPLING_RATE, return_tensors="pt", padding=True)
-    return inputs["input_values"], torch.from_numpy(np.stack(targets))
-
-
-def speech_sample(cache: FrameCache, clips: np.ndarray, extractor: Any) -> torch.Tensor:
-    """Standardised speech from all over the cache, float32 ``(clips, num_samples)``."""
-    picked = clips[np.linspace(0, len(clips) - 1, SAMPLE).astype(int)]
-    frames = cache.frames(picked[0])
-    waveforms = [cache.cut(index, 0, frames)[0] for index in picked]
-    return extractor(waveforms, sampling_rate=SAMPLING_RATE, return_tensors="pt")["input_values"]
-
-
 def build_student(config: DistillConfig, teacher: WhisperTeacher) -> Student:
     """Return a student with random weights.
 
@@ -250,6 +205,11 @@ def build_student(config: DistillConfig, teacher: WhisperTeacher) -> Student:
             encoder = HubertModel(HubertConfig(**config.student))
     except Exception as error:  # transformers raises many kinds for settings it refuses
         raise ConfigError(f"the student cannot be built: {one_line(error)}") from error
+    if config.filterbank and not config.init_from:
+        try:
+            check_filterbank(encoder.feature_extractor.conv_layers)
+        except ValueError as error:
+            raise ConfigError(f"the student cannot be built: {error}") from error
     last = encoder.config.num_hidden_layers
     layers = config.student_layers or [last] * len(config.layers)
     if encoder.config.layerdrop and set(layers) != {last}:

@@ -21,6 +21,25 @@ GAINS = (1.0, -1.0, 2.0)
 """An envelope is passed on once with each, so that what follows can bend it like a logarithm."""
 
 
+def check_filterbank(layers: nn.ModuleList) -> None:
+    """Refuse convolutions that cannot start as a filterbank.
+
+    Raises:
+        ValueError: another first convolution than :func:`start_as_filterbank` takes.
+    """
+    conv = layers[0].conv
+    if (
+        conv.in_channels != 1
+        or conv.out_channels % PHASES
+        or conv.out_channels <= LOUDNESS
+        or conv.bias is None
+    ):
+        raise ValueError(
+            f"a filterbank needs 1 input channel, a bias, and a multiple of {PHASES} output "
+            f"channels above {LOUDNESS}"
+        )
+
+
 @torch.no_grad()
 def start_as_filterbank(layers: nn.ModuleList, speech: torch.Tensor) -> None:
     """Replace the random filters of the first convolutions of a HuBERT with layer norm.
@@ -37,19 +56,10 @@ def start_as_filterbank(layers: nn.ModuleList, speech: torch.Tensor) -> None:
         speech: float32 ``(clips, num_samples)``, standardised, at 16 kHz.
 
     Raises:
-        ValueError: another first convolution.
+        ValueError: as :func:`check_filterbank`.
     """
+    check_filterbank(layers)
     conv = layers[0].conv
-    if (
-        conv.in_channels != 1
-        or conv.out_channels % PHASES
-        or conv.out_channels <= LOUDNESS
-        or conv.bias is None
-    ):
-        raise ValueError(
-            f"a filterbank needs 1 input channel, a bias, and a multiple of {PHASES} output "
-            f"channels above {LOUDNESS}"
-        )
     conv.weight.copy_(_bands(conv.kernel_size[0], conv.out_channels // PHASES))
     conv.bias.zero_()
     conv.weight /= (

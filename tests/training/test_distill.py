@@ -8,9 +8,10 @@ from transformers import HubertModel
 
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from tests.training.toy import AUDIO, MODEL, flac, tone, write_whisper
-from training import distill
+from training import distill, frame_batches
 from training.config import ConfigError
-from training.distill import DistillConfig, distillation_loss, sample_batch
+from training.distill import DistillConfig, distillation_loss
+from training.frame_batches import sample_batch
 from training.provenance import read_stages
 from training.teacher import FrameCache
 
@@ -49,6 +50,21 @@ def teach(whisper, corpus, tmp_path, fresh_accelerate):
 
 def weights(folder):
     return load_file(folder / "model.safetensors")
+
+
+def test_a_student_may_start_as_a_filterbank(teach, tmp_path):
+    student = {**STUDENT, "conv_dim": [16, *STUDENT["conv_dim"][1:]], "conv_bias": True}
+    history = teach("bands", steps=1, learning_rate=0.0, student=student, filterbank=True)
+    assert history[-1]["step"] == 1
+    first = HubertModel.from_pretrained(tmp_path / "bands").feature_extractor.conv_layers[0].conv
+    assert not first.weight[-8:].any() and first.bias[-8:].all()
+    assert first.weight[:-8].abs().sum(dim=(1, 2)).all() and not first.bias[:-8].any()
+
+
+def test_a_student_that_cannot_start_so_is_refused_before_the_teacher_is_asked(teach, tmp_path):
+    with pytest.raises(ConfigError, match="the student cannot be built: a filterbank needs"):
+        teach("odd", student={**STUDENT, "conv_bias": False}, filterbank=True)
+    assert not (tmp_path / "odd.state" / "frames").exists()
 
 
 def test_the_student_comes_nearer_to_its_teacher(teach, tmp_path):
@@ -122,7 +138,7 @@ def test_the_loss_is_least_for_the_teachers_own_states():
 
 
 def test_a_batch_holds_clips_of_about_one_length_from_their_start(whisper, tmp_path, monkeypatch):
-    monkeypatch.setattr(distill, "NEIGHBOURS", 2)
+    monkeypatch.setattr(frame_batches, "NEIGHBOURS", 2)
     config = DistillConfig(batch_size=1)
     extractor = distill.Wav2Vec2FeatureExtractor(do_normalize=False)
     made = [np.full(640 * n, n / 100, np.float32) for n in (30, 10, 20)]
