@@ -119,11 +119,15 @@ def recipe_rows(folders: Iterable[Path]) -> list[dict[str, Any]]:
             figures = json.loads((folder / FIGURES_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise EvaluationError(f"--folds {folder}: no {FIGURES_FILE} in it") from error
+        # Without a pretrained encoder everything was learnt from the labelled clips.
+        start = figures["settings"]["model"].get("audio_config")
+        taught = ", no distillation" if isinstance(start, dict) else ""
         for text, said in (("corpus", "with its transcript"), ("none", "without text")):
             if text in figures["pooled"]:
                 rows.append(
                     {
-                        "name": f"{portable(str(folder))}, {said}",
+                        "name": f"{portable(str(folder))}{taught}, {said}",
+                        "heard": ", ".join(figures["settings"]["corpora"]) or "all corpora",
                         "command": figures["command"],
                         "commit": figures["commit"],
                         "temperature": figures["temperature"][text],

@@ -34,7 +34,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     pooled = row["pooled"]
     return [
         row["name"],
-        row.get("heard", "all corpora"),
+        row["heard"],
         *(_per_cent(fold["ua"]) for fold in row["folds"].values()),
         _per_cent(row["mean"]["ua"]),
         *(

@@ -77,6 +77,8 @@ class TrainConfig:
         class_weights: ``balanced`` weighs emotions by the inverse of their number of clips;
             ``none``.
         soft_labels: a clip with listeners' votes is trained on these instead of on its label.
+        corpus_weights: how much a training clip of a corpus counts, such as ``{"tess": 0.1}``;
+            1 for corpora that are not named.
         max_seconds: longer training clips are cut to a random stretch of this length.
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
         save_dtype: ``float32`` or ``float16``, precision of the saved weights.
@@ -122,6 +124,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     class_weights: str = "none"
     soft_labels: bool = False
+    corpus_weights: dict[str, float] = field(default_factory=dict)
     max_seconds: float = 8.0
     mixed_precision: str = "no"
     save_dtype: str = "float32"
@@ -174,6 +177,9 @@ class TrainConfig:
             raise ConfigError("augment_copies needs augment or poor_recordings, a chance")
         if self.patience and self.validation == "none":
             raise ConfigError("patience needs validation clips, and validation is none")
+        for name, weight in self.corpus_weights.items():
+            if not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+                raise ConfigError(f"corpus_weights: {name} must be a positive number, not {weight}")
         check_choices(
             self,
             protocol=("speaker_disjoint", "paper", "natural"),

@@ -29,11 +29,15 @@ class EmotionLoss:
 
         Args:
             logits: ``(batch, 7)``.
-            targets: ids ``(batch,)`` or shares ``(batch, 7)``.
+            targets: ids ``(batch,)`` or shares ``(batch, 7)``, which sum to the weight of the clip.
         """
         weights = None if self.weights is None else self.weights.to(logits.device)
+        smoothing = self.smoothing
+        if targets.ndim == 2:  # torch would smooth every clip as if it weighed 1
+            evenly = targets.sum(dim=-1, keepdim=True) / targets.shape[-1]
+            targets, smoothing = torch.lerp(targets, evenly, smoothing), 0.0
         return functional.cross_entropy(
-            logits.float(), targets, weight=weights, label_smoothing=self.smoothing
+            logits.float(), targets, weight=weights, label_smoothing=smoothing
         )
 
 
@@ -43,11 +47,26 @@ def training_targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
     Returns:
         ids ``(clips,)``; with ``soft_labels``, the listeners' votes ``(clips, 7)``. A vote for
         neutral is left out and the rest scaled to a sum of one; a clip without votes keeps its
-        label.
+        label. With ``corpus_weights``, shares ``(clips, 7)`` that sum to the weight of the clip.
 
     Raises:
-        ConfigError: soft labels are asked for and no clip has votes.
+        ConfigError: soft labels are asked for and no clip has votes, or a corpus is weighed that
+            has no clips.
     """
+    targets = _answers(config, rows)
+    if not config.corpus_weights:
+        return targets
+    corpora = rows["corpus"][:]
+    for name in config.corpus_weights:
+        if name not in corpora:
+            raise ConfigError(f"corpus_weights: no training clips of the corpus {name!r}")
+    weights = torch.tensor([config.corpus_weights.get(name, 1.0) for name in corpora])
+    if targets.ndim == 1:
+        targets = functional.one_hot(targets, len(EMOTIONS)).float()
+    return targets * weights[:, None]
+
+
+def _answers(config: TrainConfig, rows: Dataset) -> torch.Tensor:
     labels = torch.tensor(rows["label"][:])
     if not config.soft_labels:
         return labels

@@ -48,7 +48,7 @@ def test_the_table_shows_every_row_with_its_folds():
     )
     result = {
         "command": "python -m evaluation.recipe",
-        "recipe": [{"name": "ours", "command": "python train.py", **row}],
+        "recipe": [{"name": "ours", "heard": "all corpora", "command": "python train.py", **row}],
         "references": [{"name": "knn", "heard": "ravdess", **row}],
     }
     table = recipe_table(json.loads(json.dumps(result)))
@@ -76,6 +76,7 @@ def test_rows_beside_are_kept_from_an_earlier_file_of_the_same_clips(tmp_path, c
         "command": "python train.py",
         "commit": "c" * 40,
         "temperature": {"none": 1.0},
+        "settings": {"corpora": ["ravdess"], "model": {"audio_config": {"model_type": "hubert"}}},
         **{name: {"none": row[name]} for name in ("folds", "mean")},
         "pooled": {"none": pooled},
     }
@@ -92,7 +93,9 @@ def test_rows_beside_are_kept_from_an_earlier_file_of_the_same_clips(tmp_path, c
         assert result["references"] == references and result["references_by"] == run
         command[command.index(str(earlier))] = str(tmp_path / "new.json")
         earlier = tmp_path / "new.json"
-    assert "at commit aaaaaaaaaaaa" in recipe_table(result)
+    table = recipe_table(result)
+    assert "at commit aaaaaaaaaaaa" in table
+    assert ", no distillation, without text | ravdess |" in table
     result["references"][0]["pooled"]["clips"] += 1
     earlier.write_text(json.dumps(result))
     assert recipe.main(command) == 2

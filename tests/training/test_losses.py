@@ -49,6 +49,29 @@ def test_votes_become_targets_and_neutral_is_left_out():
     assert targets[2].argmax() == 6 and targets[2].sum() == 1
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_clips_of_a_corpus_that_weighs_less_count_less(smoothing):
+    rows = Dataset.from_dict({"label": LABELS, "corpus": ["ravdess"] * 4 + ["tess"] * 2})
+    config = TrainConfig(corpus_weights={"tess": 0.25}, label_smoothing=smoothing)
+    found = EmotionLoss(config, rows)(LOGITS, training_targets(config, rows))
+    losses = cross_entropy(
+        LOGITS, torch.tensor(LABELS), reduction="none", label_smoothing=smoothing
+    )
+    assert found == pytest.approx((losses[:4].sum() + 0.25 * losses[4:].sum()) / 6)
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("inf"), float("nan"), "much"])
+def test_a_weight_is_a_positive_number(weight):
+    with pytest.raises(ConfigError, match="corpus_weights: tess must be a positive number"):
+        TrainConfig(corpus_weights={"tess": weight})
+
+
+def test_a_weight_of_a_corpus_that_is_not_there_is_refused():
+    rows = Dataset.from_dict({"label": [0], "corpus": ["ravdess"]})
+    with pytest.raises(ConfigError, match="no training clips of the corpus 'tess'"):
+        training_targets(TrainConfig(corpus_weights={"tess": 0.1}), rows)
+
+
 def test_soft_labels_need_votes(corpus, run):
     with pytest.raises(ConfigError, match="soft_labels needs listeners' votes, there are none"):
         run("model", soft_labels=True)
