@@ -12,7 +12,7 @@ DATA ?= ../shared/data
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format space push-space data speech mini mini-base mini-folds mini-tess results screenshots
+.PHONY: help install demo test test-slow lint format space push-space data speech mini mini-base mini-folds mini-scratch mini-tess results screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,6 +93,10 @@ mini: data mini-base ## train checkpoints/mini again, from nothing
 mini-folds: data mini-base ## cross-validate the recipe of checkpoints/mini over the RAVDESS actors
 	@$(TUNE) --folds all --fold-corpus ravdess --out runs/mini_folds
 
+mini-scratch: data ## cross-validate the same student without distillation, from random weights
+	@$(OFFLINE) $(PY) train.py --config configs/mini.yaml --data corpus --corpora ravdess --epochs 12 \
+	  --folds all --fold-corpus ravdess --validation none --out runs/mini_scratch
+
 mini-tess: data mini-base ## the head trained on one actress of TESS and tested on the other
 	@$(OFFLINE) $(PY) train.py --config configs/mini_tess.yaml --data corpus --out runs/mini_tess
 
@@ -101,10 +105,11 @@ mini-tess: data mini-base ## the head trained on one actress of TESS and tested 
 EVALUATE := $(OFFLINE) $(PY) evaluate_benchmarks.py
 CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_folds/cross_validation.json))
 TESS_CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_tess/cross_validation.json))
+SCRATCH := $(patsubst %/cross_validation.json,%,$(wildcard runs/mini_scratch/cross_validation.json))
 WORKERS ?= 0
 results: data ## measure again, and rewrite every table from the measurements
 	@$(EVALUATE) ravdess --model $(MODEL) --data corpus $(CV)
-	@$(if $(CV),$(PY) -m evaluation.recipe --data corpus $(CV) --references results/mini_folds.json)
+	@$(if $(CV),$(PY) -m evaluation.recipe --data corpus $(CV) $(SCRATCH) --references results/mini_folds.json)
 	@$(EVALUATE) table6 --data corpus
 	@$(EVALUATE) table8 --data corpus --model $(MODEL) --earlier results/table8.json
 	@$(EVALUATE) compare runs/knn $(MODEL) --data corpus
