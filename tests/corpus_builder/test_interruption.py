@@ -49,7 +49,14 @@ def while_writing(out):
     return any((out / ".work" / "shards" / "paper").glob("*"))
 
 
-@pytest.mark.parametrize("moment", [while_cleaning, while_augmenting, while_writing])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(while_cleaning, marks=pytest.mark.slow),
+        pytest.param(while_augmenting, marks=pytest.mark.slow),
+        while_writing,
+    ],
+)
 def test_a_killed_build_is_finished_by_the_same_command(raw, uninterrupted, tmp_path, moment):
     out = tmp_path / "out"
     build = subprocess.Popen(
