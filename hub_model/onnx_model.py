@@ -30,9 +30,9 @@ FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_int8.onnx"}
 """Where the files lie in a model folder, as elsewhere on the Hub."""
 
 BLOCK = 32
-"""So many 8-bit weights, and so many inputs, share a scale: one for a whole layer's inputs moved a
-probability of HuBERT base by 0.6, see ``benchmarks/onnx_export.py``. Covered are the linear layers:
-convolutions lose more than they gain."""
+"""So many 8-bit weights, and so many inputs, share a scale: with one for all the inputs of a layer,
+probabilities move several times as far. Covered are the linear layers: convolutions lose more than
+they gain."""
 
 WORDS = ("one two three", "four")
 """Any two texts of different lengths: the shapes of an export, not its values, come from them."""
