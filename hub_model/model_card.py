@@ -13,10 +13,15 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 RESULTS_BEGIN, RESULTS_END = "<!-- results:ravdess -->", "<!-- /results:ravdess -->"
-"""Between these markers the project's report generator writes the measured tables."""
+CALIBRATION_BEGIN, CALIBRATION_END = "<!-- results:calibration -->", "<!-- /results:calibration -->"
+"""Between such markers the project's report generator writes the measured tables."""
 
-MEASURES = {"wa": ("accuracy", "WA"), "ua": ("recall", "UA (mean recall of the classes)")}
-"""What of a results file goes into ``model-index``: the Hub's type, and its name."""
+MEASURES = {
+    "wa": ("accuracy", "WA"),
+    "ua": ("recall", "UA (mean recall of the classes)"),
+    "expected_calibration_error": ("expected_calibration_error", "ECE"),
+}
+"""What of a results file goes into ``model-index``, in per cent: the Hub's type, and its name."""
 
 CARDED = ("ravdess", "cross_corpus")
 """Benchmarks whose figures go into ``model-index``; the others measure parts or changed clips."""
@@ -112,6 +117,7 @@ def _entries(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[EvalResu
             metric_value=round(100 * scores[measure], 2),
         )
         for measure, (kind, name) in MEASURES.items()
+        if measure in scores
     ]
 
 
@@ -145,7 +151,7 @@ def _licence(licences: dict[str, str]) -> str:
 CALIBRATED = (
     "It was fitted on labelled clips that the weights did not learn from; it changes the "
     "confidence, never the order of the emotions. How far confidence and accuracy lie apart on "
-    "test clips (the expected calibration error) is among the results where it was measured."
+    "test clips is the expected calibration error (ECE)."
 )
 NOT_CALIBRATED = (
     "It has not been fitted: take the probabilities as an order. `python -m hub_model calibrate` "
@@ -223,6 +229,10 @@ Not measured yet.
 
 Logits are divided by a temperature of {config.temperature:.4g} before they become probabilities.
 {CALIBRATED if config.temperature != 1 else NOT_CALIBRATED}
+
+{CALIBRATION_BEGIN}
+Not measured yet.
+{CALIBRATION_END}
 
 ## Limits and intended use
 

@@ -220,6 +220,7 @@ def test_the_card_gets_its_model_index_with_the_protocol_in_the_split(project):
     assert values == {
         "accuracy": round(100 * scores["wa"], 2),
         "recall": round(100 * scores["ua"], 2),
+        "expected_calibration_error": round(100 * scores["expected_calibration_error"], 2),
     }
     for entry in data.eval_results:
         assert "speaker-disjoint" in entry.dataset_split

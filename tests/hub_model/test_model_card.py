@@ -95,7 +95,7 @@ def test_what_was_measured_of_these_weights_is_in_the_front_matter(tmp_path):
     card = card_of(tiny_config(), None)
     results = [
         made_results(ours, wa=0.51, ua=0.49),
-        made_results(ours, "paper", wa=0.81, ua=0.8),
+        made_results(ours, "paper", wa=0.81, ua=0.8, expected_calibration_error=0.075),
         made_results("0" * 64, wa=0.99, ua=0.99),
     ]
     found = ModelCard(with_results(card, results, weights=ours, name="tiny"))
@@ -109,6 +109,7 @@ def test_what_was_measured_of_these_weights_is_in_the_front_matter(tmp_path):
         (disjoint, "recall", 49.0),
         (paper, "accuracy", 81.0),
         (paper, "recall", 80.0),
+        (paper, "expected_calibration_error", 7.5),
     ]
     assert "223 clips of 4 speakers, 3 of them heard" in found.data.eval_results[0].dataset_split
     assert found.data.model_name == "tiny"
