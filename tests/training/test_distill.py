@@ -243,7 +243,7 @@ def test_a_student_can_do_without_a_corpus(teach, tmp_path):
         ({"data": ""}, "no speech to learn from"),
     ],
 )
-def test_what_cannot_be_taught_is_refused(teach, settings, message):
+def test_what_cannot_be_taught_is_refused(teach, offline, settings, message):
     with pytest.raises(ConfigError, match=message):
         teach("student", **settings)
 

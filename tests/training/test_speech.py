@@ -79,7 +79,7 @@ def test_made_speech_is_varied_and_follows_the_seed(tmp_path):
         ({"synthetic_clips": 1}, "synthetic_clips needs synthetic_texts"),
     ],
 )
-def test_missing_speech_is_refused(settings, message):
+def test_missing_speech_is_refused(offline, settings, message):
     if "synthetic_clips" in settings and not shutil.which("espeak-ng"):
         pytest.skip("espeak-ng is not here")
     with pytest.raises(ConfigError, match=message):
