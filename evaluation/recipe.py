@@ -189,8 +189,7 @@ def earlier_references(file: Path) -> tuple[list[dict[str, Any]], dict[str, str]
 def summary(row: dict[str, Any]) -> str:
     """One row in one line, UA with its interval over speakers."""
     low, high = row["pooled"]["over_speakers"]["ua"]
-    heard = f" ({row['heard']})" if "heard" in row else ""
-    return f"{row['name']}{heard}: UA {row['pooled']['ua']:.3f} ({low:.3f} to {high:.3f})"
+    return f"{row['name']} ({row['heard']}): UA {row['pooled']['ua']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,9 +24,8 @@ def recipe_table(result: Result) -> str:
         "actors in its published subject-wise folds, as far as they are at hand: every actor is "
         "answered by a model that has not heard them, in any stage. In brackets the 95 % interval "
         "over speakers.",
-        "- The last epoch is kept. How much TESS counts, the dropout and the learning rate of the "
-        "head were chosen among eleven settings by their mean over these folds, which flatters the "
-        "rows of the recipe a little; nothing else was chosen on a test fold.",
+        "- The last epoch is kept. The settings of the recipe were chosen with these folds in "
+        "view, which flatters its rows a little.",
         f"- Made by {' and '.join(dict.fromkeys([*commands, own]))}.",
     ]
     return "\n".join(lines)
