@@ -4,16 +4,17 @@
 
 The peer is what one would write: ``pipeline("audio-classification", model=folder)`` given the names
 of the files, with its own defaults (one clip at a time, ffmpeg decodes) and, with
-``--stock-batch-sizes``, in batches as well; the fastest of these counts. Both run in turns in one
-process, with the same random weights of the size of HuBERT base, on the same files; cleaning,
-transcription and the check for speech are off. See ``random_hubert.py`` for the head. The answers
-are compared with those of the stock pipeline for the waveforms that our decoder reads: ffmpeg
-resamples in another way, which is not what is measured here.
+``--stock-batch-sizes``, in batches as well; the fastest of these counts. All run in one process,
+with the same random weights of the size of HuBERT base, on the same files, and in turns: each
+answers the first part of the files, then each the second, so that a machine that slows down for a
+minute slows all of them. Cleaning, transcription and the check for speech are off. See
+``random_hubert.py`` for the head. The answers are compared with those of the stock pipeline for the
+waveforms that our decoder reads: ffmpeg resamples in another way, which is not measured here.
 """
 
 import argparse
+import itertools
 import json
-import statistics
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from transformers import Pipeline, pipeline  # noqa: E402
 from transformers.utils import logging  # noqa: E402
@@ -55,7 +57,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
     parser.add_argument("--json", type=Path, default=default_path(__file__))
     parser.add_argument("--clips", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--turns", type=int, default=10, help="parts that the files are cut into")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16", "int8"])
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--stock-batch-sizes", type=int, nargs="+", default=[1])
@@ -72,7 +74,7 @@ def main() -> None:
         )
         stock = pipeline("audio-classification", model=folder)
         runs = _runs(folder, stock, arguments)
-        seconds, answers = _time(runs, files, arguments.rounds)
+        seconds, answers = _time(runs, files, arguments.turns)
         exact = probabilities([stock(_waveform(file), top_k=None) for file in files])
     fastest = min((name for name in runs if name.startswith("stock")), key=seconds.__getitem__)
     figures = {
@@ -96,6 +98,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "bf16_instructions": torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+            "amx": torch.cpu._is_amx_tile_supported(),
         },
         packages=(*provenance.PACKAGES, "torch"),
     )
@@ -130,17 +133,21 @@ def _runs(
 
 
 def _time(
-    runs: dict[str, Callable[[list[str]], Any]], files: list[str], rounds: int
-) -> tuple[dict[str, float], dict[str, Any]]:
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    answers = {}
-    for _ in range(rounds):
+    runs: dict[str, Callable[[list[str]], Any]], files: list[str], turns: int
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Seconds for all files, and the answers ``(clips, 7)`` in their order, by name."""
+    seconds = dict.fromkeys(runs, 0.0)
+    answers: dict[str, list[np.ndarray]] = {name: [] for name in runs}
+    for run in runs.values():
+        run(files[:4])  # what is set up at the first call is not counted
+    bounds = [len(files) * turn // turns for turn in range(turns + 1)]
+    for first, last in itertools.pairwise(bounds):
         for name, run in runs.items():
-            run(files[:4])  # what is set up at the first call is not counted
             start = time.perf_counter()
-            answers[name] = probabilities(run(files))
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}, answers
+            found = run(files[first:last])
+            seconds[name] += time.perf_counter() - start
+            answers[name].append(probabilities(found))
+    return seconds, {name: np.concatenate(parts) for name, parts in answers.items()}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Less exact numbers for more speed on a CPU: bfloat16, or 8-bit linear layers.
 
-About half the time of a HuBERT is spent in linear layers and a third in convolutions. bfloat16
-halves both on a CPU that has instructions for it (``avx512_bf16`` or ``amx`` in ``lscpu``). 8-bit
-numbers take the linear layers further; the convolutions, which lose more by them, stay in
+bfloat16 pays on a processor that has instructions for it (``avx512_bf16`` or ``amx`` in ``lscpu``).
+There a HuBERT spends its time in products of matrices, and those are several times as fast. 8-bit
+numbers take the linear layers further; the convolutions, which lose more by them, are then in
 bfloat16. Heads, norms and sums stay exact.
 """
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from .encoders import MaskedFeatureEncoder
 from .modeling_hubert_bert import HubertBertForEmotion
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -18,8 +19,54 @@ INPUT_STEPS = 255 if torch.cpu._is_vnni_supported() else 127
 """Steps of an 8-bit input. Without VNNI a processor adds two products in 16 bits, which overflow
 unless the inputs have 7 bits."""
 
+MIN_CHANNELS = 16
+"""A convolution in bfloat16 over fewer channels a group gives noise on processors with AMX, when
+its kernel is long (oneDNN 3.12, torch 2.13: every element wrong, no error)."""
+
 READS_WEIGHTS = ("WavLMAttention",)
 """Layers that take the weights of their linear layers instead of calling them."""
+
+
+class Bf16Linear(nn.Module):
+    """A linear layer in bfloat16 that is right on average over the frames of a row.
+
+    Rounding an input errs now up, now down, and the mean over a row's frames forgets it; rounding
+    a weight errs the same way in every frame. So what the weights lost is kept as well, and
+    multiplied by the mean frame of each row: a vector instead of a matrix.
+
+    Args:
+        linear: the layer whose place it takes.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        bias = linear.bias
+        weight = linear.weight.detach().to(torch.bfloat16)
+        self.register_buffer("bias", None if bias is None else bias.detach().to(torch.bfloat16))
+        self.register_buffer("lost", _lost(linear.weight))
+        if weight.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            # Once in the order that the processor wants, instead of at every call.
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(weight)
+        else:
+            self.register_buffer("weight", weight)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Multiply ``(batch, ..., frames, in_features)``; return the same, ``out_features`` wide.
+
+        The result is in bfloat16 whatever the input is.
+        """
+        hidden_states = hidden_states.to(torch.bfloat16)
+        frames = hidden_states.shape[-2]
+        share = hidden_states.new_full((1, frames), 1 / frames)
+        mean = nn.functional.linear(share @ hidden_states, self.lost)
+        return self._product(hidden_states).add_(mean)
+
+    def _product(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        if hasattr(self, "_packed"):
+            return torch.ops.mkldnn._linear_pointwise(
+                hidden_states, self._packed, self.bias, "none", [], ""
+            )
+        return nn.functional.linear(hidden_states, self.weight, self.bias)
 
 
 class Int8Linear(nn.Module):
@@ -84,28 +131,79 @@ def set_precision(model: HubertBertForEmotion, precision: str) -> HubertBertForE
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be fp32, bf16 or int8, not {precision!r}")
-    parts: list[PreTrainedModel] = [model.audio_model] if precision != "fp32" else []
-    if parts and model.config.use_text:
-        parts.append(model.text_model)
-    for part in parts:
-        if precision == "bf16":
-            part.to(torch.bfloat16)
-        else:
-            _set_int8(part)
+    if precision == "bf16":
+        _set_bf16(model.audio_model)
+        if model.config.use_text:
+            model.text_model.to(torch.bfloat16)
+    elif precision == "int8":
+        _set_int8(model.audio_model)
+        if model.config.use_text:
+            _set_int8(model.text_model)
     return model
+
+
+def _set_bf16(encoder: PreTrainedModel) -> None:
+    """Products in bfloat16; norms, and the stream of hidden states that they hand on, exact."""
+    for name, part in encoder.named_children():
+        if name == "feature_extractor":
+            _round_convolutions(part)
+        elif name != "feature_projection":  # where the stream begins; it costs next to nothing
+            _replace(part, Bf16Linear)
+            _round(part)
+
+
+def _round(module: nn.Module) -> None:
+    narrow = isinstance(module, nn.Conv1d) and module.in_channels // module.groups < MIN_CHANNELS
+    if narrow or isinstance(module, nn.LayerNorm):
+        module.register_forward_pre_hook(_as_float32)
+        return
+    for child in module.children():
+        _round(child)
+    for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(torch.bfloat16)
+    if isinstance(module, nn.Conv1d) or type(module).__name__ in READS_WEIGHTS:
+        module.register_forward_pre_hook(_as_bfloat16)
+
+
+def _as_float32(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return (inputs[0].float(), *inputs[1:])
+
+
+def _as_bfloat16(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return (inputs[0].to(torch.bfloat16), *inputs[1:])
 
 
 def _set_int8(encoder: PreTrainedModel) -> None:
     if encoder.device.type != "cpu" or not hasattr(torch.ops.onednn, "qlinear_prepack"):
         raise ValueError("precision int8 needs a CPU and a torch with oneDNN; bf16 does not")
     if hasattr(encoder, "feature_extractor"):
-        encoder.feature_extractor.to(torch.bfloat16)
-    _replace(encoder)
+        _round_convolutions(encoder.feature_extractor)
+    _replace(encoder, Int8Linear)
 
 
-def _replace(module: nn.Module) -> None:
+def _round_convolutions(stack: MaskedFeatureEncoder) -> None:
+    """All but the first, which hears the waveform itself and costs next to nothing.
+
+    What the weights lost is ``(out, kernel, in)``. Frames that are silent have no part in it, so
+    it is multiplied by the share that each frame has of the mean frame.
+    """
+    for layer in stack.conv_layers[1:]:
+        weight = layer.conv.weight.transpose(1, 2).contiguous()
+        layer.conv.register_buffer("lost", _lost(weight), persistent=False)
+        layer.conv.weight.data = weight.to(torch.bfloat16).transpose(1, 2)  # as windows need it
+        if layer.conv.bias is not None:
+            layer.conv.bias.data = layer.conv.bias.to(torch.bfloat16)
+
+
+def _lost(weight: torch.Tensor) -> torch.Tensor:
+    exact = weight.detach().float()
+    return (exact - exact.to(torch.bfloat16).float()).to(torch.bfloat16)
+
+
+def _replace(module: nn.Module, kind: type[Bf16Linear] | type[Int8Linear]) -> None:
     for name, child in module.named_children():
         if type(child) is nn.Linear:
-            setattr(module, name, Int8Linear(child))
+            setattr(module, name, kind(child))
         elif type(child).__name__ not in READS_WEIGHTS:
-            _replace(child)
+            _replace(child, kind)

@@ -49,7 +49,7 @@ def write_model(folder: Path, training: dict | None) -> None:
             "num_attention_heads": 2,
             "intermediate_size": 16,
             "num_conv_pos_embeddings": 16,
-            "num_conv_pos_embedding_groups": 4,
+            "num_conv_pos_embedding_groups": 2,
         },
         text_config={
             "model_type": "bert",

@@ -34,7 +34,7 @@ HUBERT = {
     "num_attention_heads": 2,
     "intermediate_size": 32,
     "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
+    "num_conv_pos_embedding_groups": 2,
 }
 """A speech encoder of the shape of HuBERT base: group norm after its first convolution."""
 

@@ -96,12 +96,10 @@ class MaskedFeatureEncoder(nn.Module):
         """
         if hidden_states.ndim == 3:
             return hidden_states
-        # The convolutions may be less exact than the rest, see the module on precision.
-        waveforms = hidden_states[:, None].to(self.conv_layers[0].conv.weight.dtype)
-        on_cpu = waveforms.device.type == "cpu" and not torch.compiler.is_compiling()
+        on_cpu = hidden_states.device.type == "cpu" and not torch.compiler.is_compiling()
         if lengths is not None and on_cpu and not torch.is_grad_enabled():
-            return self._row_by_row(waveforms, lengths.tolist())
-        return self._convolve(waveforms, lengths)
+            return self._row_by_row(hidden_states, lengths.tolist())
+        return self._convolve(hidden_states[:, None], lengths)
 
     def _row_by_row(self, waveforms: torch.Tensor, lengths: list[int]) -> torch.Tensor:
         """Convolve no padding, and normalise without masks.
@@ -109,13 +107,33 @@ class MaskedFeatureEncoder(nn.Module):
         A processor gains nothing from a batch of convolutions, whose outputs leave its cache.
         """
         rows = [
-            self._convolve(waveform[None, :, :length], None)[0].T
+            self._frames(waveform[:length])
             for waveform, length in zip(waveforms, lengths, strict=True)
         ]
         return nn.utils.rnn.pad_sequence(rows, batch_first=True).transpose(1, 2)
 
+    def _frames(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Convolve ``(num_samples,)``; return ``(frames, channels)``.
+
+        With the channels of a frame side by side in memory, a convolution is one product of
+        matrices over windows that overlap, and nothing is turned around between two layers.
+        """
+        frames = waveform[:, None]
+        for layer in self.conv_layers:
+            frames = _convolve_frames(layer.conv, frames)
+            norm = getattr(layer, "layer_norm", None)
+            if isinstance(norm, nn.GroupNorm):  # a channel is a group of its own
+                frames = nn.functional.batch_norm(
+                    frames, None, None, norm.weight, norm.bias, training=True, eps=norm.eps
+                )
+            elif norm is not None:
+                frames = norm(frames)
+            frames = layer.activation(frames)
+        return frames
+
     def _convolve(self, hidden_states: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         for layer in self.conv_layers:
+            hidden_states = hidden_states.to(layer.conv.weight.dtype)  # see the module on precision
             if lengths is not None:
                 (kernel,), (stride,) = layer.conv.kernel_size, layer.conv.stride
                 lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
@@ -127,6 +145,22 @@ class MaskedFeatureEncoder(nn.Module):
             else:
                 hidden_states = _convolve_masked(layer, lengths, hidden_states)
         return hidden_states
+
+
+def _convolve_frames(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
+    (kernel,), (stride,) = conv.kernel_size, conv.stride
+    frames = frames.to(conv.weight.dtype).contiguous()
+    channels = frames.shape[1]
+    count = (len(frames) - kernel) // stride + 1
+    windows = frames.as_strided((count, kernel * channels), (stride * channels, 1))
+    weight = conv.weight.transpose(1, 2).reshape(len(conv.weight), -1)
+    found = nn.functional.linear(windows, weight, conv.bias)
+    if hasattr(conv, "lost"):  # see the module on precision
+        mean = frames.mean(dim=0)
+        share = torch.mv(frames, mean) / mean.dot(mean).clamp(min=1e-12)
+        lost = conv.lost @ mean
+        found.addmm_(share.as_strided((count, kernel), (stride, 1)), lost.T)
+    return found
 
 
 def _convolve_masked(

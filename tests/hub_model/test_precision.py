@@ -1,9 +1,12 @@
 """Less exact numbers give nearly the same answers, for every pair of encoders."""
 
+import copy
+
 import pytest
 import torch
 
-from hub_model.precision import Int8Linear, set_precision
+from hub_model.encoders import _convolve_frames
+from hub_model.precision import Bf16Linear, Int8Linear, set_precision
 from hub_model.standalone import load_recogniser
 from tests.hub_model.sounds import CLIPS, TEXTS
 from tests.tiny_encoders import SPEECH, TEXT, pair_processor
@@ -35,6 +38,59 @@ def test_a_batch_gives_nearly_what_singles_give(precision):
         for row, clip in zip(batch, CLIPS, strict=True):
             alone = model(**processor(audio=[clip])).logits.softmax(-1)[0]
             torch.testing.assert_close(row, alone, atol=0.03, rtol=0)
+
+
+def _errors_of_the_mean(exact, *found):
+    """How far the mean frame is off, for each of several results ``(..., frames, channels)``."""
+    return [(one.float() - exact).mean(dim=-2).norm().item() for one in found]
+
+
+def test_a_linear_layer_in_bfloat16_is_right_on_average():
+    torch.manual_seed(0)
+    for bias in (True, False):
+        exact = torch.nn.Linear(64, 48, bias=bias)
+        inputs = torch.randn(2, 500, 64) + 5 * torch.randn(2, 1, 64)
+        expected = exact(inputs).detach()
+        layer = Bf16Linear(exact)
+        ours = layer(inputs)
+        stock = exact.to(torch.bfloat16)(inputs.bfloat16())
+        assert ours.dtype == torch.bfloat16
+        assert ours.shape == expected.shape
+        mine, theirs = _errors_of_the_mean(expected, ours, stock)
+        assert mine < 0.7 * theirs
+        torch.testing.assert_close(layer(inputs[:1]), ours[:1])  # the other row is not heard
+
+
+def test_a_convolution_in_bfloat16_is_right_on_average_and_silent_in_silence():
+    torch.manual_seed(0)
+    model = tiny_model(audio_config=SPEECH["hubert-base"])
+    conv = model.audio_model.feature_extractor.conv_layers[1].conv
+    frames = torch.randn(2000, conv.in_channels).abs()
+    frames[1000:] = 0
+    frames = frames.bfloat16()
+    with torch.no_grad():
+        torch.nn.init.normal_(conv.weight)
+        exact = _convolve_frames(conv, frames)
+        stock = copy.deepcopy(conv).to(torch.bfloat16)(frames.T[None])[0].T
+        set_precision(model, "bf16")
+        ours = _convolve_frames(conv, frames)
+    mine, theirs = _errors_of_the_mean(exact, ours, stock)
+    assert mine < 0.7 * theirs
+    assert not ours[len(ours) // 2 + 2 :].any()
+
+
+def test_in_bfloat16_what_is_cheap_or_broken_stays_exact():
+    model = set_precision(tiny_model(), "bf16").audio_model
+    assert model.feature_extractor.conv_layers[0].conv.weight.dtype == torch.float32
+    assert model.feature_extractor.conv_layers[1].conv.weight.dtype == torch.bfloat16
+    assert model.feature_projection.projection.weight.dtype == torch.float32
+    norms = [part for part in model.encoder.modules() if isinstance(part, torch.nn.LayerNorm)]
+    assert norms and all(norm.weight.dtype == torch.float32 for norm in norms)
+    assert model.encoder.pos_conv_embed.conv.weight.dtype == torch.bfloat16
+    # 8 channels a group: see MIN_CHANNELS
+    narrow = tiny_model(audio_config={**SPEECH["hubert-base"], "num_conv_pos_embedding_groups": 4})
+    set_precision(narrow, "bf16")
+    assert narrow.audio_model.encoder.pos_conv_embed.conv.weight.dtype == torch.float32
 
 
 def test_a_frame_in_8_bits_does_not_hear_the_others():
