@@ -194,6 +194,8 @@ def _round_convolutions(stack: MaskedFeatureEncoder) -> None:
         layer.conv.weight.data = weight.to(torch.bfloat16).transpose(1, 2)  # as windows need it
         if layer.conv.bias is not None:
             layer.conv.bias.data = layer.conv.bias.to(torch.bfloat16)
+        if hasattr(layer, "layer_norm"):
+            layer.layer_norm.register_forward_pre_hook(_as_float32)
 
 
 def _lost(weight: torch.Tensor) -> torch.Tensor:

@@ -20,9 +20,8 @@ ROOT = Path(__file__).parents[2]
 
 def recording() -> np.ndarray:
     """11 s of a voice, 9 s of hiss, 8 s of silence, 7.3 s of another voice."""
-    return np.concatenate(
-        [voice(11), noise(9) * 0.1, np.zeros(8 * SAMPLING_RATE), voice(7.3, pitch=230, seed=1)]
-    ).astype(np.float32)
+    parts = [voice(11), noise(9) * 0.1, np.zeros(8 * SAMPLING_RATE), voice(7.3, pitch=230, seed=1)]
+    return (0.5 * np.concatenate(parts)).astype(np.float32)  # a file would clip what is louder
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,7 @@ def test_every_kind_of_source(recogniser, path, row):
         found = recogniser(source, return_segments=True)
         for window, expected in zip(found["windows"], row["windows"], strict=True):
             assert (window["start"], window["end"]) == (expected["start"], expected["end"])
-            assert window["scores"] == pytest.approx(expected["scores"], abs=0.02)
+            assert window["scores"] == pytest.approx(expected["scores"], abs=1e-3)
 
 
 def test_rows_of_many_with_their_errors(recogniser, path, row):
