@@ -12,7 +12,7 @@ DATA ?= ../shared/data
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format space push-space data speech mini mini-base mini-folds mini-scratch mini-tess results screenshots
+.PHONY: help install demo test test-slow lint format space push-space data speech mini mini-base mini-folds mini-scratch mini-ravdess mini-tess results screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -87,8 +87,12 @@ mini-base: $(VENV)/installed $(SPEECH)
 	@$(DISTILL) --config configs/mini_robust.yaml --out runs/mini_robust
 	@$(OFFLINE) $(PY) -m training.text_stage --config configs/mini_text.yaml --out runs/mini_text
 
+# What a clip of each emotion gets on average, for `python -m hub_model adapt`.
+NOTE := $(OFFLINE) $(PY) -m hub_model calibrate corpus --corpus ravdess --split train --keep-temperature
+
 mini: data mini-base ## train checkpoints/mini again, from nothing
 	@$(TUNE) --out checkpoints/mini
+	@$(NOTE) --model checkpoints/mini
 
 mini-folds: data mini-base ## cross-validate the recipe of checkpoints/mini over the RAVDESS actors
 	@$(TUNE) --folds all --fold-corpus ravdess --out runs/mini_folds
@@ -96,6 +100,10 @@ mini-folds: data mini-base ## cross-validate the recipe of checkpoints/mini over
 mini-scratch: data ## cross-validate the same student without distillation, from random weights
 	@$(OFFLINE) $(PY) train.py --config configs/mini.yaml --data corpus --corpora ravdess --epochs 12 \
 	  --folds all --fold-corpus ravdess --validation none --out runs/mini_scratch
+
+mini-ravdess: data mini-base ## the same recipe without TESS, to see what an unheard corpus costs
+	@$(TUNE) --corpora ravdess --out runs/mini_ravdess
+	@$(NOTE) --model runs/mini_ravdess
 
 mini-tess: data mini-base ## the head trained on one actress of TESS and tested on the other
 	@$(OFFLINE) $(PY) train.py --config configs/mini_tess.yaml --data corpus --out runs/mini_tess
@@ -114,6 +122,9 @@ results: data ## measure again, and rewrite every table from the measurements
 	@$(EVALUATE) table8 --data corpus --model $(MODEL) --earlier results/table8.json
 	@$(EVALUATE) compare runs/knn $(MODEL) --data corpus
 	@$(EVALUATE) calibration --model $(MODEL) --model runs/knn --data corpus
+	@$(EVALUATE) adaptation --model $(MODEL) --data corpus
+	@$(if $(wildcard runs/mini_ravdess),$(EVALUATE) adaptation --model runs/mini_ravdess --data corpus \
+	  --split train --corpus tess --out results/adaptation_tess.json)
 	@$(EVALUATE) fairness --model $(MODEL) --model runs/knn --data corpus
 	@$(EVALUATE) cross_corpus --model $(MODEL) --model runs/knn --data corpus $(CV) $(TESS_CV)
 	@$(EVALUATE) ablation --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)

@@ -24,6 +24,7 @@ import metrics
 from evaluation import (
     EvaluationError,
     ablation,
+    adapting,
     calibrating,
     comparing,
     cross_corpus,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "fairness": ("by gender, corpus, intensity and age", fairness.run),
     "robustness": ("noise, telephone, codecs, clipping, gain, room, speed", robustness.run),
     "ablation": ("audio, text, both; transcripts; cleaning", ablation.run),
+    "adaptation": ("fitted to each speaker's recordings, without labels", adapting.run),
     "cross_corpus": ("corpus by corpus, with a prior row each", cross_corpus.run),
 }
 """What each is, and who runs it."""

@@ -103,6 +103,39 @@ def calibration_table(result: Result) -> str:
     return f"{markdown_table(header, lines)}\n\n{bullets(notes)}"
 
 
+FITTED_TO = {
+    "nothing": "nothing: the model as it is",
+    "3": "3 clips",
+    "10": "10 clips",
+    "half": "half of the speaker's clips",
+    "mostly_one_emotion": "clips of which 70 % are of one emotion",
+}
+
+
+def adaptation_table(result: Result) -> str:
+    """UA by the unlabelled clips of a speaker that the model is fitted to."""
+    lines = [
+        (
+            f"`{row['system']}`",
+            FITTED_TO[name],
+            f"{percent(found['ua'])} ({interval_of(found['interval'])})",
+            overlap_cell(row),
+        )
+        for row in scored(result)
+        for name, found in row["adaptation"].items()
+    ]
+    header = ("System", "Fitted to", "UA", "Of the speakers heard in training")
+    notes = [
+        "`python -m hub_model adapt` takes off what a speaker, room or microphone adds to every "
+        "answer. It gets no labels. Here it is done for each speaker, and every clip is answered "
+        "from the audio alone by a model that was fitted to clips of the other half of its "
+        "speaker's; the mean over seven ways to halve them. Where one emotion is frequent it is "
+        "another one each time.",
+        *common_notes(result),
+    ]
+    return f"{markdown_table(header, lines)}\n\n{bullets(notes)}"
+
+
 def fairness_table(result: Result) -> str:
     """Groups with intervals, and the gap between the farthest two of each aspect."""
     groups, gaps, notes = [], [], []

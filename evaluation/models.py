@@ -30,6 +30,8 @@ class Model:
         labels: its own labels in the order of its ids, each with the emotion that it stands for.
         weights_sha256: hash over the names and bytes of its weights.
         temperature: by which it divides its logits.
+        emotion_logits: what a clip of each emotion gets on average; None when it was not noted.
+        adapted: whether it is fitted to recordings of one source.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Model:
     labels: tuple[tuple[str, str | None], ...]
     weights_sha256: str
     temperature: float = 1.0
+    emotion_logits: list[list[float]] | None = None
+    adapted: bool = False
 
     @property
     def speakers(self) -> frozenset[str] | None:
@@ -102,6 +106,8 @@ def open_model(name: str) -> Model:
         labels=tuple(zip(names, emotions_of(names, where=f"--model {name}"), strict=True)),
         weights_sha256=_sha256(weights),
         temperature=config.get("temperature") or training.get("temperature") or 1.0,
+        emotion_logits=config.get("emotion_logits"),
+        adapted=config.get("logit_shift") is not None,
     )
 
 

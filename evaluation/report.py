@@ -16,7 +16,12 @@ from pathlib import Path
 from evaluation import EvaluationError
 from evaluation.benchmark_tables import BENCHMARKS, benchmarks_document
 from evaluation.condition_tables import ablation_table, cross_corpus_table, robustness_table
-from evaluation.detail_tables import calibration_table, compare_table, fairness_table
+from evaluation.detail_tables import (
+    adaptation_table,
+    calibration_table,
+    compare_table,
+    fairness_table,
+)
 from evaluation.figures import figures_of, is_current, png_of
 from evaluation.paper_tables import paper_table
 from evaluation.recipe_table import recipe_table
@@ -44,6 +49,7 @@ TITLES = {
     "fairness": "Groups of speakers and clips",
     "robustness": "Noise, telephone, codecs, room and speed",
     "ablation": "What each part is worth",
+    "adaptation": "Fitted to recordings without labels",
     "cross_corpus": "Corpus by corpus",
     "mini_folds": "The recipe of `checkpoints/mini`, cross-validated over actors",
 }
@@ -56,6 +62,7 @@ TABLES = {
     "fairness": fairness_table,
     "robustness": robustness_table,
     "ablation": ablation_table,
+    "adaptation": adaptation_table,
     "cross_corpus": cross_corpus_table,
     "mini_folds": recipe_table,
 }

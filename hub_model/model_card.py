@@ -49,8 +49,13 @@ def write_model_card(config: Any, folder: str | os.PathLike) -> Path:
 
 
 def card_of(config: Any, folder: str | os.PathLike | None) -> str:
-    """Return the card that a folder has, or a new one from the config."""
-    if folder is not None and (Path(folder) / "README.md").is_file():
+    """Return the card that a folder has, or a new one from the config.
+
+    A model that is fitted to recordings of one source always gets a new one: what was measured
+    before does not hold for it.
+    """
+    known = folder is not None and (Path(folder) / "README.md").is_file()
+    if known and config.logit_shift is None:
         return (Path(folder) / "README.md").read_text(encoding="utf-8")
     return str(ModelCard(_content(config)))
 
@@ -157,6 +162,10 @@ NOT_CALIBRATED = (
     "It has not been fitted: take the probabilities as an order. `python -m hub_model calibrate` "
     "fits it to labelled clips of your own."
 )
+ADAPTED = """
+The model is fitted to the recordings of one source (`python -m hub_model adapt`): what a voice, a
+room or a microphone adds to every answer is taken off. Expect less of it elsewhere.
+"""
 
 
 def _size(encoder: Any) -> str:
@@ -229,6 +238,7 @@ Not measured yet.
 
 Logits are divided by a temperature of {config.temperature:.4g} before they become probabilities.
 {CALIBRATED if config.temperature != 1 else NOT_CALIBRATED}
+{ADAPTED if config.logit_shift is not None else ""}
 
 {CALIBRATION_BEGIN}
 Not measured yet.

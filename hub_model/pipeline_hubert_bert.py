@@ -1,17 +1,19 @@
 """The pipeline behind ``pipeline("audio-classification", model=..., trust_remote_code=True)``."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import repeat
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 from transformers import Pipeline
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import logging
 
+from .adaptation import emotion_means, fit_shift
 from .answers import Labels
 from .audio import AudioError, Cleaning
 from .calibration import fit_temperature
@@ -21,11 +23,7 @@ from .model_card import write_model_card
 from .options import Options
 from .rows import clip_row, recording_row
 from .scoring import ClipScorer
-from .timeline import (
-    RecordingWindows,
-    Window,
-    length_of,
-)
+from .timeline import WINDOW_S, RecordingWindows, Window, length_of
 from .transcription import make_transcriber
 
 logger = logging.get_logger(__name__)
@@ -194,8 +192,9 @@ class SpeechTextEmotionPipeline(Pipeline):
         """Fit the temperature on clips that the model did not learn from.
 
         It is put into the model's config, from where :meth:`save_pretrained` writes it. The order
-        of the emotions does not change, only the confidence. Clips that cannot be used are left
-        out, with a warning.
+        of the emotions does not change, only the confidence. With clips of every emotion, what each
+        gets on average is noted as well, for :meth:`adapt`. Clips that cannot be used are left out,
+        with a warning.
 
         Args:
             clips: a list or data set of clips, as in a call.
@@ -214,19 +213,81 @@ class SpeechTextEmotionPipeline(Pipeline):
             raise ValueError(f"{len(ids)} labels for {len(clips)} clips")
         _refuse_texts(text, clips)
         batch_size, workers = self._sizes(batch_size, num_workers)
-        asked = Options(clean=clean, check_speech=False)
+        asked = Options(clean=clean, check_speech=False, contributions=True)
         answered = self._clips(clips, text, asked, AHEAD * batch_size, batch_size, workers)
         pairs = list(zip(answered, ids, strict=True))
         for clip, _ in pairs:
             if clip.error is not None:
                 logger.warning(f"Left out of the calibration: {clip.error}")
-        pairs = [(clip.logits["fused"], label) for clip, label in pairs if clip.error is None]
+        pairs = [(clip.logits, label) for clip, label in pairs if clip.error is None]
         if not pairs:
             raise ValueError("no clip can be used for calibration")
-        logits = torch.stack([logits for logits, _ in pairs]).numpy()
-        temperature = fit_temperature([label for _, label in pairs], logits)
-        self.model.config.temperature = temperature
-        return temperature
+        ids = [label for _, label in pairs]
+        fused, audio = (
+            torch.stack([logits[name] for logits, _ in pairs]).numpy()
+            for name in ("fused", "audio")
+        )
+        config = self.model.config
+        config.temperature = fit_temperature(ids, fused)
+        config.emotion_logits = emotion_means(ids, audio + self._shift())
+        return config.temperature
+
+    def adapt(
+        self,
+        recordings: Any,
+        *,
+        clean: bool = True,
+        batch_size: int | None = None,
+        num_workers: int | None = None,
+        on_error: Callable[[str], None] | None = None,
+    ) -> dict[str, float]:
+        """Fit the model to the recordings of one voice, room or microphone; no label is needed.
+
+        What they add to the logits of all their clips is put into the model's config, and taken off
+        from then on; see :func:`~hub_model.adaptation.fit_shift`. A longer recording counts as
+        several clips. Recordings that cannot be used are left out.
+
+        Args:
+            recordings: a list, generator or data set of them, as in a call. Ten clips do much, if
+                they hold several emotions.
+            clean, batch_size, num_workers: as in a call.
+            on_error: called with the line that says why a recording was left out; when not given,
+                it is logged as a warning.
+
+        Returns:
+            what is taken off the logit of each emotion.
+
+        Raises:
+            ValueError: the model was never calibrated with clips of every emotion, or there is no
+                speech in any of the recordings.
+        """
+        config = self.model.config
+        if config.emotion_logits is None:
+            raise ValueError(
+                "the model does not know what each emotion gets on average; calibrate it first, "
+                "with clips of every emotion"
+            )
+        batch_size, workers = self._sizes(batch_size, num_workers)
+        asked = Options(clean=clean, return_segments=True, hop_s=WINDOW_S)
+        found = []
+        for source in each(recordings):
+            try:
+                windows = self._windows(source, "", asked, batch_size, workers)
+            except AudioError as error:
+                (on_error or logger.warning)(str(error))
+                continue
+            clips = [window.clip for window in windows if window.clip is not None]
+            found += [clip.logits["fused"] for clip in clips if clip.error is None]
+        if not found:
+            raise ValueError("no recording can be used: there is no speech in any")
+        config.logit_shift = fit_shift(
+            torch.stack(found).numpy() + self._shift(), config.emotion_logits
+        )
+        return {config.id2label[index]: value for index, value in enumerate(config.logit_shift)}
+
+    def _shift(self) -> np.ndarray:
+        config = self.model.config
+        return np.array(config.logit_shift or [0.0] * config.num_labels, dtype=np.float32)
 
     def _label_id(self, label: str | int) -> int:
         names = self.model.config.id2label
@@ -319,9 +380,11 @@ class SpeechTextEmotionPipeline(Pipeline):
         return self._with_text(self._preparation(Options(clean=clean))(input_), text)
 
     def _forward(self, model_inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        for name in {"input_values", "input_features"} & set(model_inputs):
+        heard = {"input_values", "input_features"} & set(model_inputs)
+        for name in heard:
             model_inputs[name] = model_inputs[name].to(self.model.dtype)
-        return self.model(**model_inputs).logits.float()
+        logits = self.model(**model_inputs).logits.float()
+        return logits - logits.new_tensor(self._shift()) if heard else logits
 
     def postprocess(self, clip: Clip, *, asked: Options, labels: Labels) -> Any:
         """Turn the logits ``(num_labels,)`` of a clip into the row that is asked for."""

@@ -170,7 +170,8 @@ def save_standalone(
         plain.projector.weight.copy_(torch.eye(config.audio_config.hidden_size))
         plain.projector.bias.zero_()
         plain.classifier.weight.copy_(model.classifier.weight / config.temperature)
-        plain.classifier.bias.copy_(model.classifier.bias / config.temperature)
+        shift = torch.tensor(config.logit_shift or 0.0)
+        plain.classifier.bias.copy_((model.classifier.bias - shift) / config.temperature)
         if config.use_weighted_layer_sum:
             plain.layer_weights.copy_(model.layer_weights)
     plain.eval().save_pretrained(Path(folder))

@@ -51,6 +51,10 @@ class HubertBertConfig(PreTrainedConfig):
             cuts longer clips into equal windows and averages their logits.
         temperature: the pipeline divides logits by it before they become probabilities; fitted on
             the validation split in training.
+        emotion_logits: mean logits of clips of each emotion, from audio alone, a row for each true
+            emotion; noted by ``calibrate``, and what ``adapt`` compares new recordings with.
+        logit_shift: what the pipeline takes off the logits of a clip with audio, one number a
+            label; fitted by ``adapt`` to the recordings of one source.
         transcriber: speech recogniser that the pipeline uses by default: a transformers id or
             folder, ``"openai-whisper:<name or file>"``, or ``"none"``.
         training: what the weights were trained on: corpora, protocol, speakers, data
@@ -84,6 +88,8 @@ class HubertBertConfig(PreTrainedConfig):
     cleaning: dict[str, Any] | None = None
     window_s: float | int = 15.0
     temperature: float | int = 1.0
+    emotion_logits: list[list[float]] | None = None
+    logit_shift: list[float] | None = None
     transcriber: str = "openai/whisper-base.en"
     training: dict[str, Any] | None = None
     custom_pipelines: dict[str, Any] | None = None
@@ -116,6 +122,14 @@ class HubertBertConfig(PreTrainedConfig):
             )
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be positive, not {self.temperature}")
+        labels = self.num_labels
+        if self.logit_shift is not None and len(self.logit_shift) != labels:
+            raise ValueError(f"logit_shift must have {labels} numbers, one a label")
+        if (
+            self.emotion_logits is not None
+            and [len(row) for row in self.emotion_logits] != [labels] * labels
+        ):
+            raise ValueError(f"emotion_logits must have {labels} rows of {labels} numbers")
         if self.window_s < MIN_SECONDS:
             raise ValueError(f"window_s must be at least {MIN_SECONDS}, not {self.window_s}")
         if self.use_weighted_layer_sum and self.concatenate_layers:

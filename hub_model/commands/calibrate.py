@@ -22,6 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=str(DEFAULT_MODEL), help="folder, which is changed")
     parser.add_argument("--config", default="speaker_disjoint", help="configuration of a corpus")
     parser.add_argument("--split", default="validation", help="split of a corpus")
+    parser.add_argument("--corpus", help="only the clips of this part of a corpus")
+    parser.add_argument(
+        "--keep-temperature", action="store_true", help="only note what adapt needs to know"
+    )
     parser.add_argument("--transcriber", default="none", help="for clips without a transcript")
     parser.add_argument("--no-clean", action="store_true", help="a table of cleaned audio")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once: 8")
@@ -30,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fit the temperature and write it into the model's ``config.json``.
+    """Fit the temperature, note what ``adapt`` needs, and write both into ``config.json``.
 
     Returns:
         0.
@@ -39,7 +43,9 @@ def run(options: argparse.Namespace) -> int:
     if not config.is_file():
         raise CommandError(f"{options.model}: not a model folder; a Hub model must be downloaded")
     if Path(options.data).is_dir():
-        clips, labels, texts = _read_corpus(options.data, options.config, options.split)
+        clips, labels, texts = _read_corpus(
+            options.data, options.config, options.split, options.corpus
+        )
         clean = False
     else:
         clips, labels, texts = _read_table(Path(options.data))
@@ -57,16 +63,18 @@ def run(options: argparse.Namespace) -> int:
         )
     except ValueError as error:
         raise CommandError(f"{options.data}: {error}") from error
+    if options.keep_temperature:
+        temperature = before
     print(f"temperature {temperature:.4f} from {len(labels)} clips; it was {before:.4f}")
     if not options.dry_run:
-        write_setting(config, "temperature", temperature)
+        means = recogniser.model.config.emotion_logits
+        write_settings(config, {"temperature": temperature, "emotion_logits": means})
     return 0
 
 
-def write_setting(config: Path, name: str, value: Any) -> None:
-    """Change one setting of a ``config.json``; the file is replaced whole or not at all."""
-    settings = json.loads(config.read_text(encoding="utf-8"))
-    settings[name] = value
+def write_settings(config: Path, changed: dict[str, Any]) -> None:
+    """Change settings of a ``config.json``; the file is replaced whole or not at all."""
+    settings = json.loads(config.read_text(encoding="utf-8")) | changed
     try:
         with tempfile.NamedTemporaryFile(
             "w", dir=config.parent, suffix=".tmp", delete=False, encoding="utf-8"
@@ -95,16 +103,26 @@ def _read_table(path: Path) -> tuple[list[str], list[str], list[str | None] | No
 
 
 def _read_corpus(
-    folder: str, name: str, split: str
+    folder: str, name: str, split: str, corpus: str | None
 ) -> tuple[Any, list[str], list[str | None] | None]:
     import datasets
 
     datasets.disable_progress_bars()
     try:
-        rows = datasets.load_dataset(folder, name, split=split)
+        # A cache of its own: `datasets` knows a folder by its name and card, not by its files, and
+        # would give the rows of an earlier build.
+        with tempfile.TemporaryDirectory() as cache:
+            rows = datasets.load_dataset(
+                folder, name, split=split, cache_dir=cache, keep_in_memory=True
+            )
         names = rows.features["label"].names
     except Exception as error:  # `datasets` raises a dozen unrelated types here
         raise CommandError(f"{folder} ({name}, {split}): {one_line(error)}") from error
+    if corpus is not None:
+        of_corpus = [index for index, other in enumerate(rows["corpus"][:]) if other == corpus]
+        if not of_corpus:
+            raise CommandError(f"{folder} ({name}, {split}): no clips of {corpus}")
+        rows = rows.select(of_corpus)
     labels = [names[label] for label in rows["label"][:]]
     texts = rows["transcript"][:] if "transcript" in rows.column_names else None
     return rows.cast_column("audio", datasets.Audio(decode=False)), labels, texts

@@ -46,6 +46,7 @@ def describe(model: Any) -> dict[str, Any]:
         "cleaning": config.cleaning,
         "temperature": config.temperature,
         "calibrated": config.temperature != 1 or "temperature" in training,
+        "adapted": config.logit_shift is not None,
         "transcriber": config.transcriber,
         "licence": licence_of(config),
         "learnt from": licences_of(training) or "nothing yet",

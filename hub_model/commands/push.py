@@ -40,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
     if not folder.is_dir():
         raise CommandError(f"{options.model}: no such folder")
     config = load_recogniser(options.model, transcriber="none").model.config
+    if options.results and config.logit_shift is not None:
+        raise CommandError("--results: the model has been fitted to recordings since")
     card = _card(config, folder, [_read(path) for path in options.results], options.repo)
     if options.dry_run:
         print(card, end="")

@@ -1,6 +1,7 @@
 """compare, calibration, fairness, robustness, ablation and cross_corpus, by the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import evaluation.measuring
 from evaluate_benchmarks import main
+from evaluation.adapting import adapted
 from evaluation.calibrating import states_of
 from evaluation.scoring import PROBABILITIES
 from tests.evaluation.conftest import TEST, TRAIN, speakers
@@ -114,6 +116,44 @@ def test_the_temperature_of_a_speaker_comes_from_the_others():
     low, high = states["other_speakers"]["temperature"]
     assert "without" not in states
     assert low == pytest.approx(1.0, abs=0.3) and high > 2 * low
+
+
+def calibrated_copy(name="known", **more):
+    shutil.copytree("ours", name, dirs_exist_ok=True)
+    config = json.loads(Path(name, "config.json").read_text())
+    config |= {"emotion_logits": np.eye(7).tolist(), **more}
+    Path(name, "config.json").write_text(json.dumps(config))
+
+
+def test_adaptation_answers_from_the_audio_by_what_the_model_was_fitted_to():
+    calibrated_copy()
+    row = evaluate("adaptation", *asked("known"))["rows"][0]
+    found = row["adaptation"]
+    assert set(found) == {"nothing", "3", "10", "half", "mostly_one_emotion"}
+    assert found["nothing"]["ua"] == pytest.approx(row["scores"]["ua"])
+    silent = evaluate("fairness", *asked("known"), "--text", "none", out="silent.json")
+    assert found["nothing"]["ua"] == pytest.approx(silent["rows"][0]["scores"]["ua"])
+
+
+def test_a_model_that_is_fitted_already_is_not_fitted_again(capsys):
+    calibrated_copy("fitted", logit_shift=[0.0] * 7)
+    line = error_of(capsys, "adaptation", "--data", "corpus", *asked("fitted"))
+    assert "--model fitted: is fitted to recordings already" in line
+
+
+def test_a_voice_that_shifts_every_answer_is_made_up_for():
+    rng = np.random.default_rng(0)
+    means = 3 * np.eye(7)
+    references = np.tile(np.arange(7), 40)
+    speakers = np.repeat(["a", "b", "c", "d"], 70)
+    voices = {name: rng.normal(0, 2, 7) for name in "abcd"}
+    logits = means[references] + rng.normal(0, 1, (280, 7))
+    logits += np.array([voices[name] for name in speakers])
+    found = adapted(logits, references, speakers, means, seed=0)
+    assert found["nothing"]["ua"] < found["3"]["ua"] < found["10"]["ua"] < found["half"]["ua"]
+    assert found["mostly_one_emotion"]["ua"] > found["nothing"]["ua"]
+    for row in found.values():
+        assert row["interval"][0] <= row["ua"] <= row["interval"][1]
 
 
 def test_fairness_has_groups_and_gaps():
@@ -256,6 +296,10 @@ BAD = {
     "one speaker": (
         ["calibration", "--data", "corpus", "--limit", "1", "--model", "ours"],
         "calibration fits a temperature on other speakers",
+    ),
+    "never calibrated": (
+        ["adaptation", "--data", "corpus", "--model", "ours"],
+        "--model ours: was not calibrated with clips of every emotion",
     ),
     "one speaker to compare on": (
         ["compare", "ours", "nb", "--data", "corpus", "--limit", "1"],

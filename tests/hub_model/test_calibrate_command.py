@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
 
 from hub_model.__main__ import main
@@ -46,22 +47,44 @@ def test_a_table(model, table, capsys):
     after = config(model)
     assert after.pop("temperature") == pytest.approx(expected, rel=1e-4) != 1
     assert before.pop("temperature") == 1
+    assert after.pop("emotion_logits") is before.pop("emotion_logits", None) is None
     assert after == before
     assert not list(model.glob("*.tmp"))
     assert load(model).model.config.temperature == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_corpus(model, tmp_path):
+def test_clips_of_every_emotion_tell_what_each_gets(model, tmp_path):
+    lines = ["path,emotion"]
+    for place, name in enumerate(EMOTIONS):
+        clip = CLIPS[place % len(CLIPS)] * (1 + place)
+        (tmp_path / f"{place}.wav").write_bytes(encode(clip, subtype="FLOAT"))
+        lines.append(f"{place}.wav,{name}")
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    asked = ["calibrate", str(tmp_path / "table.csv"), "--model", str(model)]
+    assert main([*asked, "--keep-temperature"]) == 0
+    after = config(model)
+    assert after["temperature"] == 1
+    recogniser = load(model)
+    for place, row in enumerate(after["emotion_logits"]):
+        answer = recogniser(str(tmp_path / f"{place}.wav"), text="", check_speech=False)
+        scores = {entry["label"]: entry["score"] for entry in answer}
+        chances = np.exp(row) / np.exp(row).sum()
+        assert chances == pytest.approx([scores[name] for name in EMOTIONS], abs=1e-4)
+
+
+def test_a_corpus(model, tmp_path, capsys):
     rows = {
         "audio": [{"bytes": encode(clip, subtype="FLOAT"), "path": None} for clip in CLIPS],
         "label": [EMOTIONS.index(name) for name in NAMES],
         "transcript": list(TEXTS),
+        "corpus": ["made"] * len(CLIPS),
     }
     features = datasets.Features(
         {
             "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
             "label": datasets.ClassLabel(names=list(EMOTIONS)),
             "transcript": datasets.Value("string"),
+            "corpus": datasets.Value("string"),
         }
     )
     data = datasets.Dataset.from_dict(rows, features=features)
@@ -75,8 +98,10 @@ def test_a_corpus(model, tmp_path):
         "  - split: validation\n    path: speaker_disjoint/validation-*\n---\n"
     )
     expected = load(model).calibrate(list(CLIPS), NAMES, text=TEXTS, clean=False)
-    assert main(["calibrate", str(folder), "--model", str(model)]) == 0
+    assert main(["calibrate", str(folder), "--model", str(model), "--corpus", "made"]) == 0
     assert config(model)["temperature"] == pytest.approx(expected, rel=1e-4)
+    assert main(["calibrate", str(folder), "--model", str(model), "--corpus", "other"]) == 2
+    assert "no clips of other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

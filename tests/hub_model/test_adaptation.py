@@ -1,0 +1,168 @@
+"""Fitting a model to recordings without labels: the numbers, the pipeline and the command."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hub_model.__main__ import main
+from hub_model.adaptation import emotion_means, fit_shift
+from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig
+from hub_model.standalone import load_recogniser
+from tests.hub_model.answers import load
+from tests.hub_model.sounds import CLIPS, TEXTS, encode, noise, voice
+
+VOICES = [voice(1.0 + place / 4, pitch=90 + 20 * place, seed=place) for place in range(8)]
+MEANS = (4 * np.eye(7)).tolist()
+
+
+def clips_of(emotions, *, shift=0.0, seed=0):
+    """Logits as clips of these emotions would get them from a source that adds a shift."""
+    rng = np.random.default_rng(seed)
+    return np.asarray(MEANS)[emotions] + rng.normal(0, 0.5, (len(emotions), 7)) + shift
+
+
+def centred(shift):
+    return np.asarray(shift) - np.mean(shift)
+
+
+def test_the_shift_of_a_source_is_found():
+    shift = np.array([3, 0, -1, 0, 0, 1, 0])
+    found = fit_shift(clips_of(np.arange(210) % 7, shift=shift), MEANS)
+    assert np.sum(found) == pytest.approx(0, abs=1e-9)
+    assert np.linalg.norm(found - centred(shift)) < 0.4 * np.linalg.norm(centred(shift))
+
+
+def test_few_clips_are_believed_less():
+    shift = np.array([3, 0, -1, 0, 0, 1, 0])
+    sizes = [
+        np.linalg.norm(fit_shift(clips_of(np.arange(7 * n) % 7, shift=shift), MEANS))
+        for n in (1, 3, 30)
+    ]
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_much_of_one_emotion_is_no_shift():
+    logits = clips_of([0] * 90 + list(range(1, 7)))
+    naive = centred(logits.mean(axis=0) - np.mean(MEANS, axis=0))
+    assert np.linalg.norm(fit_shift(logits, MEANS)) < 0.6 * np.linalg.norm(naive)
+
+
+def test_means_need_a_clip_of_every_emotion():
+    logits = clips_of(np.arange(14) % 7)
+    means = np.asarray(emotion_means(np.arange(14) % 7, logits))
+    np.testing.assert_allclose(means[2], logits[[2, 9]].mean(axis=0))
+    assert emotion_means([0, 1], logits[:2]) is None
+
+
+def test_a_config_with_other_sizes_is_refused():
+    with pytest.raises(ValueError, match="logit_shift must have 7 numbers"):
+        HubertBertConfig(logit_shift=[0.0])
+    with pytest.raises(ValueError, match="emotion_logits must have 7 rows of 7 numbers"):
+        HubertBertConfig(emotion_logits=[[0.0] * 7])
+
+
+@pytest.fixture
+def calibrated(model_folder, tmp_path) -> Path:
+    folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    recogniser = load(folder)
+    recogniser.calibrate(VOICES[:7], EMOTIONS)
+    config = json.loads((folder / "config.json").read_text())
+    config["emotion_logits"] = recogniser.model.config.emotion_logits
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def logits(recogniser, clips, **options):
+    rows = [{e["label"]: e["score"] for e in row} for row in recogniser(clips, **options)]
+    return np.log([[row[name] for name in EMOTIONS] for row in rows])
+
+
+def test_the_pipeline_takes_the_shift_off_what_it_hears(calibrated):
+    recogniser = load(calibrated)
+    before = logits(recogniser, list(CLIPS), text=TEXTS)
+    said = recogniser(CLIPS[0], text=TEXTS[0], contributions=True)["contributions"]["text"]
+    shift = recogniser.adapt(VOICES)
+    assert list(shift) == list(EMOTIONS)
+    assert recogniser.model.config.logit_shift == list(shift.values())
+    moved = logits(recogniser, list(CLIPS), text=TEXTS) - before
+    expected = -np.array(list(shift.values()))
+    for row in moved:
+        np.testing.assert_allclose(centred(row), centred(expected), atol=1e-4)
+    alone = recogniser(CLIPS[0], text=TEXTS[0], contributions=True)["contributions"]["text"]
+    assert alone == said
+    # What was taken off before does not count again.
+    assert recogniser.adapt(VOICES) == pytest.approx(shift, abs=1e-4)
+
+
+def test_calibrating_an_adapted_model_notes_the_same(calibrated):
+    recogniser = load(calibrated)
+    before = recogniser.model.config.emotion_logits
+    recogniser.adapt(VOICES)
+    recogniser.calibrate(VOICES[:7], EMOTIONS)
+    np.testing.assert_allclose(recogniser.model.config.emotion_logits, before, atol=1e-4)
+
+
+def test_a_long_recording_counts_as_several(calibrated):
+    recogniser = load(calibrated)
+    long, short = recogniser.adapt([voice(30)]), recogniser.adapt([voice(3)])
+    size = {name: np.linalg.norm(list(one.values())) for name, one in (("l", long), ("s", short))}
+    assert size["l"] > 1.5 * size["s"]
+
+
+def test_what_cannot_be_used_is_left_out(calibrated):
+    recogniser = load(calibrated)
+    wrong: list[str] = []
+    found = recogniser.adapt([VOICES[0], "missing.wav", noise(3)], on_error=wrong.append)
+    assert wrong == ["missing.wav: no such file"]
+    assert found == pytest.approx(recogniser.adapt([VOICES[0]]), abs=1e-4)
+    with pytest.raises(ValueError, match="there is no speech in any"):
+        recogniser.adapt([noise(3)])
+
+
+def test_a_model_that_was_not_calibrated_says_so(recogniser):
+    with pytest.raises(ValueError, match="calibrate it first, with clips of every emotion"):
+        recogniser.adapt(VOICES)
+
+
+def test_the_command(calibrated, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for place, clip in enumerate(VOICES):
+        (folder / f"{place}.wav").write_bytes(encode(clip, subtype="FLOAT"))
+    out = tmp_path / "adapted"
+    asked = ["adapt", str(folder), "--model", str(calibrated), "--out", str(out)]
+    assert main(asked) == 0
+    assert "fitted to 8 of 8 recordings" in capsys.readouterr().out
+    expected = load(calibrated).adapt(sorted(map(str, folder.iterdir())))
+    adapted = load_recogniser(out, transcriber="none")
+    assert adapted.model.config.logit_shift == pytest.approx(list(expected.values()), abs=1e-4)
+    assert json.loads((calibrated / "config.json").read_text()).get("logit_shift") is None
+    assert "fitted to the recordings of one source" in (out / "README.md").read_text()
+    results = tmp_path / "results.json"
+    results.write_text('{"benchmark": "ravdess", "rows": []}')
+    push = ["push", "--model", str(out), "--repo", "me/mine", "--dry-run"]
+    assert main([*push, "--results", str(results)]) == 2
+    assert "has been fitted to recordings since" in capsys.readouterr().err
+    for model, answer in ((calibrated, False), (out, True)):
+        assert main(["info", str(model), "--format", "json"]) == 0
+        assert json.loads(capsys.readouterr().out)["adapted"] is answer
+
+    assert main(asked) == 2
+    assert "is already there" in capsys.readouterr().err
+    (folder / "broken.wav").write_bytes(b"not audio")
+    assert main([*asked[:-1], str(tmp_path / "again")]) == 1
+    printed = capsys.readouterr()
+    assert "fitted to 8 of 9 recordings" in printed.out
+    assert printed.err.count("\n") == 1 and "broken.wav" in printed.err
+
+
+def test_the_command_without_means(model_folder, tmp_path, capsys):
+    path = tmp_path / "a.wav"
+    path.write_bytes(encode(VOICES[0], subtype="FLOAT"))
+    asked = ["adapt", str(path), "--model", str(model_folder), "--out", str(tmp_path / "out")]
+    assert main(asked) == 2
+    assert "calibrate it first" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
