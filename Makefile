@@ -102,7 +102,7 @@ mini-scratch: data ## cross-validate the same student without distillation, from
 	  --folds all --fold-corpus ravdess --validation none --out runs/mini_scratch
 
 mini-ravdess: data mini-base ## the same recipe without TESS, to see what an unheard corpus costs
-	@$(TUNE) --corpora ravdess --out runs/mini_ravdess
+	@$(OFFLINE) $(PY) train.py --config configs/mini_ravdess.yaml --data corpus --out runs/mini_ravdess
 	@$(NOTE) --model runs/mini_ravdess
 
 mini-tess: data mini-base ## the head trained on one actress of TESS and tested on the other
