@@ -119,6 +119,7 @@ class MaskedFeatureEncoder(nn.Module):
         matrices over windows that overlap, and nothing is turned around between two layers.
         """
         frames = waveform[:, None]
+        dtype = self.conv_layers[-1].conv.weight.dtype
         for layer in self.conv_layers:
             frames = _convolve_frames(layer.conv, frames)
             norm = getattr(layer, "layer_norm", None)
@@ -128,7 +129,7 @@ class MaskedFeatureEncoder(nn.Module):
                 )
             elif norm is not None:
                 frames = norm(frames)
-            frames = layer.activation(frames)
+            frames = layer.activation(frames.to(dtype))
         return frames
 
     def _convolve(self, hidden_states: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
@@ -156,7 +157,7 @@ def _convolve_frames(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
     weight = conv.weight.transpose(1, 2).reshape(len(conv.weight), -1)
     found = nn.functional.linear(windows, weight, conv.bias)
     if hasattr(conv, "lost"):  # see the module on precision
-        mean = frames.mean(dim=0)
+        mean = frames.new_full((len(frames),), 1 / len(frames)) @ frames
         share = torch.mv(frames, mean) / mean.dot(mean).clamp(min=1e-12)
         lost = conv.lost @ mean
         found.addmm_(share.as_strided((count, kernel), (stride, 1)), lost.T)
