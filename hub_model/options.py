@@ -47,6 +47,11 @@ class Options:
         )
 
     @property
+    def alone(self) -> tuple[str, ...]:
+        """Modalities that are asked for on their own as well."""
+        return ("audio", "text") if self.contributions else ()
+
+    @property
     def plain(self) -> bool:
         """Whether the answer is the task's own ``[{"label", "score"}]``."""
         return not (

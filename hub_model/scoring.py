@@ -34,13 +34,13 @@ class ClipScorer:
         self._processor, self._forward = processor, forward
         self._transcriber, self._no_transcript = transcriber, no_transcript
 
-    def score(self, clips: Sequence[Clip], *, batch_size: int, shares: bool) -> None:
+    def score(self, clips: Sequence[Clip], *, batch_size: int, alone: Sequence[str] = ()) -> None:
         """Transcribe and classify; clips that carry an error are left as they are.
 
         Args:
             clips: in any order.
             batch_size: most clips in a batch.
-            shares: whether to ask for the audio alone and the text alone as well.
+            alone: ``audio``, ``text`` or both: what is asked for on its own as well.
         """
         usable = [clip for clip in clips if clip.error is None]
         self._transcribe([clip for clip in usable if clip.text is None], batch_size)
@@ -49,22 +49,21 @@ class ClipScorer:
         for part in padded_batches(sizes, batch_size=batch_size):
             members = [stretches[place][0] for place in part]
             audio = [stretches[place][1] for place in part]
-            logits = self._logits(audio, [clip.text for clip in members], shares)
+            logits = self._logits(audio, [clip.text for clip in members], alone)
             for clip, row in zip(members, logits, strict=True):
                 clip.add(row)
 
     def _logits(
-        self, audio: list[np.ndarray], texts: list[str | None], shares: bool
+        self, audio: list[np.ndarray], texts: list[str | None], alone: Sequence[str]
     ) -> list[dict[str, torch.Tensor]]:
         fused = self._forward(dict(self._processor(audio=audio, text=texts)))
         rows = [{"fused": row} for row in fused]
-        if not shares:
-            return rows
         spoken = [place for place, text in enumerate(texts) if text]
-        heard = self._forward(dict(self._processor(audio=audio))) if spoken else fused
-        for row, logits in zip(rows, heard, strict=True):
-            row["audio"] = logits
-        if spoken:
+        if "audio" in alone:
+            heard = self._forward(dict(self._processor(audio=audio))) if spoken else fused
+            for row, logits in zip(rows, heard, strict=True):
+                row["audio"] = logits
+        if "text" in alone and spoken:
             said = self._forward(dict(self._processor(text=[texts[place] for place in spoken])))
             for place, logits in zip(spoken, said, strict=True):
                 rows[place]["text"] = logits

@@ -213,8 +213,10 @@ class SpeechTextEmotionPipeline(Pipeline):
             raise ValueError(f"{len(ids)} labels for {len(clips)} clips")
         _refuse_texts(text, clips)
         batch_size, workers = self._sizes(batch_size, num_workers)
-        asked = Options(clean=clean, check_speech=False, contributions=True)
-        answered = self._clips(clips, text, asked, AHEAD * batch_size, batch_size, workers)
+        asked = Options(clean=clean, check_speech=False)
+        answered = self._clips(
+            clips, text, asked, AHEAD * batch_size, batch_size, workers, alone=("audio",)
+        )
         pairs = list(zip(answered, ids, strict=True))
         for clip, _ in pairs:
             if clip.error is not None:
@@ -351,8 +353,10 @@ class SpeechTextEmotionPipeline(Pipeline):
         ahead: int,
         batch_size: int,
         workers: int,
+        alone: Sequence[str] | None = None,
     ) -> Iterator[Clip]:
         """Yield one answered clip per source, reading no more than ``ahead`` clips ahead."""
+        alone = asked.alone if alone is None else alone
         batch: list[Clip] = []
         clips = prepared(sources, self._preparation(asked), workers=workers)
         texts = repeat(None) if texts is None else texts
@@ -361,10 +365,10 @@ class SpeechTextEmotionPipeline(Pipeline):
             batch.append(self._with_text(clip, text))
             held += clip.seconds
             if len(batch) == ahead or held > AHEAD_SECONDS:
-                self._scorer.score(batch, batch_size=batch_size, shares=asked.contributions)
+                self._scorer.score(batch, batch_size=batch_size, alone=alone)
                 yield from batch
                 batch, held = [], 0.0
-        self._scorer.score(batch, batch_size=batch_size, shares=asked.contributions)
+        self._scorer.score(batch, batch_size=batch_size, alone=alone)
         yield from batch
 
     def _with_text(self, clip: Clip, text: str | None) -> Clip:
@@ -416,7 +420,7 @@ class SpeechTextEmotionPipeline(Pipeline):
         return windows
 
     def _score_windows(self, clips: list[Clip], asked: Options, batch_size: int) -> None:
-        self._scorer.score(clips, batch_size=batch_size, shares=asked.contributions)
+        self._scorer.score(clips, batch_size=batch_size, alone=asked.alone)
         for clip in clips:
             clip.forget_audio()
         return_freed_memory()

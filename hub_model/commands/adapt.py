@@ -1,6 +1,7 @@
 """fit a model to the recordings of one voice, room or microphone, without labels"""
 
 import argparse
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -41,6 +42,10 @@ def run(options: argparse.Namespace) -> int:
     if options.out.exists():
         raise CommandError(f"{options.out}: is already there")
     recogniser = load_recogniser(options.model, transcriber="none")
+    if json.loads((model / "config.json").read_text(encoding="utf-8")).get("model_type") != (
+        recogniser.model.config.model_type
+    ):
+        raise CommandError(f"{model}: a stock classifier has no place for what adapt finds")
     refused: list[str] = []
     try:
         shift = recogniser.adapt(

@@ -10,9 +10,11 @@ import pytest
 from hub_model.__main__ import main
 from hub_model.adaptation import emotion_means, fit_shift
 from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig
-from hub_model.standalone import load_recogniser
+from hub_model.standalone import load_recogniser, save_standalone
 from tests.hub_model.answers import load
 from tests.hub_model.sounds import CLIPS, TEXTS, encode, noise, voice
+from tests.tiny_encoders import pair_processor
+from tests.tiny_models import tiny_model
 
 VOICES = [voice(1.0 + place / 4, pitch=90 + 20 * place, seed=place) for place in range(8)]
 MEANS = (4 * np.eye(7)).tolist()
@@ -166,3 +168,13 @@ def test_the_command_without_means(model_folder, tmp_path, capsys):
     assert main(asked) == 2
     assert "calibrate it first" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_on_a_stock_classifier(tmp_path, capsys):
+    model = tiny_model(use_text=False, cleaning={"denoise": False})
+    save_standalone(model, pair_processor("hubert-base", "bert"), tmp_path / "stock")
+    path = tmp_path / "a.wav"
+    path.write_bytes(encode(VOICES[0], subtype="FLOAT"))
+    stock, out = str(tmp_path / "stock"), str(tmp_path / "out")
+    assert main(["adapt", str(path), "--model", stock, "--out", out]) == 2
+    assert "a stock classifier has no place" in capsys.readouterr().err

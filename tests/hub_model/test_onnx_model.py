@@ -82,6 +82,14 @@ def test_predict_runs_on_it(exported, tmp_path, capsys):
     same(rows[1]["emotions"], rows[0]["emotions"])
 
 
+def test_it_can_be_calibrated_with_transcripts(exported):
+    by_backend = []
+    for folder, backend in zip(exported[:2], ("torch", "onnx"), strict=True):
+        recogniser = load_recogniser(folder, backend=backend, transcriber="none")
+        by_backend.append(recogniser.calibrate(list(CLIPS), [0, 5, 4, 1], text=TEXTS))
+    assert by_backend[1] == pytest.approx(by_backend[0], rel=1e-2)
+
+
 def test_text_alone_is_refused(exported):
     runner, processor = load_onnx(exported[1])
     with pytest.raises(ValueError, match="cannot answer from text alone"):
