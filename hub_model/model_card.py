@@ -33,7 +33,7 @@ NON_COMMERCIAL = "cc-by-nc-sa-4.0"
 """Licence of weights that learnt from RAVDESS or TESS, whose terms forbid commercial use."""
 
 
-def write_model_card(config: Any, folder: str | os.PathLike) -> Path:
+def write_model_card(config: Any, folder: str | os.PathLike, *, plain: bool = False) -> Path:
     """Write ``README.md`` into a checkpoint folder.
 
     The card of the folder from which the model was loaded is kept, with its results; a new one is
@@ -42,13 +42,15 @@ def write_model_card(config: Any, folder: str | os.PathLike) -> Path:
     Args:
         config: a ``HubertBertConfig``.
         folder: the checkpoint folder; it must exist.
+        plain: it holds a stock classifier of ``transformers``.
     """
     path = Path(folder) / "README.md"
-    path.write_text(card_of(config, config.name_or_path or None), encoding="utf-8")
+    card = card_of(config, config.name_or_path or None, plain=plain)
+    path.write_text(card, encoding="utf-8")
     return path
 
 
-def card_of(config: Any, folder: str | os.PathLike | None) -> str:
+def card_of(config: Any, folder: str | os.PathLike | None, *, plain: bool = False) -> str:
     """Return the card that a folder has, or a new one from the config.
 
     A model that is fitted to recordings of one source always gets a new one: what was measured
@@ -57,7 +59,7 @@ def card_of(config: Any, folder: str | os.PathLike | None) -> str:
     known = folder is not None and (Path(folder) / "README.md").is_file()
     if known and config.logit_shift is None:
         return (Path(folder) / "README.md").read_text(encoding="utf-8")
-    return str(ModelCard(_content(config)))
+    return str(ModelCard(_content(config, plain)))
 
 
 def weights_hash(folder: str | os.PathLike) -> str:
@@ -162,6 +164,10 @@ NOT_CALIBRATED = (
     "It has not been fitted: take the probabilities as an order. `python -m hub_model calibrate` "
     "fits it to labelled clips of your own."
 )
+PLAIN_CALIBRATION = (
+    " `hub_model` reads it from `config.json`; the stock pipeline knows only what is in the "
+    "weights, and `python -m hub_model export --plain` puts it there."
+)
 ADAPTED = """
 The model is fitted to the recordings of one source (`python -m hub_model adapt`): what a voice, a
 room or a microphone adds to every answer is taken off. Expect less of it elsewhere.
@@ -172,38 +178,21 @@ def _size(encoder: Any) -> str:
     return f"{encoder.num_hidden_layers} layers of {encoder.hidden_size}"
 
 
-def _content(config: Any) -> str:
-    training = config.training or {}
-    licences = licences_of(training)
-    data = ModelCardData(
-        language="en",
-        license=_licence(licences),
-        library_name="transformers",
-        pipeline_tag="audio-classification",
-        tags=["speech-emotion-recognition", "hubert", "bert", "multimodal", "custom_code"],
-        metrics=["accuracy", "recall"],
-    )
-    labels = ", ".join(config.id2label[i] for i in sorted(config.id2label))
-    cleaning = ", ".join(f"{name} {value}" for name, value in config.cleaning.items())
-    trained_on = [f"- {name}: {licence}" for name, licence in licences.items()]
-    if not trained_on:
-        trained_on = ["- nothing yet: the weights are as they were initialised"]
+def _cleaning(config: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in config.cleaning.items())
+
+
+def _own_use(config: Any) -> str:
     audio = config.audio_config
     encoders = f"a speech encoder (`{audio.model_type}`, {_size(audio)})"
     if config.use_text:
         text = config.text_config
         encoders += f" and of a text encoder (`{text.model_type}`, {_size(text)})"
-    return f"""---
-{data.to_yaml()}
----
-
-# Emotion from speech and transcript
+    return f"""# Emotion from speech and transcript
 
 A `HubertBertForEmotion`: the hidden states of {encoders}, averaged over time,
 concatenated, and classified by one linear layer, after "Speech and Text-Based Emotion
 Recognizer", section III-D.2.
-
-Labels: {labels}.
 
 ## Use
 
@@ -217,8 +206,59 @@ recogniser("clip.wav", return_transcript=True)
 ```
 
 It needs `soundfile soxr noisereduce` beside transformers and torch. Clips are cleaned as
-in training: {cleaning}. Transcripts come from `{config.transcriber}`; when it cannot be reached
-the answer comes from the audio alone.
+in training: {_cleaning(config)}. Transcripts come from `{config.transcriber}`; when it cannot be
+reached the answer comes from the audio alone."""
+
+
+def _plain_use(config: Any) -> str:
+    audio = config.audio_config
+    return f"""# Emotion from speech
+
+The "Hubert Standalone" of "Speech and Text-Based Emotion Recognizer" (section III-D.1): a stock
+audio classifier of `transformers` (`{audio.model_type}`, {_size(audio)}).
+
+## Use
+
+```python
+from transformers import pipeline
+
+recogniser = pipeline("audio-classification", model="this/model")
+recogniser("clip.wav", top_k=None)
+```
+
+It needs no code but that of `transformers`. In training, clips were 16 kHz, mono, and cleaned:
+{_cleaning(config)}. The stock pipeline does not clean them."""
+
+
+def _content(config: Any, plain: bool) -> str:
+    training = config.training or {}
+    licences = licences_of(training)
+    own = ["hubert", "bert", "multimodal", "custom_code"]
+    data = ModelCardData(
+        language="en",
+        license=_licence(licences),
+        library_name="transformers",
+        pipeline_tag="audio-classification",
+        tags=[
+            "speech-emotion-recognition",
+            *([config.audio_config.model_type] if plain else own),
+        ],
+        metrics=["accuracy", "recall"],
+    )
+    labels = ", ".join(config.id2label[i] for i in sorted(config.id2label))
+    trained_on = [f"- {name}: {licence}" for name, licence in licences.items()]
+    if not trained_on:
+        trained_on = ["- nothing yet: the weights are as they were initialised"]
+    temperature = training.get("temperature", 1) if plain else 1
+    temperature *= config.temperature
+    calibration = CALIBRATED if temperature != 1 else NOT_CALIBRATED
+    return f"""---
+{data.to_yaml()}
+---
+
+{_plain_use(config) if plain else _own_use(config)}
+
+Labels: {labels}.
 
 ## Training data and licences
 
@@ -236,8 +276,8 @@ Not measured yet.
 
 ## Calibration
 
-Logits are divided by a temperature of {config.temperature:.4g} before they become probabilities.
-{CALIBRATED if config.temperature != 1 else NOT_CALIBRATED}
+Logits are divided by a temperature of {temperature:.4g} before they become probabilities.
+{calibration}{PLAIN_CALIBRATION if plain and config.temperature != 1 else ""}
 {ADAPTED if config.logit_shift is not None else ""}
 
 {CALIBRATION_BEGIN}

@@ -33,6 +33,11 @@ BACKENDS = ("torch", "onnx")
 KEPT = ("cleaning", "window_s", "training")
 """Settings that a plain checkpoint keeps in its config, where the stock classes ignore them."""
 
+FITTED = "fitted"
+"""Where its config keeps what ``calibrate`` and ``adapt`` find, a dict: ``transformers`` drops a
+``temperature`` from a stock config, as one of text generation. :func:`save_standalone` moves it
+into the weights."""
+
 AS_IT_IS = Cleaning(denoise=False, trim=False)
 """How clips are cleaned for a checkpoint that does not say how its own were."""
 
@@ -106,9 +111,11 @@ def load_standalone(
             "and its kin of wav2vec 2.0, WavLM and data2vec-audio are"
         )
     settings = {name: getattr(plain.config, name) for name in KEPT if hasattr(plain.config, name)}
+    audio_config = plain.config.to_dict()
+    settings |= audio_config.pop(FITTED, {})
     model = HubertBertForEmotion(
         HubertBertConfig(
-            audio_config=plain.config.to_dict(),
+            audio_config=audio_config,
             use_text=False,
             use_weighted_layer_sum=plain.config.use_weighted_layer_sum,
             id2label=plain.config.id2label,

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard, ModelCardData
 
 from hub_model.configuration_hubert_bert import PIPELINE_TASK, HubertBertConfig
-from hub_model.model_card import NON_COMMERCIAL
+from hub_model.model_card import write_model_card
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 from hub_model.standalone import save_standalone
@@ -62,62 +61,7 @@ def _save_stock(
     training = {**(model.config.training or {}), "temperature": model.config.temperature}
     model.config.training = training
     plain = save_standalone(model, processor, folder)
+    model.config.temperature = 1  # it is in the weights now
     if plain.dtype != dtype:
         plain.to(dtype).save_pretrained(folder)
-    (folder / "README.md").write_text(str(ModelCard(_stock_card(model.config))), encoding="utf-8")
-
-
-def _stock_card(config: HubertBertConfig) -> str:
-    training = config.training
-    licences = dict(training["licences"])
-    for stage in training["stages"]:
-        licences |= stage["licences"]
-    limited = any("-nc" in licence.lower() for licence in licences.values())
-    data = ModelCardData(
-        language="en",
-        license=NON_COMMERCIAL if limited else "other",
-        library_name="transformers",
-        pipeline_tag=PIPELINE_TASK,
-        tags=["speech-emotion-recognition", config.audio_config.model_type],
-        metrics=["accuracy", "recall"],
-    )
-    labels = ", ".join(config.id2label[i] for i in sorted(config.id2label))
-    cleaning = ", ".join(f"{name} {value}" for name, value in config.cleaning.items())
-    learnt_from = "\n".join(f"- {name}: {licence}" for name, licence in licences.items())
-    return f"""---
-{data.to_yaml()}
----
-
-# Emotion from speech
-
-The "Hubert Standalone" of "Speech and Text-Based Emotion Recognizer" (section III-D.1): a stock
-audio classifier of `transformers` (`{config.audio_config.model_type}`,
-{config.audio_config.num_hidden_layers} layers of {config.audio_config.hidden_size}).
-
-Labels: {labels}.
-
-```python
-from transformers import pipeline
-
-recogniser = pipeline("audio-classification", model="this/model")
-recogniser("clip.wav", top_k=None)
-```
-
-It needs no code but that of `transformers`. In training, clips were 16 kHz, mono, and cleaned:
-{cleaning}. The stock pipeline does not clean them.
-
-## Training data and licences
-
-{learnt_from}
-
-Split: {training["protocol"]}. The speakers seen in training, the data fingerprint, the seed, the
-commit and the library versions are under `training` in `config.json`. Weights that learnt from
-non-commercial corpora inherit that limit: use them for research only.
-
-## Limits and intended use
-
-Acted emotions of a few speakers of North American English: expect less on spontaneous speech,
-other accents, other languages, noise and telephone lines. A score is a guess about how a voice
-sounds, not about what a person feels. Do not use it to judge individuals; some laws forbid
-inferring emotions at work and in education.
-"""
+    write_model_card(model.config, folder, plain=True)

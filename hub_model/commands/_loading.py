@@ -1,6 +1,8 @@
 """Loading a model for a command, with one line for whatever is wrong with it."""
 
+import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,39 @@ def load_recogniser(model: str, **options: Any) -> Any:
         if is_hub_id(model):
             reason += "; a local model folder needs no network"
         raise CommandError(f"{model}: {reason}") from error
+
+
+def is_plain(folder: Path) -> bool:
+    """Whether a model folder holds a stock classifier of ``transformers``."""
+    return _settings(folder).get("model_type") != "hubert_bert"
+
+
+def write_fitted(folder: Path, changed: dict[str, Any]) -> None:
+    """Put what was fitted into a ``config.json``; the file is replaced whole or not at all.
+
+    Raises:
+        CommandError: it cannot be written.
+    """
+    from ..standalone import FITTED
+
+    path, settings = folder / "config.json", _settings(folder)
+    if is_plain(folder):
+        settings[FITTED] = settings.get(FITTED, {}) | changed
+    else:
+        settings |= changed
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=folder, suffix=".tmp", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+        os.chmod(file.name, path.stat().st_mode)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
 
 def is_hub_id(model: str) -> bool:

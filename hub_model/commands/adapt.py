@@ -1,15 +1,13 @@
 """fit a model to the recordings of one voice, room or microphone, without labels"""
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
 
 from . import CommandError
 from ._clips import Paths, find_clips
-from ._loading import DEFAULT_MODEL, load_recogniser
-from .calibrate import write_settings
+from ._loading import DEFAULT_MODEL, is_plain, load_recogniser, write_fitted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,10 +40,6 @@ def run(options: argparse.Namespace) -> int:
     if options.out.exists():
         raise CommandError(f"{options.out}: is already there")
     recogniser = load_recogniser(options.model, transcriber="none")
-    if json.loads((model / "config.json").read_text(encoding="utf-8")).get("model_type") != (
-        recogniser.model.config.model_type
-    ):
-        raise CommandError(f"{model}: a stock classifier has no place for what adapt finds")
     refused: list[str] = []
     try:
         shift = recogniser.adapt(
@@ -65,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandError(f"{options.out}: cannot be written ({error})") from error
     config = recogniser.model.config
-    write_settings(options.out / "config.json", {"logit_shift": config.logit_shift})
-    write_model_card(config, options.out)
+    write_fitted(options.out, {"logit_shift": config.logit_shift})
+    write_model_card(config, options.out, plain=is_plain(options.out))
     for emotion, value in shift.items():
         print(f"{emotion:<12}{-value:+.2f}")
     print(f"{options.out}: fitted to {len(files) - len(refused)} of {len(files)} recordings")

@@ -2,14 +2,12 @@
 
 import argparse
 import csv
-import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from . import CommandError
-from ._loading import DEFAULT_MODEL, load_recogniser, one_line
+from ._loading import DEFAULT_MODEL, load_recogniser, one_line, write_fitted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +37,7 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0.
     """
-    config = Path(options.model) / "config.json"
-    if not config.is_file():
+    if not (Path(options.model) / "config.json").is_file():
         raise CommandError(f"{options.model}: not a model folder; a Hub model must be downloaded")
     if Path(options.data).is_dir():
         clips, labels, texts = _read_corpus(
@@ -68,22 +65,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"temperature {temperature:.4f} from {len(labels)} clips; it was {before:.4f}")
     if not options.dry_run:
         means = recogniser.model.config.emotion_logits
-        write_settings(config, {"temperature": temperature, "emotion_logits": means})
+        write_fitted(Path(options.model), {"temperature": temperature, "emotion_logits": means})
     return 0
-
-
-def write_settings(config: Path, changed: dict[str, Any]) -> None:
-    """Change settings of a ``config.json``; the file is replaced whole or not at all."""
-    settings = json.loads(config.read_text(encoding="utf-8")) | changed
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=config.parent, suffix=".tmp", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-        os.chmod(file.name, config.stat().st_mode)
-        os.replace(file.name, config)
-    except OSError as error:
-        raise CommandError(f"{config}: cannot be written ({error.strerror})") from error
 
 
 def _read_table(path: Path) -> tuple[list[str], list[str], list[str | None] | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import CommandError
-from ._loading import DEFAULT_MODEL, load_recogniser, one_line
+from ._loading import DEFAULT_MODEL, is_plain, load_recogniser, one_line
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.py", "onnx/*.onnx")
 """What a model folder is made of; nothing else in it leaves this machine."""
@@ -60,9 +60,8 @@ def run(options: argparse.Namespace) -> int:
 def _card(config: Any, folder: Path, results: list[dict[str, Any]], repo: str) -> str:
     from ..model_card import card_of, weights_hash, with_results
 
-    return with_results(
-        card_of(config, folder), results, weights=weights_hash(folder), name=repo.split("/")[-1]
-    )
+    card = card_of(config, folder, plain=is_plain(folder))
+    return with_results(card, results, weights=weights_hash(folder), name=repo.split("/")[-1])
 
 
 def _read(path: Path) -> dict[str, Any]:

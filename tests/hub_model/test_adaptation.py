@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import pipeline
 
 from hub_model.__main__ import main
 from hub_model.adaptation import emotion_means, fit_shift
 from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig
 from hub_model.standalone import load_recogniser, save_standalone
-from tests.hub_model.answers import load
+from tests.hub_model.answers import load, same
 from tests.hub_model.sounds import CLIPS, TEXTS, encode, noise, voice
 from tests.tiny_encoders import pair_processor
 from tests.tiny_models import tiny_model
@@ -170,11 +171,36 @@ def test_the_command_without_means(model_folder, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_on_a_stock_classifier(tmp_path, capsys):
+def test_a_stock_classifier_is_calibrated_and_adapted(tmp_path, capsys):
+    stock, out, weights = tmp_path / "stock", tmp_path / "out", tmp_path / "weights"
     model = tiny_model(use_text=False, cleaning={"denoise": False})
-    save_standalone(model, pair_processor("hubert-base", "bert"), tmp_path / "stock")
-    path = tmp_path / "a.wav"
-    path.write_bytes(encode(VOICES[0], subtype="FLOAT"))
-    stock, out = str(tmp_path / "stock"), str(tmp_path / "out")
-    assert main(["adapt", str(path), "--model", stock, "--out", out]) == 2
-    assert "a stock classifier has no place" in capsys.readouterr().err
+    save_standalone(model, pair_processor("hubert-base", "bert"), stock)
+    rows = []
+    for index, clip in enumerate(VOICES):
+        (tmp_path / f"{index}.wav").write_bytes(encode(clip, subtype="FLOAT"))
+        rows.append(f"{index}.wav,{EMOTIONS[index % len(EMOTIONS)]}")
+    table = tmp_path / "clips.csv"
+    table.write_text("\n".join(["path,emotion", *rows]))
+    before = load_recogniser(stock, check_speech=False)
+
+    assert main(["calibrate", str(table), "--model", str(stock)]) == 0
+    calibrated = load_recogniser(stock, check_speech=False)
+    assert calibrated.model.config.temperature != 1
+    for row, old in zip(calibrated(VOICES), before(VOICES), strict=True):
+        assert [entry["label"] for entry in row] == [entry["label"] for entry in old]
+        assert row != old
+    assert main(["adapt", str(tmp_path / "0.wav"), "--model", str(stock), "--out", str(out)]) == 0
+    adapted = load_recogniser(out, check_speech=False)
+    assert adapted.model.config.logit_shift is not None
+    card = (out / "README.md").read_text()
+    assert "stock\naudio classifier" in card and "fitted to the recordings of one source" in card
+
+    # What was found goes into the weights, and the stock pipeline has it too.
+    assert main(["export", "--plain", "--model", str(out), "--out", str(weights)]) == 0
+    capsys.readouterr()
+    plain = pipeline("audio-classification", model=str(weights))
+    ours = load_recogniser(weights, check_speech=False)
+    for clip in VOICES[:3]:
+        expected = adapted(clip)
+        same(plain(clip, top_k=None), expected)
+        same(ours(clip), expected)
