@@ -6,6 +6,7 @@ a log-mel spectrogram. Both give 50 frames a second.
 """
 
 import inspect
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -28,6 +29,9 @@ from transformers.models.data2vec.modeling_data2vec_audio import (
 
 from .audio import SAMPLING_RATE
 from .configuration_hubert_bert import FRAME, is_whisper
+
+CHUNK = 100
+"""Frames, of 20 ms, that go through the convolutions together on a processor."""
 
 
 def masked_group_norm(
@@ -116,20 +120,39 @@ class MaskedFeatureEncoder(nn.Module):
         """Convolve ``(num_samples,)``; return ``(frames, channels)``.
 
         With the channels of a frame side by side in memory, a convolution is one product of
-        matrices over windows that overlap, and nothing is turned around between two layers.
+        matrices over windows that overlap. A few seconds at a time go through all layers, so that
+        what lies between them stays small; what chunks share is a few frames, convolved twice.
         """
-        frames = waveform[:, None]
+        conv, norm = self.conv_layers[0].conv, getattr(self.conv_layers[0], "layer_norm", None)
+        waveform = waveform.to(conv.weight.dtype)
+        first = _with_norm(conv, norm, waveform) if isinstance(norm, nn.GroupNorm) else None
+        step = math.prod(layer.conv.stride[0] for layer in self.conv_layers)
+        count = (len(waveform) - self._samples(1)) // step + 1
+        chunks = []
+        for start in range(0, count, CHUNK):
+            length = self._samples(min(CHUNK, count - start))
+            chunks.append(self._chunk(waveform[start * step :][:length, None], first))
+        return torch.cat(chunks)
+
+    def _samples(self, frames: int) -> int:
+        """How many samples make so many frames."""
+        for layer in reversed(self.conv_layers):
+            frames = (frames - 1) * layer.conv.stride[0] + layer.conv.kernel_size[0]
+        return frames
+
+    def _chunk(
+        self, frames: torch.Tensor, first: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> torch.Tensor:
+        """Convolve ``(num_samples, 1)``; ``first`` is what :func:`_with_norm` returns."""
         dtype = self.conv_layers[-1].conv.weight.dtype
-        for layer in self.conv_layers:
-            frames = _convolve_frames(layer.conv, frames)
-            norm = getattr(layer, "layer_norm", None)
-            if isinstance(norm, nn.GroupNorm):  # a channel is a group of its own
-                frames = nn.functional.batch_norm(
-                    frames, None, None, norm.weight, norm.bias, training=True, eps=norm.eps
-                )
-            elif norm is not None:
-                frames = norm(frames)
-            frames = layer.activation(frames.to(dtype))
+        for index, layer in enumerate(self.conv_layers):
+            if index == 0 and first is not None:
+                frames = nn.functional.linear(_windows(layer.conv, frames), *first)
+            else:
+                frames = _convolve_frames(layer.conv, frames)
+                if hasattr(layer, "layer_norm"):
+                    frames = layer.layer_norm(frames)
+            frames = layer.activation(frames).to(dtype)
         return frames
 
     def _convolve(self, hidden_states: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
@@ -148,20 +171,54 @@ class MaskedFeatureEncoder(nn.Module):
         return hidden_states
 
 
-def _convolve_frames(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
+def _with_norm(
+    conv: nn.Conv1d, norm: nn.GroupNorm, waveform: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight and bias of a convolution over a waveform that does the work of its norm as well.
+
+    Every channel is a group of its own. Its mean and variance over a clip follow from those of the
+    windows that it is multiplied with, which are as short as the kernel.
+    """
     (kernel,), (stride,) = conv.kernel_size, conv.stride
-    frames = frames.to(conv.weight.dtype).contiguous()
+    windows = waveform.double().unfold(0, kernel, stride)
+    mean = windows.mean(dim=0)
+    windows = windows - mean
+    weight = conv.weight[:, 0].double()
+    variance = ((weight @ (windows.T @ windows / len(windows))) * weight).sum(dim=1)
+    scale = norm.weight.double() * torch.rsqrt(variance + norm.eps)
+    bias = norm.bias.double() - scale * (weight @ mean)
+    return (weight * scale[:, None]).to(conv.weight.dtype), bias.to(conv.weight.dtype)
+
+
+def _convolve_frames(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
+    frames = frames.to(conv.weight.dtype)
+    weight = conv.weight.transpose(1, 2).reshape(len(conv.weight), -1)
+    windows = _windows(conv, frames)
+    if not hasattr(conv, "lost"):
+        return nn.functional.linear(windows, weight, conv.bias)
+    # See the module on precision. What is added comes first: it is small, so that only the sum
+    # with the product loses anything when it is rounded.
+    (kernel,), (stride,) = conv.kernel_size, conv.stride
+    some = frames[::4]
+    mean = some.new_full((len(some),), 1 / len(some)) @ some
+    share = torch.mv(frames, mean) / mean.dot(mean).clamp(min=1e-12)
+    found = share.unfold(0, kernel, stride).mean(dim=1)[:, None] * torch.mv(conv.lost, mean)
+    if conv.bias is not None:
+        found += conv.bias
+    return found.addmm_(windows, weight.T)
+
+
+def _windows(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
+    """What a convolution over ``(frames, channels)`` multiplies, ``(windows, kernel * channels)``.
+
+    The windows overlap in memory.
+    """
+    (kernel,), (stride,) = conv.kernel_size, conv.stride
+    frames = frames.contiguous()
     channels = frames.shape[1]
     count = (len(frames) - kernel) // stride + 1
-    windows = frames.as_strided((count, kernel * channels), (stride * channels, 1))
-    weight = conv.weight.transpose(1, 2).reshape(len(conv.weight), -1)
-    found = nn.functional.linear(windows, weight, conv.bias)
-    if hasattr(conv, "lost"):  # see the module on precision
-        mean = frames.new_full((len(frames),), 1 / len(frames)) @ frames
-        share = torch.mv(frames, mean) / mean.dot(mean).clamp(min=1e-12)
-        lost = conv.lost @ mean
-        found.addmm_(share.as_strided((count, kernel), (stride, 1)), lost.T)
-    return found
+    shape, strides = (count, kernel * channels), (stride * channels, 1)
+    return frames.as_strided(shape, strides, frames.storage_offset())
 
 
 def _convolve_masked(

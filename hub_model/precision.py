@@ -43,7 +43,7 @@ class Bf16Linear(nn.Module):
         bias = linear.bias
         weight = linear.weight.detach().to(torch.bfloat16)
         self.register_buffer("bias", None if bias is None else bias.detach().to(torch.bfloat16))
-        self.register_buffer("lost", _lost(linear.weight))
+        self.register_buffer("lost", _lost(linear.weight).to(torch.bfloat16))
         if weight.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
             # Once in the order that the processor wants, instead of at every call.
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight)
@@ -59,14 +59,12 @@ class Bf16Linear(nn.Module):
         frames = hidden_states.shape[-2]
         share = hidden_states.new_full((1, frames), 1 / frames)
         mean = nn.functional.linear(share @ hidden_states, self.lost)
-        return self._product(hidden_states).add_(mean)
-
-    def _product(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        if hasattr(self, "_packed"):
-            return torch.ops.mkldnn._linear_pointwise(
-                hidden_states, self._packed, self.bias, "none", [], ""
-            )
-        return nn.functional.linear(hidden_states, self.weight, self.bias)
+        if not hasattr(self, "_packed"):
+            return nn.functional.linear(hidden_states, self.weight, self.bias) + mean
+        mean = mean.expand(*hidden_states.shape[:-1], -1).contiguous()
+        return torch.ops.mkldnn._linear_pointwise.binary(  # rounds the sum once
+            hidden_states, mean, self._packed, self.bias, "add"
+        )
 
 
 class Int8Linear(nn.Module):
@@ -185,12 +183,13 @@ def _set_int8(encoder: PreTrainedModel) -> None:
 def _round_convolutions(stack: MaskedFeatureEncoder) -> None:
     """All but the first, which hears the waveform itself and costs next to nothing.
 
-    What the weights lost is ``(out, kernel, in)``. Frames that are silent have no part in it, so
-    it is multiplied by the share that each frame has of the mean frame.
+    What the weights of a window lost is added up to ``(out, in)``. Frames that are silent have no
+    part in it, so it is multiplied by the share that each window has of the mean frame.
     """
     for layer in stack.conv_layers[1:]:
         weight = layer.conv.weight.transpose(1, 2).contiguous()
-        layer.conv.register_buffer("lost", _lost(weight), persistent=False)
+        lost = _lost(weight).sum(dim=1)
+        layer.conv.register_buffer("lost", lost.to(torch.bfloat16), persistent=False)
         layer.conv.weight.data = weight.to(torch.bfloat16).transpose(1, 2)  # as windows need it
         if layer.conv.bias is not None:
             layer.conv.bias.data = layer.conv.bias.to(torch.bfloat16)
@@ -200,7 +199,7 @@ def _round_convolutions(stack: MaskedFeatureEncoder) -> None:
 
 def _lost(weight: torch.Tensor) -> torch.Tensor:
     exact = weight.detach().float()
-    return (exact - exact.to(torch.bfloat16).float()).to(torch.bfloat16)
+    return exact - exact.to(torch.bfloat16).float()
 
 
 def _replace(module: nn.Module, kind: type[Bf16Linear] | type[Int8Linear]) -> None:

@@ -11,8 +11,10 @@ from transformers import (
     XLNetConfig,
 )
 
+from hub_model import encoders
 from hub_model.configuration_hubert_bert import PIPELINE_TASK, HubertBertConfig
 from hub_model.encoders import (
+    MaskedFeatureEncoder,
     audio_inputs,
     encode_speech,
     load_speech_encoder,
@@ -101,6 +103,30 @@ def test_the_padding_of_a_batch_is_not_heard(speech):
             (single,), real = encode_speech(encoder, *alone, all_layers=False)
             assert real.all() and frames[row].sum() == real.sum()
             torch.testing.assert_close(states[row, frames[row]], single[0], atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("speech", sorted(set(SPEECH) - {"whisper"}))
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_convolutions_in_chunks_give_what_the_whole_gives(speech, chunk, monkeypatch):
+    """The reference is the library's own stack, clip by clip."""
+    config = tiny_config(audio_config=SPEECH[speech]).audio_config
+    stock = AutoModel.from_config(config).eval().feature_extractor
+    for layer in stock.conv_layers:
+        if hasattr(layer, "layer_norm"):  # as after training
+            torch.nn.init.normal_(layer.layer_norm.weight, mean=1, std=0.3)
+            torch.nn.init.normal_(layer.layer_norm.bias, std=0.3)
+    ours = MaskedFeatureEncoder(stock)
+    monkeypatch.setattr(encoders, "CHUNK", chunk)
+    lengths = [16000, 12345, 1600, 700]
+    batch = torch.randn(len(lengths), max(lengths)) + 0.5
+    with torch.no_grad():
+        found = ours(batch, torch.tensor(lengths))
+        for row, length in enumerate(lengths):
+            expected = stock(batch[row : row + 1, :length])[0]
+            assert expected.shape[1] > 0
+            torch.testing.assert_close(
+                found[row, :, : expected.shape[1]], expected, atol=1e-5, rtol=1e-5
+            )
 
 
 # Whisper's encoder.
