@@ -124,14 +124,17 @@ class MaskedFeatureEncoder(nn.Module):
         what lies between them stays small; what chunks share is a few frames, convolved twice.
         """
         conv, norm = self.conv_layers[0].conv, getattr(self.conv_layers[0], "layer_norm", None)
-        waveform = waveform.to(conv.weight.dtype)
-        first = _with_norm(conv, norm, waveform) if isinstance(norm, nn.GroupNorm) else None
+        frames, weights = waveform.to(conv.weight.dtype)[:, None], ()
+        if isinstance(norm, nn.GroupNorm):
+            weights = _with_norm(conv, norm, frames[:, 0])
+            if self.conv_layers[1].conv.weight.dtype == torch.bfloat16 != frames.dtype:
+                frames, *weights = _in_halves(frames, *weights)
         step = math.prod(layer.conv.stride[0] for layer in self.conv_layers)
-        count = (len(waveform) - self._samples(1)) // step + 1
+        count = (len(frames) - self._samples(1)) // step + 1
         chunks = []
         for start in range(0, count, CHUNK):
             length = self._samples(min(CHUNK, count - start))
-            chunks.append(self._chunk(waveform[start * step :][:length, None], first))
+            chunks.append(self._chunk(frames[start * step :][:length], *weights))
         return torch.cat(chunks)
 
     def _samples(self, frames: int) -> int:
@@ -140,19 +143,16 @@ class MaskedFeatureEncoder(nn.Module):
             frames = (frames - 1) * layer.conv.stride[0] + layer.conv.kernel_size[0]
         return frames
 
-    def _chunk(
-        self, frames: torch.Tensor, first: tuple[torch.Tensor, torch.Tensor] | None
-    ) -> torch.Tensor:
-        """Convolve ``(num_samples, 1)``; ``first`` is what :func:`_with_norm` returns."""
-        dtype = self.conv_layers[-1].conv.weight.dtype
+    def _chunk(self, frames: torch.Tensor, *first: torch.Tensor) -> torch.Tensor:
+        """Convolve ``(num_samples, 1)``, the first time by weights that do its norm as well."""
         for index, layer in enumerate(self.conv_layers):
-            if index == 0 and first is not None:
+            if index == 0 and first:
                 frames = nn.functional.linear(_windows(layer.conv, frames), *first)
             else:
                 frames = _convolve_frames(layer.conv, frames)
                 if hasattr(layer, "layer_norm"):
                     frames = layer.layer_norm(frames)
-            frames = layer.activation(frames).to(dtype)
+            frames = layer.activation(frames)
         return frames
 
     def _convolve(self, hidden_states: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
@@ -188,6 +188,28 @@ def _with_norm(
     scale = norm.weight.double() * torch.rsqrt(variance + norm.eps)
     bias = norm.bias.double() - scale * (weight @ mean)
     return (weight * scale[:, None]).to(conv.weight.dtype), bias.to(conv.weight.dtype)
+
+
+def _in_halves(
+    waveform: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A float32 product with a waveform ``(num_samples, 1)`` as one in bfloat16.
+
+    A float32 is nearly the sum of two bfloat16 numbers. Of the four products of two such sums,
+    that of the lower halves is left out. The bias is a product with one.
+    """
+    high, low = _halves(waveform)
+    frames = torch.cat([high, low, high, torch.ones_like(high)], dim=1)
+    weight_high, weight_low = _halves(weight)
+    biases = torch.zeros_like(weight_high)
+    biases[:, :2] = torch.stack(_halves(bias), dim=1)
+    taps = torch.stack([weight_high, weight_high, weight_low, biases], dim=2)
+    return frames, taps.flatten(1)
+
+
+def _halves(exact: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    high = exact.to(torch.bfloat16)
+    return high, (exact - high).to(torch.bfloat16)
 
 
 def _convolve_frames(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:

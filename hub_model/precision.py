@@ -6,6 +6,8 @@ numbers take the linear layers further; the convolutions, which lose more by the
 bfloat16. Heads, norms and sums stay exact.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -27,6 +29,16 @@ READS_WEIGHTS = ("WavLMAttention",)
 """Layers that take the weights of their linear layers instead of calling them."""
 
 
+NOT_MENDED = ("q_proj", "k_proj", "intermediate_dense")
+"""Linear layers whose mean error is left: what is added to every key cancels in the softmax, and
+what is added to every query changes next to nothing. The widest would cost the most and gain the
+least."""
+
+EXACT_AT_THE_END = 2
+"""Convolutions that stay in float32: they see the fewest frames, so that they cost next to nothing,
+and what they lose is averaged over the fewest."""
+
+
 class Bf16Linear(nn.Module):
     """A linear layer in bfloat16 that is right on average over the frames of a row.
 
@@ -36,14 +48,16 @@ class Bf16Linear(nn.Module):
 
     Args:
         linear: the layer whose place it takes.
+        mend: give back what the weights lost.
     """
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, *, mend: bool = True) -> None:
         super().__init__()
         bias = linear.bias
         weight = linear.weight.detach().to(torch.bfloat16)
         self.register_buffer("bias", None if bias is None else bias.detach().to(torch.bfloat16))
-        self.register_buffer("lost", _lost(linear.weight).to(torch.bfloat16))
+        lost = _lost(linear.weight).to(torch.bfloat16) if mend else None
+        self.register_buffer("lost", lost)
         if weight.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
             # Once in the order that the processor wants, instead of at every call.
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight)
@@ -56,15 +70,24 @@ class Bf16Linear(nn.Module):
         The result is in bfloat16 whatever the input is.
         """
         hidden_states = hidden_states.to(torch.bfloat16)
+        if self.lost is None:
+            return self._product(hidden_states)
         frames = hidden_states.shape[-2]
         share = hidden_states.new_full((1, frames), 1 / frames)
         mean = nn.functional.linear(share @ hidden_states, self.lost)
         if not hasattr(self, "_packed"):
-            return nn.functional.linear(hidden_states, self.weight, self.bias) + mean
+            return self._product(hidden_states) + mean
         mean = mean.expand(*hidden_states.shape[:-1], -1).contiguous()
         return torch.ops.mkldnn._linear_pointwise.binary(  # rounds the sum once
             hidden_states, mean, self._packed, self.bias, "add"
         )
+
+    def _product(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        if hasattr(self, "_packed"):
+            return torch.ops.mkldnn._linear_pointwise(
+                hidden_states, self._packed, self.bias, "none", [], ""
+            )
+        return nn.functional.linear(hidden_states, self.weight, self.bias)
 
 
 class Int8Linear(nn.Module):
@@ -146,7 +169,7 @@ def _set_bf16(encoder: PreTrainedModel) -> None:
         if name == "feature_extractor":
             _round_convolutions(part)
         elif name != "feature_projection":  # where the stream begins; it costs next to nothing
-            _replace(part, Bf16Linear)
+            _replace(part, lambda name, linear: Bf16Linear(linear, mend=name not in NOT_MENDED))
             _round(part)
 
 
@@ -177,16 +200,16 @@ def _set_int8(encoder: PreTrainedModel) -> None:
         raise ValueError("precision int8 needs a CPU and a torch with oneDNN; bf16 does not")
     if hasattr(encoder, "feature_extractor"):
         _round_convolutions(encoder.feature_extractor)
-    _replace(encoder, Int8Linear)
+    _replace(encoder, lambda _, linear: Int8Linear(linear))
 
 
 def _round_convolutions(stack: MaskedFeatureEncoder) -> None:
-    """All but the first, which hears the waveform itself and costs next to nothing.
+    """All but the first, which hears the waveform itself, and the last.
 
     What the weights of a window lost is added up to ``(out, in)``. Frames that are silent have no
     part in it, so it is multiplied by the share that each window has of the mean frame.
     """
-    for layer in stack.conv_layers[1:]:
+    for layer in stack.conv_layers[1:-EXACT_AT_THE_END]:
         weight = layer.conv.weight.transpose(1, 2).contiguous()
         lost = _lost(weight).sum(dim=1)
         layer.conv.register_buffer("lost", lost.to(torch.bfloat16), persistent=False)
@@ -202,9 +225,10 @@ def _lost(weight: torch.Tensor) -> torch.Tensor:
     return exact - exact.to(torch.bfloat16).float()
 
 
-def _replace(module: nn.Module, kind: type[Bf16Linear] | type[Int8Linear]) -> None:
+def _replace(module: nn.Module, make: Callable[[str, nn.Linear], nn.Module]) -> None:
+    """Put what ``make`` makes of a linear layer and its name in the place of each."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
-            setattr(module, name, kind(child))
+            setattr(module, name, make(name, child))
         elif type(child).__name__ not in READS_WEIGHTS:
-            _replace(child, kind)
+            _replace(child, make)
