@@ -29,10 +29,9 @@ READS_WEIGHTS = ("WavLMAttention",)
 """Layers that take the weights of their linear layers instead of calling them."""
 
 
-NOT_MENDED = ("q_proj", "k_proj", "intermediate_dense")
+NOT_MENDED = ("q_proj", "k_proj")
 """Linear layers whose mean error is left: what is added to every key cancels in the softmax, and
-what is added to every query changes next to nothing. The widest would cost the most and gain the
-least."""
+what is added to every query changes next to nothing."""
 
 EXACT_AT_THE_END = 2
 """Convolutions that stay in float32: they see the fewest frames, so that they cost next to nothing,
