@@ -2,8 +2,8 @@
 
 bfloat16 pays on a processor that has instructions for it (``avx512_bf16`` or ``amx`` in ``lscpu``).
 There a HuBERT spends its time in products of matrices, and those are several times as fast. 8-bit
-numbers take the linear layers further; the convolutions, which lose more by them, are then in
-bfloat16. Heads, norms and sums stay exact.
+numbers save three quarters of the memory of the linear layers; the convolutions, which lose more by
+them, are then in bfloat16. Heads, norms and sums stay exact.
 """
 
 from collections.abc import Callable
