@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from .encoders import MaskedFeatureEncoder
+from .convolutions import MaskedFeatureEncoder, halves
 from .modeling_hubert_bert import HubertBertForEmotion
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -53,10 +53,9 @@ class Bf16Linear(nn.Module):
     def __init__(self, linear: nn.Linear, *, mend: bool = True) -> None:
         super().__init__()
         bias = linear.bias
-        weight = linear.weight.detach().to(torch.bfloat16)
+        weight, lost = halves(linear.weight.detach())
         self.register_buffer("bias", None if bias is None else bias.detach().to(torch.bfloat16))
-        lost = _lost(linear.weight).to(torch.bfloat16) if mend else None
-        self.register_buffer("lost", lost)
+        self.register_buffer("lost", lost.to(torch.bfloat16) if mend else None)
         if weight.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
             # Once in the order that the processor wants, instead of at every call.
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight)
@@ -209,19 +208,14 @@ def _round_convolutions(stack: MaskedFeatureEncoder) -> None:
     part in it, so it is multiplied by the share that each window has of the mean frame.
     """
     for layer in stack.conv_layers[1:-EXACT_AT_THE_END]:
-        weight = layer.conv.weight.transpose(1, 2).contiguous()
-        lost = _lost(weight).sum(dim=1)
-        layer.conv.register_buffer("lost", lost.to(torch.bfloat16), persistent=False)
-        layer.conv.weight.data = weight.to(torch.bfloat16).transpose(1, 2)  # as windows need it
+        weight, lost = halves(layer.conv.weight.detach().transpose(1, 2).contiguous())
+        lost = lost.sum(dim=1).to(torch.bfloat16)
+        layer.conv.register_buffer("lost", lost, persistent=False)
+        layer.conv.weight.data = weight.transpose(1, 2)  # as windows need it
         if layer.conv.bias is not None:
             layer.conv.bias.data = layer.conv.bias.to(torch.bfloat16)
         if hasattr(layer, "layer_norm"):
             layer.layer_norm.register_forward_pre_hook(_as_float32)
-
-
-def _lost(weight: torch.Tensor) -> torch.Tensor:
-    exact = weight.detach().float()
-    return exact - exact.to(torch.bfloat16).float()
 
 
 def _replace(module: nn.Module, make: Callable[[str, nn.Linear], nn.Module]) -> None:

@@ -46,7 +46,7 @@ def load_recogniser(model: str, **options: Any) -> Any:
 
 def is_plain(folder: Path) -> bool:
     """Whether a model folder holds a stock classifier of ``transformers``."""
-    return _settings(folder).get("model_type") != "hubert_bert"
+    return _is_plain(_settings(folder))
 
 
 def write_fitted(folder: Path, changed: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ def write_fitted(folder: Path, changed: dict[str, Any]) -> None:
     from ..standalone import FITTED
 
     path, settings = folder / "config.json", _settings(folder)
-    if is_plain(folder):
+    if _is_plain(settings):
         settings[FITTED] = settings.get(FITTED, {}) | changed
     else:
         settings |= changed
@@ -71,6 +71,12 @@ def write_fitted(folder: Path, changed: dict[str, Any]) -> None:
         os.replace(file.name, path)
     except OSError as error:
         raise CommandError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _is_plain(settings: dict[str, Any]) -> bool:
+    from ..configuration_hubert_bert import HubertBertConfig
+
+    return settings.get("model_type") != HubertBertConfig.model_type
 
 
 def _settings(folder: Path) -> dict[str, Any]:

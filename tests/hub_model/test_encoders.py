@@ -11,10 +11,10 @@ from transformers import (
     XLNetConfig,
 )
 
-from hub_model import encoders
+from hub_model import convolutions
 from hub_model.configuration_hubert_bert import PIPELINE_TASK, HubertBertConfig
+from hub_model.convolutions import MaskedFeatureEncoder
 from hub_model.encoders import (
-    MaskedFeatureEncoder,
     audio_inputs,
     encode_speech,
     load_speech_encoder,
@@ -116,7 +116,7 @@ def test_convolutions_in_chunks_give_what_the_whole_gives(speech, chunk, monkeyp
             torch.nn.init.normal_(layer.layer_norm.weight, mean=1, std=0.3)
             torch.nn.init.normal_(layer.layer_norm.bias, std=0.3)
     ours = MaskedFeatureEncoder(stock)
-    monkeypatch.setattr(encoders, "CHUNK", chunk)
+    monkeypatch.setattr(convolutions, "CHUNK", chunk)
     lengths = [16000, 12345, 1600, 700]
     batch = torch.randn(len(lengths), max(lengths)) + 0.5
     with torch.no_grad():

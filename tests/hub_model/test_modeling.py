@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from transformers import BertModel, HubertModel
 
-from hub_model import encoders
-from hub_model.encoders import masked_group_norm
+from hub_model import convolutions
+from hub_model.convolutions import masked_group_norm
 from hub_model.modeling_hubert_bert import masked_mean
 from tests.hub_model.model_answers import PROCESSOR, answer, answer_as_in_training, one_by_one
 from tests.hub_model.sounds import CLIPS, TEXTS
@@ -44,7 +44,7 @@ def test_without_the_masked_norm_a_batch_differs(monkeypatch):
     def stock(hidden_states, norm, lengths):
         return norm(hidden_states)
 
-    monkeypatch.setattr(encoders, "masked_group_norm", stock)
+    monkeypatch.setattr(convolutions, "masked_group_norm", stock)
     batch = answer_as_in_training(model, CLIPS)
     assert (batch - one_by_one(model, CLIPS, (None,) * 4)).abs().max() > 1e-3
 

@@ -287,6 +287,7 @@ def test_the_folder_is_complete(model_folder):
         "calibration.py",
         "config.json",
         "configuration_hubert_bert.py",
+        "convolutions.py",
         "inputs.py",
         "memory.py",
         "model.safetensors",

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from hub_model.encoders import _convolve_frames
+from hub_model.convolutions import convolve_frames
 from hub_model.precision import Bf16Linear, Int8Linear, set_precision
 from hub_model.standalone import load_recogniser
 from tests.hub_model.sounds import CLIPS, TEXTS
@@ -70,10 +70,10 @@ def test_a_convolution_in_bfloat16_is_right_on_average_and_silent_in_silence():
     frames = frames.bfloat16()
     with torch.no_grad():
         torch.nn.init.normal_(conv.weight)
-        exact = _convolve_frames(conv, frames)
+        exact = convolve_frames(conv, frames)
         stock = copy.deepcopy(conv).to(torch.bfloat16)(frames.T[None])[0].T
         set_precision(model, "bf16")
-        ours = _convolve_frames(conv, frames)
+        ours = convolve_frames(conv, frames)
     mine, theirs = _errors_of_the_mean(exact, ours, stock)
     assert mine < 0.7 * theirs
     assert not ours[len(ours) // 2 + 2 :].any()
