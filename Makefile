@@ -71,8 +71,8 @@ data: $(VENV)/installed ## build corpus/ from DATA/RAVDESS and DATA/TESS
 # Four stages: the speech encoder is taught by Whisper tiny.en, then hears poor recordings; the text
 # encoder is taught by GoEmotions, and the head is trained on both. About an hour and a half on two
 # cores; each stage resumes. No stage but the last hears RAVDESS, so its folds share the encoders.
-DISTILL := $(OFFLINE) $(PY) -m training.distill --resume
-TUNE := $(OFFLINE) $(PY) train.py --config configs/mini_tune.yaml --data corpus
+DISTILL := $(OFFLINE) $(PY) -m recipes.mini.distill --resume
+TUNE := $(OFFLINE) $(PY) train.py --config recipes/mini/tune.yaml --data corpus
 SPEECH := runs/fillets-ng-data
 
 $(SPEECH):
@@ -83,11 +83,11 @@ $(SPEECH):
 speech: $(SPEECH) ## fetch free acted speech without labels (a game in Czech and Dutch; needs Debian)
 
 mini-base: $(VENV)/installed $(SPEECH)
-	@$(DISTILL) --config configs/mini_distill.yaml --out runs/mini_base
-	@$(DISTILL) --config configs/mini_robust.yaml --out runs/mini_robust
-	@$(OFFLINE) $(PY) -m training.text_stage --config configs/mini_text.yaml --out runs/mini_text
+	@$(DISTILL) --config recipes/mini/distill.yaml --out runs/mini_base
+	@$(DISTILL) --config recipes/mini/robust.yaml --out runs/mini_robust
+	@$(OFFLINE) $(PY) -m recipes.mini.text_stage --config recipes/mini/text.yaml --out runs/mini_text
 
-# What a clip of each emotion gets on average, for `python -m hub_model adapt`.
+# What a clip of each emotion gets on average, for `speech-emotion adapt`.
 NOTE := $(OFFLINE) $(PY) -m hub_model calibrate corpus --corpus ravdess --split train --keep-temperature
 
 mini: data mini-base ## train checkpoints/mini again, from nothing
@@ -102,11 +102,11 @@ mini-scratch: data ## cross-validate the same student without distillation, from
 	  --folds all --fold-corpus ravdess --validation none --out runs/mini_scratch
 
 mini-ravdess: data mini-base ## the same recipe without TESS, to see what an unheard corpus costs
-	@$(OFFLINE) $(PY) train.py --config configs/mini_ravdess.yaml --data corpus --out runs/mini_ravdess
+	@$(OFFLINE) $(PY) train.py --config recipes/mini/ravdess.yaml --data corpus --out runs/mini_ravdess
 	@$(NOTE) --model runs/mini_ravdess
 
 mini-tess: data mini-base ## the head trained on one actress of TESS and tested on the other
-	@$(OFFLINE) $(PY) train.py --config configs/mini_tess.yaml --data corpus --out runs/mini_tess
+	@$(OFFLINE) $(PY) train.py --config recipes/mini/tess.yaml --data corpus --out runs/mini_tess
 
 # Answers are kept in runs/evaluation, so a stopped run goes on; delete that folder to ask again.
 # Cross-validations are shown where `make mini-folds` has made one.
@@ -117,7 +117,7 @@ SCRATCH := $(patsubst %/cross_validation.json,%,$(wildcard runs/mini_scratch/cro
 WORKERS ?= 0
 results: data ## measure again, and rewrite every table from the measurements
 	@$(EVALUATE) ravdess --model $(MODEL) --data corpus $(CV)
-	@$(if $(CV),$(PY) -m evaluation.recipe --data corpus $(CV) $(SCRATCH) --references results/mini_folds.json)
+	@$(if $(CV),$(PY) -m recipes.mini.folds_report --data corpus $(CV) $(SCRATCH) --references results/mini_folds.json)
 	@$(EVALUATE) table6 --data corpus
 	@$(EVALUATE) table8 --data corpus --model $(MODEL) --earlier results/table8.json
 	@$(EVALUATE) compare runs/knn $(MODEL) --data corpus
@@ -129,7 +129,7 @@ results: data ## measure again, and rewrite every table from the measurements
 	@$(EVALUATE) cross_corpus --model $(MODEL) --model runs/knn --data corpus $(CV) $(TESS_CV)
 	@$(EVALUATE) ablation --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)
 	@$(EVALUATE) robustness --model $(MODEL) --model runs/knn --data $(DATA)/RAVDESS --workers $(WORKERS)
-	@$(PY) -m evaluation.report
+	@$(PY) -m speech_emotion.evaluation.report
 
 screenshots: $(VENV)/installed-dev ## rewrite docs/images from the running demo
 	@$(OFFLINE) $(PY) scripts/make_screenshots.py

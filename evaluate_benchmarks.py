@@ -3,7 +3,7 @@
     python evaluate_benchmarks.py ravdess --model checkpoints/mini --data corpus/
 
 prints the table as Markdown and writes a results file (JSON) with the predictions of every
-clip (parquet) beside it; ``python -m evaluation.report`` turns results files into documents.
+clip (parquet) beside it; ``python -m speech_emotion.evaluation.report`` turns results files into documents.
 docs/evaluation.md tells of every benchmark.
 """
 
@@ -20,8 +20,8 @@ import datasets
 import huggingface_hub
 import transformers
 
-import metrics
-from evaluation import (
+from speech_emotion import metrics
+from speech_emotion.evaluation import (
     EvaluationError,
     ablation,
     adapting,
@@ -34,11 +34,11 @@ from evaluation import (
     ravdess,
     robustness,
 )
-from evaluation.clips import PROTOCOLS
-from evaluation.measuring import CACHE, Outcome, Settings
-from evaluation.recognisers import TEXT_MODES
-from evaluation.report import RESULTS, TABLES
-from evaluation.tables import confusion_tables
+from speech_emotion.evaluation.classifiers import TEXT_MODES
+from speech_emotion.evaluation.clips import PROTOCOLS
+from speech_emotion.evaluation.measuring import CACHE, Outcome, Settings
+from speech_emotion.evaluation.report import RESULTS, TABLES
+from speech_emotion.evaluation.tables import confusion_tables
 
 BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "ravdess": ("RAVDESS, seven and eight emotions (paper, Table 9)", ravdess.run),

@@ -27,22 +27,28 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_linear_schedule_with_warmup
 
-from baselines.settings import family_of
 from hub_model.audio import AudioError
-from hub_model.configuration_hubert_bert import EMOTIONS
-from metrics import fit_temperature, ua, wa
-from training.augment import training_changes
-from training.batching import length_batches
-from training.build import build_model, freeze, frozen_parts, get_accelerator, set_training
-from training.checkpoints import save_checkpoint
-from training.companions import Companions
-from training.config import ConfigError, TrainConfig, parse_settings
-from training.data import Clips, collator, load_splits
-from training.frozen import Head, collate_pooled, make_head
-from training.losses import EmotionLoss, training_targets
-from training.provenance import refuse_heard_speakers, training_record
-from training.pushing import push_folder
-from training.saving import (
+from hub_model.calibration import fit_temperature
+from hub_model.labels import EMOTIONS
+from speech_emotion.baselines.settings import family_of
+from speech_emotion.metrics import ua, wa
+from speech_emotion.training.augment import training_changes
+from speech_emotion.training.batching import length_batches
+from speech_emotion.training.build import (
+    build_model,
+    freeze,
+    frozen_parts,
+    get_accelerator,
+    set_training,
+)
+from speech_emotion.training.checkpoints import save_checkpoint
+from speech_emotion.training.config import ConfigError, TrainConfig, parse_settings
+from speech_emotion.training.data import Clips, collator, load_splits
+from speech_emotion.training.frozen import Head, collate_pooled, make_head
+from speech_emotion.training.losses import EmotionLoss, training_targets
+from speech_emotion.training.provenance import refuse_heard_speakers, training_record
+from speech_emotion.training.pushing import push_folder
+from speech_emotion.training.saving import (
     TrainingFailed,
     check_out,
     clear_states,
@@ -50,6 +56,7 @@ from training.saving import (
     prepare_state,
     save_state,
 )
+from speech_emotion.training.text_sampler import TextSampler
 
 
 def get_dataloaders(
@@ -69,7 +76,9 @@ def get_dataloaders(
             parts["train"],
             max_seconds=config.max_seconds,
             augment=training_changes(config),
-            companions=Companions.from_settings(config.text_pairs) if config.text_pairs else None,
+            text_sampler=TextSampler.from_settings(config.text_pairs)
+            if config.text_pairs
+            else None,
             targets=training_targets(config, parts["train"]),
         )
     if config.batch_seconds and head is None:
@@ -267,13 +276,13 @@ def main(arguments: list[str] | None = None) -> int:
         stopped.
     """
     if family_of(arguments):  # a row of Table 6 or 8 other than ours
-        from baselines.train import main as train_row
+        from speech_emotion.training.baselines import main as train_row
 
         return train_row(arguments)
     try:
         config = parse_settings(TrainConfig, "train.py", __doc__, arguments)
         if config.folds:
-            from training.cross_validation import cross_validate
+            from speech_emotion.evaluation.cross_validation import cross_validate
 
             said = cross_validate(config, training_function, arguments)
         else:

@@ -28,9 +28,9 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.tree import DecisionTreeClassifier  # noqa: E402
 from xgboost import XGBClassifier  # noqa: E402
 
-from baselines.feature_store import stored_features  # noqa: E402
 from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from corpus_builder.reading import open_corpus  # noqa: E402
+from speech_emotion.baselines.feature_store import stored_features  # noqa: E402
 
 BARE = {
     "knn": lambda seed: KNeighborsClassifier(),

@@ -31,7 +31,7 @@ from benchmarks.random_hubert import (  # noqa: E402
 from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
-from hub_model.standalone import load_recogniser  # noqa: E402
+from speech_emotion.predict.stock_checkpoints import load_classifier  # noqa: E402
 
 
 def main() -> None:
@@ -69,16 +69,16 @@ def main() -> None:
 def _compare(
     source: str, files: list[str], arguments: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
-    recogniser = load_recogniser(source, transcriber="none")
+    classifier = load_classifier(source, transcriber="none")
     waveforms = [load_audio(file) for file in files]
     sizes = arguments.batch_sizes
-    answers = {size: recogniser(files, batch_size=size, top_k=None) for size in (1, *sizes)}
+    answers = {size: classifier(files, batch_size=size, top_k=None) for size in (1, *sizes)}
     exact = probabilities(answers.pop(1))
     rows = {
         f"pipeline, batch {size}": agreement(probabilities(found), exact)
         for size, found in answers.items()
     }
-    model, processor = recogniser.model, recogniser.processor
+    model, processor = classifier.model, classifier.processor
     alone = _model(model, processor, waveforms, 1)
     for size in sizes:
         found = _model(model, processor, waveforms, size)

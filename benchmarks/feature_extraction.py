@@ -27,10 +27,10 @@ import opensmile
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from baselines.features import clip_features  # noqa: E402
 from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, clean_audio, load_audio  # noqa: E402
+from speech_emotion.baselines.features import clip_features  # noqa: E402
 
 Extract = Callable[[np.ndarray], np.ndarray]
 

@@ -23,8 +23,8 @@ sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
 from benchmarks.results_file import default_path, write_figures  # noqa: E402
-from training.config import TrainConfig  # noqa: E402
-from training.provenance import PACKAGES  # noqa: E402
+from speech_emotion.training.config import TrainConfig  # noqa: E402
+from speech_emotion.training.provenance import PACKAGES  # noqa: E402
 
 
 def main() -> None:

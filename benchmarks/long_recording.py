@@ -3,7 +3,7 @@
     python benchmarks/long_recording.py --clips ../shared/data/RAVDESS --model checkpoints/mini
 
 Real clips are repeated, with a second of silence after each, until a file is as long as asked for.
-`python -m hub_model predict --segments` scores it in a process of its own, without a transcriber,
+`speech-emotion predict --segments` scores it in a process of its own, without a transcriber,
 and the largest resident memory of that process and its workers is taken. What the model and the
 libraries need alone is measured with a file of half a minute.
 """
@@ -43,7 +43,7 @@ def main() -> None:
 
     runs = [_measure(arguments, minutes) for minutes in arguments.minutes]
     figures = {
-        "what": "python -m hub_model predict --segments on one long recording, no transcriber",
+        "what": "speech-emotion predict --segments on one long recording, no transcriber",
         "model": Path(arguments.model).name,
         "workers": arguments.workers,
         "batch_size": arguments.batch_size,
@@ -58,7 +58,7 @@ def _measure(arguments: argparse.Namespace, minutes: float) -> dict[str, object]
         recording, out = Path(temporary) / "recording.flac", Path(temporary) / "rows.jsonl"
         _write(recording, arguments.clips, minutes)
         command = [
-            *(sys.executable, "-m", "hub_model", "predict", str(recording)),
+            *(sys.executable, "-m", "speech_emotion", "predict", str(recording)),
             *("--model", arguments.model, "--transcriber", "none", "--segments"),
             *("--workers", str(arguments.workers), "--batch-size", str(arguments.batch_size)),
             *("--format", "json", "--out", str(out)),

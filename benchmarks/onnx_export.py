@@ -27,8 +27,8 @@ from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from benchmarks.throughput import SMALL  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import load_audio  # noqa: E402
-from hub_model.onnx_model import export_onnx, load_onnx  # noqa: E402
-from hub_model.standalone import load_recogniser  # noqa: E402
+from speech_emotion.predict.onnx_model import export_onnx, load_onnx  # noqa: E402
+from speech_emotion.predict.stock_checkpoints import load_classifier  # noqa: E402
 
 
 def main() -> None:
@@ -67,8 +67,8 @@ def main() -> None:
 
 
 def _compare(source: str, waveforms: list[np.ndarray]) -> dict[str, Any]:
-    recogniser = load_recogniser(source, transcriber="none")
-    model, processor = recogniser.model, recogniser.processor
+    classifier = load_classifier(source, transcriber="none")
+    model, processor = classifier.model, classifier.processor
     weights = sum(p.numel() * p.element_size() for p in model.state_dict().values())
     exact, base = _time(model, processor, waveforms)
     rows: dict[str, Any] = {"torch": {"mib": round(weights / 2**20, 1), "ratio": 1.0}}

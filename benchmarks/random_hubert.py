@@ -7,7 +7,7 @@ import torch
 from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor
 
 from hub_model.audio import SAMPLING_RATE, load_audio
-from hub_model.configuration_hubert_bert import EMOTIONS
+from hub_model.labels import EMOTIONS
 
 SPREAD = 1.5
 """Deviation of a label's logits over clips, about that of a trained model. The head of a model with

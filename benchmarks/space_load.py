@@ -105,10 +105,10 @@ def expected_answers(model: str, clips: list[Path]) -> list[dict[str, float]]:
     Raises:
         SystemExit: two clips have the same answer, so a mix-up could not be seen.
     """
-    recogniser = pipeline(
+    classifier = pipeline(
         "audio-classification", model=model, trust_remote_code=True, transcriber="none"
     )
-    answers = [{row["label"]: row["score"] for row in recogniser(str(clip))} for clip in clips]
+    answers = [{row["label"]: row["score"] for row in classifier(str(clip))} for clip in clips]
     for first, answer in enumerate(answers):
         if any(same(answer, other) for other in answers[:first]):
             raise SystemExit(f"error: {clips[first].name} has the answer of another clip")

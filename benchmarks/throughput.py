@@ -39,7 +39,7 @@ from benchmarks.random_hubert import (  # noqa: E402
 from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
-from hub_model.standalone import load_recogniser  # noqa: E402
+from speech_emotion.predict.stock_checkpoints import load_classifier  # noqa: E402
 
 SMALL = {
     "conv_dim": (64,) * 7,
@@ -120,9 +120,9 @@ def _runs(
             files, top_k=None, batch_size=size
         )
     for precision in arguments.precisions:
-        recogniser = load_recogniser(folder, precision=precision)
+        classifier = load_classifier(folder, precision=precision)
         for size in arguments.batch_sizes:
-            runs[f"{precision}, batch {size}"] = lambda files, size=size, ours=recogniser: ours(
+            runs[f"{precision}, batch {size}"] = lambda files, size=size, ours=classifier: ours(
                 files,
                 clean=False,
                 check_speech=False,

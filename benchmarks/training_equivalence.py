@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.results_file import default_path, write_figures  # noqa: E402
-from tests.training.toy import SETTINGS, STILL_MODEL, rows, write_corpus  # noqa: E402
-from training.provenance import PACKAGES  # noqa: E402
+from speech_emotion.training.provenance import PACKAGES  # noqa: E402
+from tests.helpers.toy_corpus import SETTINGS, STILL_MODEL, rows, write_corpus  # noqa: E402
 
 TRAIN = str(ROOT / "train.py")
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

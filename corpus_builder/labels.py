@@ -2,11 +2,7 @@
 
 from collections.abc import Mapping
 
-EMOTIONS = ("angry", "calm", "disgust", "fearful", "happy", "sad", "surprised")
-"""The classes, in label-id order 0..6."""
-
-NEUTRAL = "neutral"
-"""The optional eighth class, id 7. The paper removes it."""
+from hub_model.labels import EMOTIONS, NEUTRAL
 
 VOTE_CLASSES = (*EMOTIONS, NEUTRAL)
 """The order of the shares in the column ``votes``."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from corpus_builder.labels import EMOTIONS
 from corpus_builder.statistics import Rows, count_by_corpus
+from hub_model.labels import EMOTIONS
 
 TITLES = {"savee": "SAVEE", "ravdess": "RAVDESS", "tess": "TESS", "iemocap": "IEMOCAP"}
 TITLES |= {"crema_d": "CREMA-D"}

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from corpus_builder.clip_store import PartTask
+from corpus_builder.ray_cluster import RayCluster, RayError
 from corpus_builder.sources import CorpusError
 from corpus_builder.workers import Workers, keep_freed_memory
-from hub_model.ray_cluster import RayCluster, RayError
 
 
 class RayWorkers(Workers):

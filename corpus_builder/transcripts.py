@@ -1,4 +1,4 @@
-"""The transcript column: what the corpus does not tell, a speech recogniser hears.
+"""The transcript column: what the corpus does not tell, a speech transcriber hears.
 
 Texts are kept by the hash of the clip's audio, so that a later build asks for no clip again. Each
 batch is on disk before the next begins: a build that is stopped goes on where it was.

@@ -59,9 +59,9 @@ class Cleaning:
         denoise: reduce noise by spectral gating (noisereduce, non-stationary).
         denoise_strength: share of the estimated noise that is removed, 0 to 1. The paper names no
             method and no strength; half keeps the soft parts of speech that a full gate removes.
-        trim: remove silent and low-energy stretches.
-        trim_db: a stretch is silent when it lies this many dB below the loudest frame.
-        keep_silence_s: seconds of silence kept on both sides of every speech stretch, so that
+        trim: remove silent and low-energy segments.
+        trim_db: a segment is silent when it lies this many dB below the loudest frame.
+        keep_silence_s: seconds of silence kept on both sides of every speech segment, so that
             word edges and short pauses survive.
         voiced: remove what comes before the first voiced sound and after the last, but for 0.2 s.
             Noise fills the silence that ``trim`` looks for; a voice is still found in it. Not a
@@ -372,10 +372,10 @@ def _reduce_noise(waveform: np.ndarray, strength: float) -> np.ndarray:
     return reduced.astype(np.float32) if usable else waveform
 
 
-def loud_stretches(waveform: np.ndarray, trim_db: float) -> np.ndarray:
+def loud_segments(waveform: np.ndarray, trim_db: float) -> np.ndarray:
     """Find what is louder than ``trim_db`` below the loudest frame.
 
-    The stretches are those of ``librosa.effects.split`` with frames of 512 samples every 128. The
+    The segments are those of ``librosa.effects.split`` with frames of 512 samples every 128. The
     import of librosa takes longer than everything else that a single clip needs, so it is the
     reference in the tests instead.
 
@@ -384,7 +384,7 @@ def loud_stretches(waveform: np.ndarray, trim_db: float) -> np.ndarray:
         trim_db: positive, in dB.
 
     Returns:
-        int ``(stretches, 2)``: first sample, and the sample after the last.
+        int ``(segments, 2)``: first sample, and the sample after the last.
     """
     frame, hop, floor = 512, 128, 1e-10
     padded = np.pad(waveform, frame // 2)
@@ -398,7 +398,7 @@ def loud_stretches(waveform: np.ndarray, trim_db: float) -> np.ndarray:
 def _remove_silence(waveform: np.ndarray, trim_db: float, keep_silence_s: float) -> np.ndarray:
     margin = round(keep_silence_s * SAMPLING_RATE)
     keep = np.zeros(waveform.size, dtype=bool)
-    for start, end in loud_stretches(waveform, trim_db):
+    for start, end in loud_segments(waveform, trim_db):
         keep[max(0, start - margin) : end + margin] = True
     kept = waveform[keep]
     return kept if kept.size >= MIN_SECONDS * SAMPLING_RATE else waveform

@@ -1,14 +1,35 @@
-"""Confidence that can be believed: the temperature that divides the logits."""
+"""What is fitted after training: a temperature, from labelled clips; a logit bias, from others.
+
+A new voice, room or microphone moves the logits of all its clips by about the same amount, and
+with them the answers. What a clip of each emotion gets on average is known from labelled clips; so
+is, roughly, how many clips of each emotion the new recordings hold. What is left of their mean is
+the offset, which the logit bias takes off again.
+"""
 
 import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
+from transformers import Pipeline
+from transformers.utils import logging
+
+from .audio import AudioError
+from .inputs import Clip, check_texts, each
+from .results import Options
+from .timeline import WINDOW_S, Window
+
+logger = logging.get_logger(__name__)
 
 LOWEST, HIGHEST = 0.05, 20.0
 """Range of the temperature."""
+
+DOUBT = 3
+"""Clips that it takes to believe half of what they say of a logit bias."""
 
 
 def negative_log_likelihood(
@@ -51,3 +72,181 @@ def fit_temperature(references: ArrayLike, logits: ArrayLike) -> float:
 
     bounds = (math.log(LOWEST), math.log(HIGHEST))
     return float(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def class_mean_logits(references: ArrayLike, logits: ArrayLike) -> list[list[float]] | None:
+    """Average logits over the clips of each emotion.
+
+    Args:
+        references: int (num_clips,), the true class ids.
+        logits: float (num_clips, num_classes), from the audio alone.
+
+    Returns:
+        (num_classes, num_classes), a row for each true class; ``None`` when a class has no clip.
+
+    >>> class_mean_logits([0, 0, 1], [[2.0, 0.0], [4.0, 0.0], [0.0, 1.0]])
+    [[3.0, 0.0], [0.0, 1.0]]
+    >>> class_mean_logits([0], [[2.0, 0.0]]) is None
+    True
+    """
+    references, logits = np.asarray(references), np.asarray(logits, dtype=float)
+    classes = range(logits.shape[1])
+    if not set(classes) <= set(references.tolist()):
+        return None
+    return [logits[references == index].mean(axis=0).tolist() for index in classes]
+
+
+def fit_logit_bias(logits: ArrayLike, means: Sequence[Sequence[float]]) -> list[float]:
+    """Find the bias that takes off what the recordings of one source add to their logits.
+
+    Half of the distance between their mean and that of all emotions is taken off. How many clips of
+    each emotion they hold is then read off the probabilities, with one more clip of each for
+    safety, and the mean that such a mixture should have is compared with theirs. Of the difference
+    ``n / (n + DOUBT)`` is believed. So recordings with more of one emotion are not mistaken for a
+    voice that makes everything sound like it, as long as some of them are recognised.
+
+    Args:
+        logits: float (num_clips, num_classes), from the audio alone.
+        means: of :func:`class_mean_logits`.
+
+    Returns:
+        (num_classes,), to be added to the logits; the sum is 0.
+
+    >>> means = [[2.0, 0.0], [0.0, 2.0]]
+    >>> [round(value, 1) for value in fit_logit_bias([[3.0, 0.0], [1.0, 2.0]] * 50, means)]
+    [-0.4, 0.4]
+    """
+    logits, expected = np.asarray(logits, dtype=float), np.asarray(means, dtype=float)
+    clips, classes = logits.shape
+    mean = logits.mean(axis=0)
+    half = (mean - expected.mean(axis=0)) / 2
+    shares = (softmax(logits - half, axis=1).sum(axis=0) + 1) / (clips + classes)
+    bias = clips / (clips + DOUBT) * (shares @ expected - mean)
+    return (bias - bias.mean()).tolist()
+
+
+class FittedPipeline(Pipeline):
+    """The part of a pipeline that fits its model's config to recordings."""
+
+    _clips: Callable[..., Iterator[Clip]]
+    _windows: Callable[..., list[Window]]
+    _sizes: Callable[..., tuple[int, int]]
+
+    def calibrate(
+        self,
+        clips: Any,
+        labels: Sequence[str | int],
+        *,
+        text: Sequence[str | None] | None = None,
+        clean: bool = True,
+        batch_size: int | None = None,
+        num_workers: int | None = None,
+    ) -> float:
+        """Fit the temperature on clips that the model did not learn from.
+
+        It is put into the model's config, from where :meth:`save_pretrained` writes it. The order
+        of the emotions does not change, only the confidence. With clips of every emotion, what each
+        gets on average is noted as well, for :meth:`adapt`. Clips that cannot be used are left out,
+        with a warning.
+
+        Args:
+            clips: a list or data set of clips, as in a call.
+            labels: the true emotion of each, by name or id.
+            text, clean, batch_size, num_workers: as in a call.
+
+        Returns:
+            the temperature.
+
+        Raises:
+            ValueError: an unknown label, another number of labels than of clips, or no clip that
+                can be used.
+        """
+        ids = [self._label_id(label) for label in labels]
+        if hasattr(clips, "__len__") and len(clips) != len(ids):
+            raise ValueError(f"{len(ids)} labels for {len(clips)} clips")
+        check_texts(text, clips)
+        batch_size, workers = self._sizes(batch_size, num_workers)
+        asked = Options(clean=clean, check_speech=False)
+        answered = self._clips(
+            clips, text, asked, 4 * batch_size, batch_size, workers, alone=("audio",)
+        )
+        pairs = list(zip(answered, ids, strict=True))
+        for clip, _ in pairs:
+            if clip.error is not None:
+                logger.warning(f"Left out of the calibration: {clip.error}")
+        pairs = [(clip.logits, label) for clip, label in pairs if clip.error is None]
+        if not pairs:
+            raise ValueError("no clip can be used for calibration")
+        ids = [label for _, label in pairs]
+        fused, audio = (
+            torch.stack([logits[name] for logits, _ in pairs]).numpy()
+            for name in ("fused", "audio")
+        )
+        config = self.model.config
+        config.temperature = fit_temperature(ids, fused)
+        config.class_mean_logits = class_mean_logits(ids, audio - self._logit_bias())
+        return config.temperature
+
+    def adapt(
+        self,
+        recordings: Any,
+        *,
+        clean: bool = True,
+        batch_size: int | None = None,
+        num_workers: int | None = None,
+        on_error: Callable[[str], None] | None = None,
+    ) -> dict[str, float]:
+        """Fit the model to the recordings of one voice, room or microphone; no label is needed.
+
+        The logit bias that takes off what they add to the logits of all their clips is put into the
+        model's config; see :func:`~hub_model.calibration.fit_logit_bias`. A longer recording counts
+        as several clips. Recordings that cannot be used are left out.
+
+        Args:
+            recordings: a list, generator or data set of them, as in a call. Ten clips do much, if
+                they hold several emotions.
+            clean, batch_size, num_workers: as in a call.
+            on_error: called with the line that says why a recording was left out; when not given,
+                it is logged as a warning.
+
+        Returns:
+            what is added to the logit of each emotion.
+
+        Raises:
+            ValueError: the model was never calibrated with clips of every emotion, or there is no
+                speech in any of the recordings.
+        """
+        config = self.model.config
+        if config.class_mean_logits is None:
+            raise ValueError(
+                "the model does not know what each emotion gets on average; calibrate it first, "
+                "with clips of every emotion"
+            )
+        batch_size, workers = self._sizes(batch_size, num_workers)
+        asked = Options(clean=clean, return_segments=True, hop_s=WINDOW_S)
+        found = []
+        for source in each(recordings):
+            try:
+                windows = self._windows(source, "", asked, batch_size, workers)
+            except AudioError as error:
+                (on_error or logger.warning)(str(error))
+                continue
+            clips = [window.clip for window in windows if window.clip is not None]
+            found += [clip.logits["fused"] for clip in clips if clip.error is None]
+        if not found:
+            raise ValueError("no recording can be used: there is no speech in any")
+        config.logit_bias = fit_logit_bias(
+            torch.stack(found).numpy() - self._logit_bias(), config.class_mean_logits
+        )
+        return {config.id2label[index]: value for index, value in enumerate(config.logit_bias)}
+
+    def _logit_bias(self) -> np.ndarray:
+        config = self.model.config
+        return np.array(config.logit_bias or [0.0] * config.num_labels, dtype=np.float32)
+
+    def _label_id(self, label: str | int) -> int:
+        names = self.model.config.id2label
+        known = {**{name: index for index, name in names.items()}, **{i: i for i in names}}
+        if label not in known:
+            raise ValueError(f"unknown emotion: {label}; known are {', '.join(names.values())}")
+        return known[label]

@@ -6,9 +6,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from .audio import MIN_SECONDS, SAMPLING_RATE, Cleaning
-
-EMOTIONS = ("angry", "calm", "disgust", "fearful", "happy", "sad", "surprised")
-"""The seven labels of the paper, in the order of their ids."""
+from .labels import EMOTIONS
 
 PIPELINE_TASK = "audio-classification"
 
@@ -47,15 +45,15 @@ class HubertBertConfig(PreTrainedConfig):
             audio is hidden.
         cleaning: settings of :class:`~hub_model.audio.Cleaning` with which the training clips
             were cleaned and with which the pipeline cleans.
-        window_s: longest stretch in seconds that goes through the encoder at once; the pipeline
+        window_s: longest chunk in seconds that goes through the encoder at once; the pipeline
             cuts longer clips into equal windows and averages their logits.
         temperature: the pipeline divides logits by it before they become probabilities; fitted on
             the validation split in training.
-        emotion_logits: mean logits of clips of each emotion, from audio alone, a row for each true
+        class_mean_logits: mean logits of clips of each emotion, from audio alone, a row for each true
             emotion; noted by ``calibrate``, and what ``adapt`` compares new recordings with.
-        logit_shift: what the pipeline takes off the logits of a clip with audio, one number a
-            label; fitted by ``adapt`` to the recordings of one source.
-        transcriber: speech recogniser that the pipeline uses by default: a transformers id or
+        logit_bias: what the pipeline adds to the logits of a clip with audio, one number a label;
+            fitted by ``adapt`` to the recordings of one source.
+        transcriber: speech transcriber that the pipeline uses by default: a transformers id or
             folder, ``"openai-whisper:<name or file>"``, or ``"none"``.
         training: what the weights were trained on: corpora, protocol, speakers, data
             fingerprint, seed, commit, versions.
@@ -88,13 +86,17 @@ class HubertBertConfig(PreTrainedConfig):
     cleaning: dict[str, Any] | None = None
     window_s: float | int = 15.0
     temperature: float | int = 1.0
-    emotion_logits: list[list[float]] | None = None
-    logit_shift: list[float] | None = None
+    class_mean_logits: list[list[float]] | None = None
+    logit_bias: list[float] | None = None
     transcriber: str = "openai/whisper-base.en"
     training: dict[str, Any] | None = None
     custom_pipelines: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
+        # Names of the first release, in configs that were saved by it.
+        self.class_mean_logits = kwargs.pop("emotion_logits", self.class_mean_logits)
+        if (shift := kwargs.pop("logit_shift", None)) is not None:
+            self.logit_bias = [-value for value in shift]
         if self.id2label is None and kwargs.get("num_labels") in (None, len(EMOTIONS)):
             self.id2label = dict(enumerate(EMOTIONS))
         if self.id2label is not None:
@@ -123,13 +125,13 @@ class HubertBertConfig(PreTrainedConfig):
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be positive, not {self.temperature}")
         labels = self.num_labels
-        if self.logit_shift is not None and len(self.logit_shift) != labels:
-            raise ValueError(f"logit_shift must have {labels} numbers, one a label")
+        if self.logit_bias is not None and len(self.logit_bias) != labels:
+            raise ValueError(f"logit_bias must have {labels} numbers, one a label")
         if (
-            self.emotion_logits is not None
-            and [len(row) for row in self.emotion_logits] != [labels] * labels
+            self.class_mean_logits is not None
+            and [len(row) for row in self.class_mean_logits] != [labels] * labels
         ):
-            raise ValueError(f"emotion_logits must have {labels} rows of {labels} numbers")
+            raise ValueError(f"class_mean_logits must have {labels} rows of {labels} numbers")
         if self.window_s < MIN_SECONDS:
             raise ValueError(f"window_s must be at least {MIN_SECONDS}, not {self.window_s}")
         if self.use_weighted_layer_sum and self.concatenate_layers:

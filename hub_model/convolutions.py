@@ -99,12 +99,7 @@ class MaskedFeatureEncoder(nn.Module):
         matrices over windows that overlap. A few seconds at a time go through all layers, so that
         what lies between them stays small; what chunks share is a few frames, convolved twice.
         """
-        conv, norm = self.conv_layers[0].conv, getattr(self.conv_layers[0], "layer_norm", None)
-        frames, weights = waveform.to(conv.weight.dtype)[:, None], ()
-        if isinstance(norm, nn.GroupNorm):
-            weights = _with_norm(conv, norm, frames[:, 0])
-            if self.conv_layers[1].conv.weight.dtype == torch.bfloat16 != frames.dtype:
-                frames, *weights = _product_in_halves(frames, *weights)
+        frames, *weights = self._first_product(waveform)
         step = math.prod(layer.conv.stride[0] for layer in self.conv_layers)
         count = (len(frames) - self._samples(1)) // step + 1
         chunks = []
@@ -112,6 +107,19 @@ class MaskedFeatureEncoder(nn.Module):
             length = self._samples(min(CHUNK, count - start))
             chunks.append(self._chunk(frames[start * step :][:length], *weights))
         return torch.cat(chunks)
+
+    def _first_product(self, waveform: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the first layer multiplies: ``(num_samples, 1)``; and, where it is normalised over
+        time, the weight and bias that do its norm as well."""
+        conv, norm = self.conv_layers[0].conv, getattr(self.conv_layers[0], "layer_norm", None)
+        waveform = waveform.to(conv.weight.dtype)
+        weights = _with_norm(conv, norm, waveform) if isinstance(norm, nn.GroupNorm) else ()
+        return waveform[:, None], *weights
+
+    def _convolved(self, conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
+        """Convolve ``(frames, channels)`` by one layer."""
+        weight = conv.weight.transpose(1, 2).reshape(len(conv.weight), -1)
+        return nn.functional.linear(windows_of(conv, frames), weight, conv.bias)
 
     def _samples(self, frames: int) -> int:
         """How many samples make so many frames."""
@@ -123,9 +131,9 @@ class MaskedFeatureEncoder(nn.Module):
         """Convolve ``(num_samples, 1)``, the first time by weights that do its norm as well."""
         for index, layer in enumerate(self.conv_layers):
             if index == 0 and first:
-                frames = nn.functional.linear(_windows(layer.conv, frames), *first)
+                frames = nn.functional.linear(windows_of(layer.conv, frames), *first)
             else:
-                frames = convolve_frames(layer.conv, frames)
+                frames = self._convolved(layer.conv, frames.to(layer.conv.weight.dtype))
                 if hasattr(layer, "layer_norm"):
                     frames = layer.layer_norm(frames)
             frames = layer.activation(frames)
@@ -133,7 +141,7 @@ class MaskedFeatureEncoder(nn.Module):
 
     def _convolve(self, hidden_states: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         for layer in self.conv_layers:
-            hidden_states = hidden_states.to(layer.conv.weight.dtype)  # see the module on precision
+            hidden_states = hidden_states.to(layer.conv.weight.dtype)
             if lengths is not None:
                 (kernel,), (stride,) = layer.conv.kernel_size, layer.conv.stride
                 lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
@@ -166,49 +174,7 @@ def _with_norm(
     return (weight * scale[:, None]).to(conv.weight.dtype), bias.to(conv.weight.dtype)
 
 
-def _product_in_halves(
-    waveform: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A float32 product with a waveform ``(num_samples, 1)`` as one in bfloat16.
-
-    A float32 is nearly the sum of two bfloat16 numbers. Of the four products of two such sums,
-    that of the lower halves is left out. The bias is a product with one.
-    """
-    high, low = halves(waveform)
-    frames = torch.cat([high, low.to(high.dtype), high, torch.ones_like(high)], dim=1)
-    weight_high, weight_low = halves(weight)
-    biases = torch.zeros_like(weight_high)
-    biases[:, :2] = torch.stack(halves(bias), dim=1)
-    taps = torch.stack([weight_high, weight_high, weight_low.to(high.dtype), biases], dim=2)
-    return frames, taps.flatten(1)
-
-
-def halves(exact: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Round a float32 tensor to bfloat16; return that, and what it lost, in float32."""
-    high = exact.to(torch.bfloat16)
-    return high, exact - high
-
-
-def convolve_frames(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
-    """Convolve ``(frames, channels)``; the layer may be one that :mod:`.precision` has rounded."""
-    frames = frames.to(conv.weight.dtype)
-    weight = conv.weight.transpose(1, 2).reshape(len(conv.weight), -1)
-    windows = _windows(conv, frames)
-    if not hasattr(conv, "lost"):
-        return nn.functional.linear(windows, weight, conv.bias)
-    # See the module on precision. What is added comes first: it is small, so that only the sum
-    # with the product loses anything when it is rounded.
-    (kernel,), (stride,) = conv.kernel_size, conv.stride
-    some = frames[::4]
-    mean = some.new_full((len(some),), 1 / len(some)) @ some
-    share = torch.mv(frames, mean) / mean.dot(mean).clamp(min=1e-12)
-    found = share.unfold(0, kernel, stride).mean(dim=1)[:, None] * torch.mv(conv.lost, mean)
-    if conv.bias is not None:
-        found += conv.bias
-    return found.addmm_(windows, weight.T)
-
-
-def _windows(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
+def windows_of(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
     """What a convolution over ``(frames, channels)`` multiplies, ``(windows, kernel * channels)``.
 
     The windows overlap in memory.

@@ -37,7 +37,7 @@ STEADY, STEADY_LAG = 0.95, 20
 """A sound is steady when spectra so many frames apart (0.32 s) are that alike (cosine)."""
 
 CHANGING = 0.2
-"""Least share of changing frames in a stretch of speech; a hum changes only where it begins."""
+"""Least share of changing frames in a segment of speech; a hum changes only where it begins."""
 
 QUIET = 1e-7
 """Mean square (-70 dBFS) of the band below which a frame is silent."""

@@ -1,6 +1,6 @@
 """Speech to text behind one small interface (paper, section III-D.2: Whisper).
 
-The recognisers; what they have in common is in :mod:`.transcript`.
+The transcribers; what they have in common is in :mod:`.transcript`.
 """
 
 import copy
@@ -20,8 +20,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from .audio import SAMPLING_RATE
 from .configuration_hubert_bert import FRAME
 from .encoders import encode_speech
-from .transcript import Transcriber, TranscriberUnavailable, Transcript
-from .transcript_cache import CachedTranscriber
+from .transcript import CachedTranscriber, Transcriber, TranscriberUnavailable, Transcript
 
 OPENAI_PREFIX = "openai-whisper:"
 WHISPER_WINDOW = 30 * SAMPLING_RATE
@@ -127,9 +126,9 @@ class OpenAIWhisperTranscriber:
 
 
 class TransformersTranscriber:
-    """Any speech recogniser that ``pipeline("automatic-speech-recognition")`` loads.
+    """Any speech transcriber that ``pipeline("automatic-speech-recognition")`` loads.
 
-    Whisper tells its confidence for clips of up to 30 s; other recognisers and longer clips go
+    Whisper tells its confidence for clips of up to 30 s; other transcribers and longer clips go
     through the stock pipeline, which tells none.
 
     Args:
@@ -245,7 +244,7 @@ def make_transcriber(
 
     Args:
         name: ``"none"`` or ``None``; ``"openai-whisper:<name or file>"``; or any transformers id
-            or folder of a speech recogniser.
+            or folder of a speech transcriber.
         device: torch device.
         language: spoken language for multilingual models.
         cache: folder in which transcripts are kept by the hash of the audio; nothing is kept when

@@ -185,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
 
     sys.path.insert(0, str(ROOT / "space"))
     from app import build_demo, launch_options
-    from recogniser import Settings, default_model
+    from classifier import Settings, default_model
 
     clips = sorted((ROOT / "examples").glob("*.wav"))
     settings = Settings(model=options.model or default_model())

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from classifier import Classifier
 from compare import OtherModels
 from endpoints import publish
 from files import KEPT_SECONDS
 from huggingface_hub import ModelCard
 from looks import TITLE
-from recogniser import Recogniser
 
 CARD_LETTERS = 20_000
 """A longer card is cut: the page is no place for a book."""
@@ -64,10 +64,10 @@ them to programs, and `/gradio_api/mcp/` offers them to assistants that speak MC
 """
 
 
-def about_tab(recogniser: Recogniser, others: OtherModels) -> None:
+def about_tab(classifier: Classifier, others: OtherModels) -> None:
     """Say what the model is, what it is not for, and what happens to a clip."""
-    settings = recogniser.settings
-    card = None if recogniser.problem else card_of(settings.model)
+    settings = classifier.settings
+    card = None if classifier.problem else card_of(settings.model)
     limits = {
         name: getattr(settings, name)
         for name in (
@@ -81,8 +81,8 @@ def about_tab(recogniser: Recogniser, others: OtherModels) -> None:
     }
     gr.Markdown(
         ABOUT.format(
-            name=recogniser.name,
-            labels=", ".join(recogniser.labels) or "(the model is not loaded)",
+            name=classifier.name,
+            labels=", ".join(classifier.labels) or "(the model is not loaded)",
             licences=licences_of(card),
             minutes=KEPT_SECONDS // 60,
             **limits,
@@ -90,7 +90,7 @@ def about_tab(recogniser: Recogniser, others: OtherModels) -> None:
         elem_id="about",
     )
     if card is not None:
-        with gr.Accordion(f"Model card of {recogniser.name}", open=False):
+        with gr.Accordion(f"Model card of {classifier.name}", open=False):
             gr.Markdown(card_text(card), elem_id="card")
 
     def about() -> dict[str, Any]:
@@ -103,10 +103,10 @@ def about_tab(recogniser: Recogniser, others: OtherModels) -> None:
             "max_upload_megabytes" and "max_clips".
         """
         return {
-            "model": recogniser.name,
-            "labels": recogniser.labels,
-            "reads_text": recogniser.supports_text,
-            "problem": recogniser.problem,
+            "model": classifier.name,
+            "labels": classifier.labels,
+            "reads_text": classifier.supports_text,
+            "problem": classifier.problem,
             "compare_models": others.names,
             **limits,
         }

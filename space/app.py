@@ -15,6 +15,7 @@ import gpu  # noqa: F401  before anything touches CUDA
 import gradio as gr
 from about import INTRO, about_tab
 from benchmark_tab import benchmark_tab
+from classifier import Classifier, Settings
 from compare import OtherModels, compare_tab
 from files import UploadsApart, start_sweeping
 from limits import BodyLimit
@@ -22,7 +23,6 @@ from long_recording import long_recording_tab
 from looks import CSS, HEAD, TITLE, theme
 from many_clips import many_clips_tab
 from one_clip import one_clip_tab
-from recogniser import Recogniser, Settings
 from starlette.middleware import Middleware
 
 
@@ -37,23 +37,23 @@ def build_demo(settings: Settings | None = None) -> gr.Blocks:
         cannot be loaded gives a page that says so.
     """
     settings = settings or Settings.from_environment()
-    recogniser = Recogniser(settings)
+    classifier = Classifier(settings)
     others = OtherModels(settings)
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         gr.Markdown(INTRO)
         with gr.Tab("One clip"):
-            one_clip_tab(recogniser)
+            one_clip_tab(classifier)
         with gr.Tab("Long recording"):
-            long_recording_tab(recogniser)
+            long_recording_tab(classifier)
         with gr.Tab("Many clips"):
-            many_clips_tab(recogniser)
+            many_clips_tab(classifier)
         if others.names or settings.compare_any:
             with gr.Tab("Compare"):
-                compare_tab(recogniser, others)
+                compare_tab(classifier, others)
         with gr.Tab("Benchmark"):
-            benchmark_tab(recogniser)
+            benchmark_tab(classifier)
         with gr.Tab("About"):
-            about_tab(recogniser, others)
+            about_tab(classifier, others)
     start_sweeping()
     # Without `api_open`, every request waits in the queue, where its limits hold.
     return demo.queue(max_size=settings.queue_size, api_open=False)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
+from classifier import Classifier, Settings
 from clips import ClipError
 from endpoints import LONG, ask_and_cancel, one_line_errors, publish
 from files import taken
@@ -15,7 +16,6 @@ from looks import answer_html, downloads, picture_html, status
 from ravdess_benchmark import TEXTS, Benchmark
 from ravdess_clips import Clips, Limits, open_public, open_zip
 from ravdess_scores import Row, draw_confusion, markdown, verdict
-from recogniser import Recogniser, Settings
 
 START = "Upload RAVDESS speech as a zip, whole or in part, or name a data set of the Hub."
 CONFIGS = ["speaker_disjoint", "paper", "natural"]
@@ -23,9 +23,9 @@ UNPACKED = 4
 """A zip may become this many times the largest upload."""
 
 
-def benchmark_tab(recogniser: Recogniser) -> None:
+def benchmark_tab(classifier: Classifier) -> None:
     """Lay out the tab; it shows the figures beside the paper's, and how they came about."""
-    settings, problem = recogniser.settings, recogniser.problem
+    settings, problem = classifier.settings, classifier.problem
     with gr.Row():
         with gr.Column(min_width=320):
             file = gr.File(
@@ -66,7 +66,7 @@ def benchmark_tab(recogniser: Recogniser) -> None:
         """Say how far it is, then show the figures; or say in a line why not."""
         yield status("hint", "Reading the clips.", share=0.0), "", ""
         try:
-            for step in steps(recogniser, path, name, config=config, text=text):
+            for step in steps(classifier, path, name, config=config, text=text):
                 if isinstance(step, dict):
                     break
                 done, total = step
@@ -93,10 +93,10 @@ def benchmark_tab(recogniser: Recogniser) -> None:
         field="benchmark",
         cancelled="Cancelled. The clips have left the server.",
     )
-    _publish(recogniser)
+    _publish(classifier)
 
 
-def _publish(recogniser: Recogniser) -> None:
+def _publish(classifier: Classifier) -> None:
     def benchmark(
         zip_file: str | None = None,
         data_set: str = "",
@@ -122,7 +122,7 @@ def _publish(recogniser: Recogniser) -> None:
             and "answers", one for each clip.
         """
         with one_line_errors():
-            for step in steps(recogniser, zip_file, data_set, config=config, text=text):
+            for step in steps(classifier, zip_file, data_set, config=config, text=text):
                 if not isinstance(step, dict):
                     progress(step, unit="clips")
         return step
@@ -137,7 +137,7 @@ def _publish(recogniser: Recogniser) -> None:
 
 
 def steps(
-    recogniser: Recogniser, path: str | None, name: str, *, config: str, text: str
+    classifier: Classifier, path: str | None, name: str, *, config: str, text: str
 ) -> Iterator[tuple[int, int | None] | dict[str, Any]]:
     """Run the benchmark for a visitor: clips answered and their number, and at last the result.
 
@@ -148,8 +148,8 @@ def steps(
         raise ClipError(f"The text must be {', '.join(TEXTS)}.")
     if config not in CONFIGS:
         raise ClipError(f"The configuration must be {', '.join(CONFIGS)}.")
-    with _opened(path, (name or "").strip(), config, recogniser.settings) as clips:
-        asked, started, rows = Benchmark(recogniser), time.perf_counter(), list[Row]()
+    with _opened(path, (name or "").strip(), config, classifier.settings) as clips:
+        asked, started, rows = Benchmark(classifier), time.perf_counter(), list[Row]()
         for row in asked.rows(clips, text=text):
             rows.append(row)
             yield len(rows), clips.total

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from classifier import Answer, Classifier, Settings, shown_name
 from clips import ClipError
 from endpoints import CLIPS, one_line_errors, publish, sends
 from looks import answer_html, escaped, label_html, status, table
 from one_clip import clip_field, taken_clip
-from recogniser import Answer, Recogniser, Settings, shown_name
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 START = "Upload or record a clip, and choose the model to compare with."
@@ -27,8 +27,8 @@ class OtherModels:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._named = {shown_name(model): model for model in settings.compare_models}
-        self._loaded: dict[str, Recogniser] = {}
-        self._visitors: Recogniser | None = None
+        self._loaded: dict[str, Classifier] = {}
+        self._visitors: Classifier | None = None
         self._loading = threading.Lock()
 
     @property
@@ -36,7 +36,7 @@ class OtherModels:
         """Those that the operator names, as visitors see them."""
         return list(self._named)
 
-    def get(self, name: str | None) -> Recogniser:
+    def get(self, name: str | None) -> Classifier:
         """Return a loaded model.
 
         Raises:
@@ -48,7 +48,7 @@ class OtherModels:
         with self._loading:
             if name in self._named:
                 if name not in self._loaded:
-                    self._loaded[name] = Recogniser(self._settings_for(self._named[name]))
+                    self._loaded[name] = Classifier(self._settings_for(self._named[name]))
                 other = self._loaded[name]
             else:
                 other = self._visitors_model(name)
@@ -58,7 +58,7 @@ class OtherModels:
             )
         return other
 
-    def _visitors_model(self, name: str) -> Recogniser:
+    def _visitors_model(self, name: str) -> Classifier:
         if not self._settings.compare_any:
             known = ", ".join(self.names)
             raise ClipError(f"There is no model of that name here to compare with, but: {known}.")
@@ -67,7 +67,7 @@ class OtherModels:
             raise ClipError("A model of the Hub has a name like owner/model.")
         if self._visitors is None or self._visitors.settings.model != name:
             self._visitors = None
-            self._visitors = Recogniser(self._settings_for(name), trusted=False)
+            self._visitors = Classifier(self._settings_for(name), trusted=False)
         return self._visitors
 
     def _settings_for(self, model: str) -> Settings:
@@ -75,32 +75,32 @@ class OtherModels:
         return replace(self._settings, model=model, transcriber=None)
 
 
-def compare_tab(recogniser: Recogniser, others: OtherModels) -> None:
+def compare_tab(classifier: Classifier, others: OtherModels) -> None:
     """Lay out the tab for two models."""
     with gr.Row():
         with gr.Column(min_width=320):
             audio = clip_field("compare-clip")
-            free = recogniser.settings.compare_any
+            free = classifier.settings.compare_any
             names = others.names
             choice = gr.Dropdown(
                 names,
                 value=names[0] if names else None,
                 allow_custom_value=free,
-                label=f"Compare {recogniser.name} with",
+                label=f"Compare {classifier.name} with",
                 info="Any audio classification model of the Hub, as owner/model." if free else None,
                 elem_id="compare-model",
             )
             ask = gr.Button("Ask both", variant="primary", elem_id="compare-ask")
         with gr.Column(min_width=320):
-            start = status("error", recogniser.problem) if recogniser.problem else None
+            start = status("error", classifier.problem) if classifier.problem else None
             line = gr.HTML(
                 start or status("hint", START), elem_id="compare-status", elem_classes="status"
             )
             answer = gr.HTML(elem_id="compare-answer")
 
-    def both(audio: str | None, name: str | None) -> list[tuple[Recogniser, Answer]]:
-        with taken_clip(audio, recogniser.settings) as (path, clip):
-            models = [recogniser, others.get(name)]
+    def both(audio: str | None, name: str | None) -> list[tuple[Classifier, Answer]]:
+        with taken_clip(audio, classifier.settings) as (path, clip):
+            models = [classifier, others.get(name)]
             return [(model, model.answer(path, clip)) for model in models]
 
     def show(audio: str | None, name: str | None) -> tuple[str, str]:
@@ -140,7 +140,7 @@ def compare_tab(recogniser: Recogniser, others: OtherModels) -> None:
     publish(compare, inputs, api_name="compare", **CLIPS)
 
 
-def compared_html(pair: list[tuple[Recogniser, Answer]]) -> str:
+def compared_html(pair: list[tuple[Classifier, Answer]]) -> str:
     """Return two answers as a table, the emotions in the order of the first model."""
     scores = [{row["label"]: row["score"] for row in answer.emotions} for _, answer in pair]
     labels = list(dict.fromkeys(label for row in scores for label in row))

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from classifier import Classifier
 from clips import ClipError
 from endpoints import LONG, ask_and_cancel, one_line_errors, publish
 from files import taken
@@ -18,7 +19,6 @@ from looks import (
     status,
     table_html,
 )
-from recogniser import Recogniser
 from timeline import NO_SPEECH, Recording, as_csv, as_srt, run
 
 START = "Upload a recording: a talk, a call, a meeting. Its emotions come as a timeline."
@@ -29,10 +29,10 @@ SHOWN = 2000
 """Segments in the page's table, at most; the downloads have them all."""
 
 
-def long_recording_tab(recogniser: Recogniser) -> None:
+def long_recording_tab(classifier: Classifier) -> None:
     """Lay out the tab for a recording of minutes or hours."""
-    minutes = recogniser.settings.max_recording_minutes
-    problem = recogniser.problem
+    minutes = classifier.settings.max_recording_minutes
+    problem = classifier.problem
     with gr.Row():
         with gr.Column(min_width=320):
             file = gr.File(
@@ -64,7 +64,7 @@ def long_recording_tab(recogniser: Recogniser) -> None:
                 if not files:
                     raise ClipError("There is no recording yet: upload one.")
                 options = {"window_s": window_s, "hop_s": hop_s, "smoothing": int(smoothing)}
-                for recording in run(recogniser, files[0], **options):
+                for recording in run(classifier, files[0], **options):
                     share = recording.share
                     seconds = f"{clock(share * recording.whole_seconds)} of "
                     seconds += clock(recording.whole_seconds)
@@ -86,10 +86,10 @@ def long_recording_tab(recogniser: Recogniser) -> None:
     asked.then(
         None, None, None, js="() => window.ser.player('recording-answer')", api_visibility="private"
     )
-    _publish(recogniser)
+    _publish(classifier)
 
 
-def _publish(recogniser: Recogniser) -> None:
+def _publish(classifier: Classifier) -> None:
     def timeline(
         recording: str,
         window_s: float = 4.0,
@@ -116,7 +116,7 @@ def _publish(recogniser: Recogniser) -> None:
             if not files:
                 raise ClipError("There is no recording.")
             options = {"window_s": window_s, "hop_s": hop_s, "smoothing": int(smoothing)}
-            for found in run(recogniser, files[0], **options):
+            for found in run(classifier, files[0], **options):
                 progress(found.share)
         return found.to_dict()
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from classifier import HERE, Answer
 from PIL import Image
-from recogniser import HERE, Answer
 
-TITLE = "Speech emotion recogniser"
+TITLE = "Speech emotion classifier"
 CSS = (HERE / "page.css").read_text(encoding="utf-8")
 HEAD = f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>"
 

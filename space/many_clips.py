@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 from archives import AUDIO_SUFFIXES, unpack
+from classifier import Classifier, Settings
 from clip_files import clip_files
 from clips import ClipError, read_clip
 from endpoints import LONG, ask_and_cancel, one_line_errors, publish
 from files import taken
 from looks import answer_html, downloads, escaped, label_html, status, table_html
-from recogniser import Recogniser, Settings
 from timeline import UNSURE, as_csv
 
 START = "Upload several clips, or a zip of them: each gets a row, and a bad one says why."
@@ -20,16 +20,16 @@ UNPACKED = 4
 """A zip may become this many times the largest upload."""
 
 
-def many_clips_tab(recogniser: Recogniser) -> None:
+def many_clips_tab(classifier: Classifier) -> None:
     """Lay out the tab for several clips."""
-    problem = recogniser.problem
+    problem = classifier.problem
     with gr.Row():
         with gr.Column(min_width=320):
             files = gr.File(
                 file_count="multiple",
                 type="filepath",
                 file_types=[*AUDIO_SUFFIXES, ".zip"],
-                label=f"Clips or zip files, up to {recogniser.settings.max_clips} clips",
+                label=f"Clips or zip files, up to {classifier.settings.max_clips} clips",
                 elem_id="clips",
             )
             with gr.Row():
@@ -49,12 +49,12 @@ def many_clips_tab(recogniser: Recogniser) -> None:
         rows: list[dict[str, Any]] = []
         try:
             with taken(paths) as found, tempfile.TemporaryDirectory(prefix="ser-") as folder:
-                clips = clips_of(found, Path(folder), recogniser.settings)
-                for row in answers(recogniser, clips):
+                clips = clips_of(found, Path(folder), classifier.settings)
+                for row in answers(classifier, clips):
                     rows.append(row)
                     done = f"{len(rows)} of {len(clips)} clips."
                     share = len(rows) / len(clips)
-                    yield status("hint", done, share=share), rows_html(rows, recogniser.labels)
+                    yield status("hint", done, share=share), rows_html(rows, classifier.labels)
         except ClipError as error:
             yield status("error", str(error)), ""
             return
@@ -62,7 +62,7 @@ def many_clips_tab(recogniser: Recogniser) -> None:
         said = f"{len(rows) - bad} of {len(rows)} clips answered."
         if bad:
             said += f" {bad} could not be used; their rows say why."
-        table = rows_html(rows, recogniser.labels) + downloads({"emotions.csv": as_csv(rows)})
+        table = rows_html(rows, classifier.labels) + downloads({"emotions.csv": as_csv(rows)})
         yield status("ok", said), answer_html(table)
 
     ask_and_cancel(
@@ -74,10 +74,10 @@ def many_clips_tab(recogniser: Recogniser) -> None:
         field="clips",
         cancelled="Cancelled. The clips have left the server.",
     )
-    _publish(recogniser)
+    _publish(classifier)
 
 
-def _publish(recogniser: Recogniser) -> None:
+def _publish(classifier: Classifier) -> None:
     def batch(
         files: list[str],
         progress: gr.Progress = gr.Progress(),  # noqa: B008, as Gradio wants it
@@ -99,9 +99,9 @@ def _publish(recogniser: Recogniser) -> None:
             taken(files) as found,
             tempfile.TemporaryDirectory(prefix="ser-") as folder,
         ):
-            clips = clips_of(found, Path(folder), recogniser.settings)
+            clips = clips_of(found, Path(folder), classifier.settings)
             rows = []
-            for row in answers(recogniser, clips):
+            for row in answers(classifier, clips):
                 rows.append(row)
                 progress((len(rows), len(clips)), unit="clips")
         return {"rows": rows, "csv": as_csv(rows)}
@@ -149,24 +149,24 @@ def clips_of(
 
 
 def answers(
-    recogniser: Recogniser, clips: Sequence[tuple[str, Path | str]]
+    classifier: Classifier, clips: Sequence[tuple[str, Path | str]]
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each clip that `clips_of` has listed.
 
     Raises:
         ClipError: there is no model.
     """
-    if recogniser.problem:
-        raise ClipError(recogniser.problem)
-    settings = recogniser.settings
+    if classifier.problem:
+        raise ClipError(classifier.problem)
+    settings = classifier.settings
     limits = {"max_seconds": settings.max_seconds, "max_megabytes": settings.max_megabytes}
-    names = ("label", "score", *recogniser.labels, "transcript", "note", "error")
+    names = ("label", "score", *classifier.labels, "transcript", "note", "error")
     for name, path in clips:
         row: dict[str, Any] = {"file": name, **dict.fromkeys(names)}
         try:
             if isinstance(path, str):
                 raise ClipError(path)
-            answer = recogniser.answer(path, read_clip(path, **limits))
+            answer = classifier.answer(path, read_clip(path, **limits))
         except ClipError as error:
             yield {**row, "error": str(error)}
             continue

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from classifier import HERE, MAX_LETTERS, Answer, Classifier, Settings
 from clips import Clip, ClipError, draw, read_clip
 from endpoints import CLIPS, one_line_errors, publish, sends
 from files import taken
 from looks import contributions_html, describe, picture_html, status
-from recogniser import HERE, MAX_LETTERS, Answer, Recogniser, Settings
 
 PAPER_SECONDS = 3
 START = "Upload or record a clip, or take an example; then ask."
@@ -49,9 +49,9 @@ def clip_field(name: str) -> gr.Audio:
     )
 
 
-def one_clip_tab(recogniser: Recogniser) -> None:
+def one_clip_tab(classifier: Classifier) -> None:
     """Lay out the tab for one clip."""
-    problem = recogniser.problem
+    problem = classifier.problem
     start = status("error", problem) if problem else status("hint", START)
     with gr.Row():
         with gr.Column(min_width=320):
@@ -73,7 +73,7 @@ def one_clip_tab(recogniser: Recogniser) -> None:
         with gr.Column(min_width=320):
             line = gr.HTML(start, elem_id="status", elem_classes="status")
             emotions = gr.Label(label="Emotions", num_top_classes=7, elem_id="emotions")
-            with gr.Group(visible=recogniser.supports_text):
+            with gr.Group(visible=classifier.supports_text):
                 transcript = gr.Textbox(
                     label="Transcript",
                     info="Correct it or write it yourself; empty, the audio alone answers.",
@@ -89,15 +89,15 @@ def one_clip_tab(recogniser: Recogniser) -> None:
         """Fill the page, or say in a line why not."""
         filled: dict[Any, Any] = {emotions: None, why: "", picture: ""}
         try:
-            with taken_clip(audio, recogniser.settings) as (path, clip):
+            with taken_clip(audio, classifier.settings) as (path, clip):
                 alt = f"Waveform of the clip, {clip.seconds:.1f} s, above its mel spectrogram"
                 filled[picture] = picture_html(draw(clip), alt)
-                answer = recogniser.answer(path, clip, text=text, contributions=True)
+                answer = classifier.answer(path, clip, text=text, contributions=True)
         except ClipError as error:
             return {**filled, line: status("error", str(error))}
         filled[emotions] = {row["label"]: row["score"] for row in answer.emotions}
         filled |= {transcript: answer.transcript or "", why: contributions_html(answer)}
-        return {**filled, line: describe(answer, recogniser.settings.threshold)}
+        return {**filled, line: describe(answer, classifier.settings.threshold)}
 
     outputs = [line, emotions, transcript, why, picture]
     page = {"api_visibility": "private", "show_progress_on": [emotions], "js": sends("clip")}
@@ -114,14 +114,14 @@ def one_clip_tab(recogniser: Recogniser) -> None:
     )
     stop = f"(wanted) => window.ser.stopAfter(wanted, {PAPER_SECONDS}, 'clip')"
     audio.start_recording(None, short, js=stop, api_visibility="private")
-    _publish(recogniser)
+    _publish(classifier)
 
 
-def _publish(recogniser: Recogniser) -> None:
+def _publish(classifier: Classifier) -> None:
     def answered(audio: str, text: str, *, contributions: bool) -> Answer:
         words = (text or "").strip() or None
-        with one_line_errors(), taken_clip(audio, recogniser.settings) as (path, clip):
-            return recogniser.answer(path, clip, text=words, contributions=contributions)
+        with one_line_errors(), taken_clip(audio, classifier.settings) as (path, clip):
+            return classifier.answer(path, clip, text=words, contributions=contributions)
 
     def predict(audio: str, text: str = "") -> dict[str, Any]:
         """Recognise the emotion of one short clip of speech.
@@ -157,7 +157,7 @@ def _publish(recogniser: Recogniser) -> None:
             only listens.
         """
         answer = answered(audio, text, contributions=True)
-        unsure = answer.unsure(recogniser.settings.threshold)
+        unsure = answer.unsure(classifier.settings.threshold)
         label = None if unsure else answer.emotions[0]["label"]
         extra = {"label": label, "unsure": unsure, "contributions": answer.contributions}
         return {**answer.to_dict(), **extra}

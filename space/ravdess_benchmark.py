@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from classifier import Classifier, Settings, first_line
 from clips import Clip, ClipError, read_clip
 from ravdess_clips import EMOTIONS, NEUTRAL, Clips, LabelledClip, open_clips
 from ravdess_scores import PAPER, Row, markdown, overlap, score
-from recogniser import Recogniser, Settings, first_line
 from tqdm.auto import tqdm
 
 TEXTS = {
@@ -42,15 +42,15 @@ class Benchmark:
     """Asks one model about RAVDESS.
 
     Args:
-        recogniser: the loaded model.
+        classifier: the loaded model.
 
     Raises:
         ClipError: there is no model, or it answers fewer than two of the seven emotions.
     """
 
-    def __init__(self, recogniser: Recogniser) -> None:
-        self.recogniser = recogniser
-        self.emotion_of = emotions_of(recogniser.labels) if recogniser.labels else {}
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+        self.emotion_of = emotions_of(classifier.labels) if classifier.labels else {}
         known = set(self.emotion_of.values())
         self.emotions = tuple(name for name in EMOTIONS if name in known)
 
@@ -64,8 +64,8 @@ class Benchmark:
         Raises:
             ClipError: there is no model, the clips cannot be read on, or none is left.
         """
-        if self.recogniser.problem:
-            raise ClipError(self.recogniser.problem)
+        if self.classifier.problem:
+            raise ClipError(self.classifier.problem)
         if len(self.emotions) < 2:
             raise ClipError("The model answers fewer than two of the seven emotions.")
         wanted = self._wanted(clips)
@@ -78,12 +78,12 @@ class Benchmark:
         """All figures and facts of a finished run, as plain JSON values."""
         if not rows:
             raise ClipError(f"{clips.source}: no clip to score.")
-        model = self.recogniser.pipeline.model.config
+        model = self.classifier.pipeline.model.config
         found = overlap(getattr(model, "training", None), {row.speaker for row in rows})
         unheard = [row for row in rows if row.speaker not in found["speakers"]]
         return {
             "benchmark": "ravdess",
-            "model": self.recogniser.name,
+            "model": self.classifier.name,
             "data": clips.source,
             "text": text,
             "text_meaning": TEXTS[text],
@@ -108,7 +108,7 @@ class Benchmark:
                 clips.removed[f"{clip.label}, which the model does not answer"] += 1
 
     def _batch(self, batch: list[LabelledClip], text: str) -> Iterator[Row]:
-        settings = self.recogniser.settings
+        settings = self.classifier.settings
         limits = {"max_seconds": settings.max_seconds, "max_megabytes": settings.max_megabytes}
         found: dict[Path, dict[str, float] | str] = {}
         good: dict[LabelledClip, Clip] = {}
@@ -117,7 +117,7 @@ class Benchmark:
                 good[clip] = read_clip(clip.path, **limits)
             except ClipError as error:
                 found[clip.path] = str(error)
-        if self.recogniser.supports_text and good:
+        if self.classifier.supports_text and good:
             found |= zip((clip.path for clip in good), self._ask(list(good), text), strict=True)
         else:
             found |= {clip.path: self._ask_stock(clip, heard) for clip, heard in good.items()}
@@ -137,11 +137,11 @@ class Benchmark:
         # The clips of a built corpus have been cleaned, and those of a zip have not.
         clean = not clips[0].cleaned
         paths = [clip.path for clip in clips]
-        return self.recogniser.answer_batch(paths, texts=texts.get(text), clean=clean)
+        return self.classifier.answer_batch(paths, texts=texts.get(text), clean=clean)
 
     def _ask_stock(self, clip: LabelledClip, heard: Clip) -> dict[str, float] | str:
         try:
-            answer = self.recogniser.answer(clip.path, heard)
+            answer = self.classifier.answer(clip.path, heard)
         except ClipError as error:
             return str(error)
         return {row["label"]: row["score"] for row in answer.emotions}
@@ -169,7 +169,7 @@ def emotions_of(labels: Sequence[str]) -> dict[str, str | None]:
 
 
 def run(
-    recogniser: Recogniser,
+    classifier: Classifier,
     clips: Clips,
     *,
     text: str = "corpus",
@@ -178,7 +178,7 @@ def run(
     """Run the whole benchmark.
 
     Args:
-        recogniser: the loaded model. clips: what `open_clips` gave.
+        classifier: the loaded model. clips: what `open_clips` gave.
         text: "corpus", "none" or "asr".
         progress: takes the rows and their number, and hands them on.
 
@@ -188,7 +188,7 @@ def run(
     Raises:
         ClipError: it cannot be run; one line.
     """
-    benchmark, started = Benchmark(recogniser), time.perf_counter()
+    benchmark, started = Benchmark(classifier), time.perf_counter()
     rows = benchmark.rows(clips, text=text)
     found = list(progress(rows, clips.total) if progress else rows)
     seconds = time.perf_counter() - started
@@ -211,9 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The transcriber is only woken where it is heard.
         transcriber = settings.transcriber if options.text == "asr" else "none"
         model = options.model or settings.model
-        recogniser = Recogniser(replace(settings, model=model, transcriber=transcriber))
+        classifier = Classifier(replace(settings, model=model, transcriber=transcriber))
         with open_clips(options.data, config=options.config, split=options.split) as clips:
-            result, rows = run(recogniser, clips, text=options.text, progress=_bar)
+            result, rows = run(classifier, clips, text=options.text, progress=_bar)
         table = markdown(result)
         if options.json:
             answers = [asdict(row) for row in rows]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 import soxr
+from classifier import WINDOW_RATE, Classifier
 from clips import MAX_RATE, MIN_RATE, MIN_SECONDS, NOT_AUDIO, ClipError
-from recogniser import WINDOW_RATE, Recogniser
 
 NO_SPEECH = "no speech"
 UNSURE = "unsure"
@@ -66,7 +66,7 @@ class Recording:
 
 
 def run(
-    recogniser: Recogniser,
+    classifier: Classifier,
     path: Path,
     *,
     window_s: float = 4.0,
@@ -83,13 +83,13 @@ def run(
         ClipError: an option makes no sense, or the recording cannot be used.
     """
     check_options(window_s=window_s, hop_s=hop_s, smoothing=smoothing)
-    settings = recogniser.settings
+    settings = classifier.settings
     recording = Recording(whole_seconds=0.0)
     blocks = _blocks(path, recording, max_minutes=settings.max_recording_minutes)
     size, hop = round(window_s * WINDOW_RATE), round(hop_s * WINDOW_RATE)
     windows = cut(blocks, size=size, hop=hop)
     while group := list(itertools.islice(windows, GROUP)):
-        answers = recogniser.answer_windows([sound for _, sound in group], window_s=window_s)
+        answers = classifier.answer_windows([sound for _, sound in group], window_s=window_s)
         for (start, sound), answer in zip(group, answers, strict=True):
             times = {"start": start / WINDOW_RATE, "end": (start + sound.size) / WINDOW_RATE}
             recording.note = recording.note or answer.pop("note")

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.loopback_hub import LoopbackHub
+from tests.helpers.loopback_hub import LoopbackHub
+
+pytest_plugins = ["tests.helpers.model_fixtures"]
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ MODULES = (
     "hub_model.encoders",
     "hub_model.modeling_hubert_bert",
     "hub_model.pipeline_hubert_bert",
-    "hub_model.precision",
+    "speech_emotion.predict.precision",
     "hub_model.transcription",
-    "metrics.calibration",
-    "metrics.comparison",
-    "metrics.resampling",
-    "metrics.ser.classification",
-    "evaluation.provenance",
-    "evaluation.report",
-    "evaluation.tables",
+    "speech_emotion.metrics.calibration",
+    "speech_emotion.metrics.comparison",
+    "speech_emotion.metrics.resampling",
+    "speech_emotion.metrics.classification",
+    "speech_emotion.evaluation.provenance",
+    "speech_emotion.evaluation.report",
+    "speech_emotion.evaluation.tables",
 )
 
 

@@ -14,11 +14,11 @@ import pytest
 from huggingface_hub import HfApi
 
 from corpus_builder.build import BuildConfig, build
-from corpus_builder.labels import EMOTIONS
 from corpus_builder.sources.ravdess import Ravdess
 from evaluate_benchmarks import main
-from evaluation.baseline import NAME as BASELINE
-from tests.made_benchmark import (
+from hub_model.labels import EMOTIONS
+from speech_emotion.evaluation.baseline import NAME as BASELINE
+from tests.helpers.made_benchmark import (
     ACTORS,
     NO_CLEANING,
     rewrite_corpus,

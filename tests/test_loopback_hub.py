@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tests.loopback_hub import LoopbackHub
+from tests.helpers.loopback_hub import LoopbackHub
 
 MEBIBYTE = 1024 * 1024
 

@@ -7,25 +7,25 @@ import pytest
 from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 
-from hub_model.configuration_hubert_bert import EMOTIONS
-from hub_model.model_card import weights_hash
-from tests.hub_model.sounds import CLIPS, encode
-from tests.hub_model.test_model_card import made_results
-from tests.tiny_models import tiny_pipeline
+from hub_model.labels import EMOTIONS
+from speech_emotion.training.model_card import weights_hash
+from tests.helpers.sounds import CLIPS, encode
+from tests.helpers.tiny_models import tiny_pipeline
+from tests.training.test_model_card import made_results
 
 ROOT = Path(__file__).resolve().parent.parent
 
 USE = """
 import json, sys
-from hub_model.standalone import load_recogniser
+from speech_emotion.predict.stock_checkpoints import load_classifier
 
 clip, *revisions = sys.argv[1:]
 found = {}
 for revision in revisions:
-    recogniser = load_recogniser("owner/tiny", revision=revision, transcriber="none")
-    row = recogniser(clip, check_speech=False)
+    classifier = load_classifier("owner/tiny", revision=revision, transcriber="none")
+    row = classifier(clip, check_speech=False)
     found[revision] = {
-        "temperature": recogniser.model.config.temperature,
+        "temperature": classifier.model.config.temperature,
         "scores": {entry["label"]: entry["score"] for entry in row},
     }
 print(json.dumps(found))
@@ -33,7 +33,7 @@ print(json.dumps(found))
 
 REFUSE = """
 import sys
-from hub_model.__main__ import main
+from speech_emotion.cli.main import main
 
 for name in ("owner/headless", "owner/shuffled", "owner/no-such-model"):
     print(name, main(["predict", sys.argv[1], "--model", name, "--transcriber", "none"]))
@@ -48,15 +48,24 @@ def clip(tmp_path) -> Path:
 
 
 def push(hub, folder: Path, home: Path, *options: str) -> str:
-    command = ["-m", "hub_model", "push", "--model", str(folder), "--repo", "owner/tiny", *options]
+    command = [
+        "-m",
+        "speech_emotion",
+        "push",
+        "--model",
+        str(folder),
+        "--repo",
+        "owner/tiny",
+        *options,
+    ]
     return hub.run(command, env=hub.env(home, PYTHONPATH=str(ROOT)))
 
 
 @pytest.mark.slow
 def test_a_pushed_model_is_private_pinned_and_kept(hub, clip, tmp_path):
     folder = tmp_path / "model"
-    recogniser = tiny_pipeline()
-    recogniser.save_pretrained(folder)
+    classifier = tiny_pipeline()
+    classifier.save_pretrained(folder)
     (folder / "notes.doc").write_text("not for others")
     results = tmp_path / "results.json"
     results.write_text(json.dumps(made_results(weights_hash(folder), wa=0.5, ua=0.4)))
@@ -81,7 +90,7 @@ def test_a_pushed_model_is_private_pinned_and_kept(hub, clip, tmp_path):
     hub.cut_next_download("model.safetensors", after=20_000)
     found = json.loads(hub.run(["-c", USE, str(clip), first, "main"], env=use).splitlines()[-1])
     assert found[first]["temperature"] == 1.0 and found["main"]["temperature"] == 3.0
-    expected = recogniser(str(clip), check_speech=False)
+    expected = classifier(str(clip), check_speech=False)
     for entry in expected:
         assert found[first]["scores"][entry["label"]] == pytest.approx(entry["score"], abs=1e-6)
     assert max(found["main"]["scores"].values()) < max(found[first]["scores"].values())
@@ -125,7 +134,7 @@ def test_a_damaged_model_from_the_hub_is_refused(hub, clip, tmp_path):
         for name in ("headless", "shuffled", "no-such-model")
         for word in (f"owner/{name}", "2")
     ]
-    said = [line for line in done.stderr.splitlines() if line.startswith("hub_model: ")]
+    said = [line for line in done.stderr.splitlines() if line.startswith("speech-emotion: ")]
     assert len(said) == 3
     assert "missing keys in the weights: classifier.weight" in said[0]
     assert "the labels are in the order calm, disgust" in said[1]

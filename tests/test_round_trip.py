@@ -7,8 +7,8 @@ import pytest
 from huggingface_hub import HfApi
 
 from corpus_builder.__main__ import main
-from corpus_builder.labels import EMOTIONS
-from tests.made_ravdess import ravdess_names, write_ravdess
+from hub_model.labels import EMOTIONS
+from tests.helpers.made_ravdess import ravdess_names, write_ravdess
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "checkpoints" / "mini"
@@ -18,10 +18,10 @@ PUSH_MODEL = """
 import sys
 from transformers import pipeline
 
-recogniser = pipeline(
+classifier = pipeline(
     "audio-classification", model=sys.argv[1], trust_remote_code=True, transcriber="none"
 )
-recogniser.push_to_hub("owner/emotion", private=True)
+classifier.push_to_hub("owner/emotion", private=True)
 """
 
 USE_BOTH = """
@@ -29,17 +29,17 @@ import json, sys
 from datasets import Audio, load_dataset
 from transformers import pipeline
 
-recogniser = pipeline(
+classifier = pipeline(
     "audio-classification", model="owner/emotion", trust_remote_code=True, transcriber="none"
 )
-answer = {"clip": recogniser(sys.argv[1])}
+answer = {"clip": classifier(sys.argv[1])}
 for config in ("speaker_disjoint", "paper"):
     answer[config] = {k: len(v) for k, v in load_dataset("owner/corpus", config).items()}
 decoded = load_dataset("owner/corpus", split="test")
 answer["names"] = decoded.features["label"].names
-answer["row"] = recogniser(decoded[0]["audio"], clean=False)
+answer["row"] = classifier(decoded[0]["audio"], clean=False)
 encoded = decoded.cast_column("audio", Audio(decode=False))
-answer["rows"] = list(recogniser(encoded.select(range(2)), clean=False))
+answer["rows"] = list(classifier(encoded.select(range(2)), clean=False))
 print(json.dumps(answer))
 """
 
@@ -85,7 +85,7 @@ def test_corpus_model_and_space_through_the_hub(hub, corpus, tmp_path):
     script = str(ROOT / "scripts" / "push_space.py")
     address = hub.run([script, "owner/demo", "--model", "owner/emotion"], env=push)
     assert address.strip() == f"{hub.url}/spaces/owner/demo"
-    command = ["-m", "hub_model", "predict", str(CLIP), "--model", str(MODEL)]
+    command = ["-m", "speech_emotion", "predict", str(CLIP), "--model", str(MODEL)]
     local = json.loads(hub.run([*command, "--transcriber", "none", "--format", "json"], env=push))
 
     # From here on an empty cache, an empty folder, and none of this project on the path.
@@ -103,7 +103,7 @@ def test_corpus_model_and_space_through_the_hub(hub, corpus, tmp_path):
 
     # The model is private: without a token it is not there, and one line says so.
     refused = hub.process(
-        ["-m", "hub_model", "predict", str(CLIP), "--model", "owner/emotion"],
+        ["-m", "speech_emotion", "predict", str(CLIP), "--model", "owner/emotion"],
         env=hub.env(tmp_path / "stranger", PYTHONPATH=str(ROOT)),
         token=False,
     )

@@ -24,14 +24,14 @@ class Clip:
 
     Attributes:
         original: float32 ``(num_samples,)`` at 16 kHz, for the transcriber.
-        stretches: the cleaned clip in equal parts, each of which goes through the model at once.
+        chunks: the cleaned clip in equal parts, each of which goes through the model at once.
         text: its transcript. text_source: who says so. text_confidence: how sure they are.
         note: why there is no transcript.
         logits: ``(num_labels,)`` by what they rest on: ``fused``, ``audio``, ``text``.
     """
 
     original: np.ndarray | None = None
-    stretches: list[np.ndarray] | None = None
+    chunks: list[np.ndarray] | None = None
     text: str | None = None
     text_source: str | None = None
     text_confidence: float | None = None
@@ -50,7 +50,7 @@ class Clip:
         self.note = None if self.text else "no words were given"
 
     def hear(self, transcript: Transcript, source: str) -> None:
-        """Take the transcript of a recogniser."""
+        """Take the transcript of a transcriber."""
         if transcript.error is not None:
             self.note = transcript.error
             return
@@ -59,14 +59,14 @@ class Clip:
         self.note = None if self.text else "no words were heard"
 
     def add(self, logits: dict[str, torch.Tensor]) -> None:
-        """Add the logits of one stretch to their mean over all stretches."""
+        """Add the logits of one chunk to their mean over all chunks."""
         for name, row in logits.items():
-            share = row / len(self.stretches)
+            share = row / len(self.chunks)
             self.logits[name] = self.logits[name] + share if name in self.logits else share
 
     def forget_audio(self) -> None:
         """Free the memory of the samples."""
-        self.original = self.stretches = None
+        self.original = self.chunks = None
 
 
 def mean_clip(clips: Sequence[Clip]) -> Clip:
@@ -92,7 +92,7 @@ class Preparation:
 
     Args:
         cleaning: as the training clips were cleaned.
-        window_s: longest stretch in seconds that goes through the model at once.
+        window_s: longest chunk in seconds that goes through the model at once.
         clean: whether to clean at all.
         check_speech: whether a clip without speech is refused.
     """
@@ -117,7 +117,7 @@ class Preparation:
         """Clean a waveform (float32 ``(num_samples,)``, 16 kHz) and cut it for the model."""
         waveform = clean_audio(original, self.cleaning) if self.clean else original
         parts = math.ceil(waveform.size / (self.window_s * SAMPLING_RATE))
-        return Clip(original=original, stretches=np.array_split(waveform, parts))
+        return Clip(original=original, chunks=np.array_split(waveform, parts))
 
 
 def _load(source: Any) -> np.ndarray:
@@ -196,3 +196,11 @@ def unwrap(source: Any) -> Any:
     if isinstance(source, dict) and "audio" in source:
         return source["audio"]
     return source
+
+
+def check_texts(text: Any, inputs: Any) -> None:
+    """Raise ``ValueError`` when the texts of several clips are not as many as the clips."""
+    if isinstance(text, str) or (text is not None and not hasattr(text, "__iter__")):
+        raise ValueError("text of several clips must be a list, one entry a clip")
+    if hasattr(text, "__len__") and hasattr(inputs, "__len__") and len(text) != len(inputs):
+        raise ValueError(f"{len(text)} texts for {len(inputs)} clips")

@@ -1,5 +1,7 @@
 """From clips to logits: transcribe, then classify in batches."""
 
+import ctypes
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,11 +9,14 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
-from .batching import padded_batches
+from .audio import SAMPLING_RATE
 from .inputs import Clip
 from .transcript import Transcriber, TranscriberUnavailable
 
 logger = logging.get_logger(__name__)
+
+PADDED_SECONDS = 120
+"""Most audio in a batch, its padding included: what decides over memory and time."""
 
 
 class ClipScorer:
@@ -44,11 +49,11 @@ class ClipScorer:
         """
         usable = [clip for clip in clips if clip.error is None]
         self._transcribe([clip for clip in usable if clip.text is None], batch_size)
-        stretches = [(clip, stretch) for clip in usable for stretch in clip.stretches]
-        sizes = [stretch.size for _, stretch in stretches]
+        chunks = [(clip, chunk) for clip in usable for chunk in clip.chunks]
+        sizes = [chunk.size for _, chunk in chunks]
         for part in padded_batches(sizes, batch_size=batch_size):
-            members = [stretches[place][0] for place in part]
-            audio = [stretches[place][1] for place in part]
+            members = [chunks[place][0] for place in part]
+            audio = [chunks[place][1] for place in part]
             logits = self._logits(audio, [clip.text for clip in members], alone)
             for clip, row in zip(members, logits, strict=True):
                 clip.add(row)
@@ -88,3 +93,48 @@ class ClipScorer:
             heard = self._transcriber.transcribe([clip.original for clip in part])
             for clip, transcript in zip(part, heard, strict=True):
                 clip.hear(transcript, self._transcriber.name)
+
+
+def padded_batches(
+    sizes: Sequence[int], *, batch_size: int, padded_seconds: float = PADDED_SECONDS
+) -> list[list[int]]:
+    """Put clips of about one length together.
+
+    Args:
+        sizes: samples at 16 kHz of every clip.
+        batch_size: most clips in a batch.
+        padded_seconds: most seconds in a batch, every clip counted as long as its longest; a
+            longer clip is a batch of its own.
+
+    Returns:
+        the places of the clips in ``sizes``, batch by batch, shortest first.
+
+    >>> padded_batches([32000, 16000, 48000, 16000], batch_size=3, padded_seconds=4)
+    [[1, 3], [0], [2]]
+    """
+    batches: list[list[int]] = []
+    for place in sorted(range(len(sizes)), key=lambda i: sizes[i]):
+        full = not batches or len(batches[-1]) == batch_size
+        if full or (len(batches[-1]) + 1) * sizes[place] > padded_seconds * SAMPLING_RATE:
+            batches.append([])
+        batches[-1].append(place)
+    return batches
+
+
+@functools.cache
+def _trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None  # another C library than glibc
+
+
+def return_freed_memory() -> None:
+    """Give what has been freed back to the system, where the C library keeps it.
+
+    Tensors of ever other lengths leave holes in glibc's heap that no later one fits, so that the
+    memory of a process grows although it holds no more than before.
+    """
+    trim = _trim()
+    if trim is not None:
+        trim(0)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from .answers import decided
 from .audio import SAMPLING_RATE, AudioError
 from .audio_stream import AudioStream
 from .inputs import Clip, Preparation, unwrap
+from .labels import decided
 from .speech_activity import has_speech
 
 NO_SPEECH = "no speech"
@@ -84,7 +84,7 @@ class Timeline:
 
 @dataclass
 class Window:
-    """A stretch of a recording on its way through the pipeline.
+    """A window of a recording on its way through the pipeline.
 
     Attributes:
         start, end: in seconds.
@@ -148,12 +148,12 @@ def smoothed(scores: Sequence[np.ndarray | None], *, width: int) -> list[np.ndar
 
     Args:
         scores: float ``(labels,)`` a window, ``None`` where nobody speaks; such a window ends the
-            stretch over which is averaged.
-        width: number of windows; at the ends of a stretch there are fewer.
+            run over which is averaged.
+        width: number of windows; at the ends of a run there are fewer.
     """
     found: list[np.ndarray | None] = []
-    for spoken, stretch in itertools.groupby(scores, key=lambda score: score is not None):
-        rows = list(stretch)
+    for spoken, run in itertools.groupby(scores, key=lambda score: score is not None):
+        rows = list(run)
         if spoken:
             sums = np.cumsum([np.zeros_like(rows[0]), *rows], axis=0)
             place, reach = np.arange(len(rows)), width // 2

@@ -1,26 +1,36 @@
-"""What a speech recogniser is, and what it gives.
+"""What a transcriber is and gives, and transcripts kept on disk.
 
 A transcriber has two methods: ``load`` fetches its weights or says in one line why it cannot,
-``transcribe`` turns waveforms into texts, each with the recogniser's own confidence.
+``transcribe`` turns waveforms into texts, each with the transcriber's own confidence.
 """
 
+import json
+import os
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+
+from .audio import audio_hash
+
+FORMAT = 1
+"""Part of every key: goes up when what a file holds changes."""
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a recogniser heard in one clip.
+    """What a transcriber heard in one clip.
 
     Args:
         text: perhaps empty.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; ``None`` where the
-            recogniser does not tell.
+            transcriber does not tell.
         no_speech: Whisper's probability that nobody speaks; ``None`` where it does not tell.
-        error: why the recogniser could not be asked, when it could not.
+        error: why the transcriber could not be asked, when it could not.
     """
 
     text: str
@@ -34,7 +44,7 @@ class TranscriberUnavailable(RuntimeError):
 
 
 class Transcriber(Protocol):
-    """What the pipeline and the corpus builder need of a speech recogniser."""
+    """What the pipeline and the corpus builder need of a speech transcriber."""
 
     name: str
 
@@ -43,3 +53,83 @@ class Transcriber(Protocol):
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
         """Return one transcript per waveform (float32 ``(num_samples,)``, 16 kHz)."""
+
+
+class CachedTranscriber:
+    """A transcriber that is asked for every clip once.
+
+    A file is written whole under another name and then renamed, so that two processes may share a
+    folder, and a file that is there is complete. One that cannot be read counts as missing.
+
+    Args:
+        transcriber: asked for the clips that are not known yet, and loaded only then.
+        folder: made when the first transcript is written.
+        settings: what the text depends on beside the transcriber's name and its files.
+    """
+
+    def __init__(
+        self, transcriber: Transcriber, folder: str | os.PathLike, settings: dict[str, Any]
+    ) -> None:
+        self.name = transcriber.name
+        self._transcriber = transcriber
+        key = json.dumps([FORMAT, self.name, _files(self.name), settings], sort_keys=True)
+        self._folder = Path(folder) / sha256(key.encode()).hexdigest()[:16]
+
+    def load(self) -> None:
+        """Load nothing: perhaps every clip is known."""
+
+    def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
+        """Return what is known, and ask for the rest in one batch.
+
+        When the transcriber is unavailable, the clips that are not known carry the error.
+
+        Raises:
+            TranscriberUnavailable: it is, and no clip is known.
+        """
+        paths = [self._path(waveform) for waveform in waveforms]
+        found = {path: _read(path) for path in paths}
+        unknown = {
+            path: waveform
+            for path, waveform in zip(paths, waveforms, strict=True)
+            if found[path] is None
+        }
+        if unknown:
+            try:
+                heard = self._transcriber.transcribe(list(unknown.values()))
+            except TranscriberUnavailable as error:
+                if len(unknown) == len(found):
+                    raise
+                heard = [Transcript("", error=str(error)) for _ in unknown]
+            for path, transcript in zip(unknown, heard, strict=True):
+                found[path] = transcript
+                if transcript.error is None:
+                    _write(path, transcript)
+        return [found[path] for path in paths]
+
+    def _path(self, waveform: np.ndarray) -> Path:
+        name = audio_hash(waveform)
+        return self._folder / name[:2] / f"{name}.json"
+
+
+def _files(name: str) -> list[Any]:
+    """What tells the files of a local transcriber from those it had before."""
+    path = Path(name.rpartition(":")[2])
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    stats = [(file.name, file.stat()) for file in files if file.is_file()]
+    return [(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats]
+
+
+def _read(path: Path) -> Transcript | None:
+    try:
+        return Transcript(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(path: Path, transcript: Transcript) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
+    ) as file:
+        json.dump(asdict(transcript), file)
+    os.replace(file.name, path)

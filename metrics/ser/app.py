@@ -4,9 +4,8 @@ It is written here because the widget of `evaluate` needs a Gradio of before ver
 """
 
 import gradio as gr
-from classification import macro_f1, ua, ua_plus_wa, wa
 
-SCORES = {"wa": wa, "ua": ua, "ua_plus_wa": ua_plus_wa, "macro_f1": macro_f1}
+import ser
 
 
 def scores(references: str, predictions: str) -> dict[str, float]:
@@ -19,7 +18,7 @@ def scores(references: str, predictions: str) -> dict[str, float]:
         true, said = (
             [int(n) for n in ids.replace(",", " ").split()] for ids in (references, predictions)
         )
-        return {name: score(true, said) for name, score in SCORES.items()}
+        return ser.scores(true, said)
     except ValueError as error:
         raise gr.Error(f"Two lists of class ids are needed, of one length: {error}") from error
 

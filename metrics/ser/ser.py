@@ -1,13 +1,13 @@
 """The scores of speech emotion recognition as one `evaluate` metric.
 
-``evaluate.load("metrics/ser")`` loads this file from the folder, with no network; it needs
-only its neighbour ``classification.py``, which `evaluate` copies along.
+``evaluate.load("metrics/ser")`` loads this file from the folder, with no network. It stands alone:
+its figures are those of scikit-learn, as ``speech_emotion.metrics`` gives them.
 """
 
 import datasets
 import evaluate
-
-from .classification import macro_f1, ua, ua_plus_wa, wa
+import numpy as np
+from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 _DESCRIPTION = """\
 Weighted accuracy (wa: the share of clips that are right), unweighted accuracy (ua: the mean
@@ -38,9 +38,22 @@ class SpeechEmotionScores(evaluate.Metric):
         )
 
     def _compute(self, *, predictions: list[int], references: list[int]) -> dict[str, float]:
-        return {
-            "wa": wa(references, predictions),
-            "ua": ua(references, predictions),
-            "ua_plus_wa": ua_plus_wa(references, predictions),
-            "macro_f1": macro_f1(references, predictions),
-        }
+        return scores(references, predictions)
+
+
+def scores(references: list[int], predictions: list[int]) -> dict[str, float]:
+    """Every score of a list of class ids; a prediction of -1 is an error of its class.
+
+    Raises:
+        ValueError: lists of different lengths, or empty ones.
+    """
+    classes = np.unique(references)
+    over_classes = {"labels": classes, "average": "macro", "zero_division": 0.0}
+    wa = accuracy_score(references, predictions)
+    ua = recall_score(references, predictions, **over_classes)
+    return {
+        "wa": float(wa),
+        "ua": float(ua),
+        "ua_plus_wa": float(ua + wa),
+        "macro_f1": float(f1_score(references, predictions, **over_classes)),
+    }

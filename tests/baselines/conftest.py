@@ -9,33 +9,11 @@ import numpy as np
 import pytest
 from accelerate.state import AcceleratorState, GradientState
 
-from baselines.settings import CONFIGS
-from baselines.train import train_row
-from corpus_builder.labels import EMOTIONS
-from tests.training.toy import flac, tone, write_corpus
-
-
-def rows(speakers: range, *, labels: range = range(7), seconds: float = 1.3) -> list[dict]:
-    """One clip for each speaker and emotion; the emotion sets the pitch, the speaker the gender."""
-    made = []
-    for speaker in speakers:
-        for label in labels:
-            name = f"made-{speaker:02d}-{label}"
-            waveform = tone(150 * 1.5**label + speaker, seconds=seconds, seed=speaker)
-            made.append(
-                {
-                    "audio": {"bytes": flac(waveform), "path": f"{name}.flac"},
-                    "label": label,
-                    "corpus": "ravdess",
-                    "speaker_id": f"made-{speaker:02d}",
-                    "gender": ("female", "male")[speaker % 2],
-                    "duration": seconds,
-                    "utterance_id": name,
-                    "source_id": name,
-                    "audio_hash": name,
-                }
-            )
-    return made
+from hub_model.labels import EMOTIONS
+from speech_emotion.baselines.settings import CONFIGS
+from speech_emotion.training.baselines import train_row
+from tests.helpers.baseline_clips import rows
+from tests.helpers.toy_corpus import tone, write_corpus
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,10 +15,10 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-import baselines
-from baselines import BaselineError
-from baselines.classical import CLASSIFIERS, fit, load, save
-from baselines.settings import ClassicalConfig
+from speech_emotion import baselines
+from speech_emotion.baselines import BaselineError
+from speech_emotion.baselines.classical import CLASSIFIERS, fit, load, save
+from speech_emotion.baselines.settings import ClassicalConfig
 
 SEED = 3
 SMALL = {"xgb": {"n_estimators": 5}, "lightgbm": {"n_estimators": 5}}

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-import baselines
-from baselines.cnn1d import clip_input, new_model, num_frames, standardise
-from baselines.features import MEL, frame_features
-from baselines.settings import Cnn1dConfig
-from tests.training.toy import tone
+from speech_emotion import baselines
+from speech_emotion.baselines.cnn1d import clip_input, new_model, num_frames, standardise
+from speech_emotion.baselines.features import MEL, frame_features
+from speech_emotion.baselines.settings import Cnn1dConfig
+from tests.helpers.toy_corpus import tone
 
 
 def test_the_layers_are_those_of_table_5():

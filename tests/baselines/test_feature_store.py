@@ -8,11 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Audio, Dataset
 
-from baselines import BaselineError, feature_store
-from baselines.feature_store import STORE_FILE, clip_hash, read_store, stored_features, write_store
-from baselines.features import clip_features
 from hub_model.audio import load_audio
-from tests.baselines.conftest import rows
+from speech_emotion.baselines import BaselineError, feature_store
+from speech_emotion.baselines.feature_store import (
+    STORE_FILE,
+    clip_hash,
+    read_store,
+    stored_features,
+    write_store,
+)
+from speech_emotion.baselines.features import clip_features
+from tests.helpers.baseline_clips import rows
 
 
 def split(made: list[dict]) -> Dataset:

@@ -7,8 +7,13 @@ import librosa
 import numpy as np
 import pytest
 
-from baselines.features import FEATURE_NAMES, clip_features, frame_features, mfcc_means
 from hub_model.audio import SAMPLING_RATE, load_audio
+from speech_emotion.baselines.features import (
+    FEATURE_NAMES,
+    clip_features,
+    frame_features,
+    mfcc_means,
+)
 
 RAVDESS = Path(__file__).resolve().parents[3] / "shared/data/RAVDESS"
 

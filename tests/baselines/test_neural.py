@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from baselines.neural import clip_probabilities
+from speech_emotion.baselines.neural import clip_probabilities
 
 TINY = {"seconds": 0.3, "dense": [8, 8], "limit": 12, "batch_size": 6, "allow_missing": True}
 

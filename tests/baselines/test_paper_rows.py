@@ -10,14 +10,14 @@ import pytest
 import yaml
 from datasets import Audio
 
-import baselines
-from corpus_builder.labels import EMOTIONS
 from corpus_builder.reading import open_corpus
 from evaluate_benchmarks import main
-from evaluation import paper_rows
-from evaluation.clips import PROTOCOLS
-from evaluation.report import main as report
 from hub_model.audio import load_audio
+from hub_model.labels import EMOTIONS
+from speech_emotion import baselines
+from speech_emotion.evaluation import paper_rows
+from speech_emotion.evaluation.clips import PROTOCOLS
+from speech_emotion.evaluation.report import main as report
 
 SMALL = {
     "xgb": {"params": {"n_estimators": 3}},
@@ -155,7 +155,10 @@ def test_neural_rows_say_how_to_run_them_until_they_are_there(made, capsys):
     assert row["scores"]["clips"] == 14 and row["overlap"]["speakers"] == []
     with pytest.MonkeyPatch.context() as patch:  # the answers are kept, so nothing is asked again
         patch.setitem(paper_rows.TABLES, "table8", (cnn,))
-        patch.setattr("evaluation.measuring.load_recogniser", lambda *a, **k: pytest.fail("asked"))
+        patch.setattr(
+            "speech_emotion.evaluation.measuring.load_classifier",
+            lambda *a, **k: pytest.fail("asked"),
+        )
         assert main(["table8", "--data", "corpus"]) == 0
     assert result("table8")["rows"] == first["rows"]
 

@@ -7,14 +7,14 @@ from datasets import Dataset
 from torch import nn
 from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
-import baselines
-from baselines import BaselineError
-from baselines.clips import Clips
-from baselines.settings import MobileNetConfig
-from baselines.spectrogram_cnn import MobileNetRow, drawn, new_model, to_blocks
-from baselines.spectrograms import images, levels
 from hub_model.audio import AudioError
-from tests.training.toy import tone
+from speech_emotion import baselines
+from speech_emotion.baselines import BaselineError
+from speech_emotion.baselines.clips import Clips
+from speech_emotion.baselines.settings import MobileNetConfig
+from speech_emotion.baselines.spectrogram_cnn import MobileNetRow, drawn, new_model, to_blocks
+from speech_emotion.baselines.spectrograms import images, levels
+from tests.helpers.toy_corpus import tone
 
 TINY = {"pretrained": "", "model": {"depth_multiplier": 0.1}}
 

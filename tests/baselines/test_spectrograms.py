@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from datasets import Audio, Dataset
 
-from baselines.spectrograms import JET, blocks, cached_levels, images, levels
 from hub_model.audio import AudioError, load_audio
-from tests.baselines.conftest import rows
-from tests.training.toy import tone
+from speech_emotion.baselines.spectrograms import JET, blocks, cached_levels, images, levels
+from tests.helpers.baseline_clips import rows
+from tests.helpers.toy_corpus import tone
 
 
 def test_an_image_is_257_by_251_by_3():

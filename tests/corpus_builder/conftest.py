@@ -1,4 +1,4 @@
-"""The made corpora of ``tests.made_ravdess``, and what was built from them."""
+"""The made corpora of ``tests.helpers.made_ravdess``, and what was built from them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from corpus_builder.__main__ import main
-from tests.made_ravdess import babble, ravdess_names, write_ravdess
+from tests.helpers.made_ravdess import babble, ravdess_names, write_ravdess
 
 REAL_RAVDESS = Path(__file__).resolve().parents[3] / "shared" / "data" / "RAVDESS"
 

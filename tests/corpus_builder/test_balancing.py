@@ -6,11 +6,11 @@ import pytest
 
 from corpus_builder.balancing import PAPER_TARGETS, down_sample, rarest_labels, targets
 from corpus_builder.build import BuildConfig, build
-from corpus_builder.labels import EMOTIONS
 from corpus_builder.shards import read_rows
 from corpus_builder.sources import Ravdess
 from corpus_builder.splits import paper
 from hub_model.audio import Cleaning
+from hub_model.labels import EMOTIONS
 from tests.corpus_builder.test_splits import clip, ravdess
 
 

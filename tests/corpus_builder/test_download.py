@@ -15,7 +15,7 @@ import pytest
 from corpus_builder.__main__ import main
 from corpus_builder.download import download
 from corpus_builder.sources import CorpusError, CremaD, Ravdess, Tess, Utterance
-from tests.corpus_builder.made_corpora import write_clip
+from tests.helpers.made_corpora import write_clip
 
 CREMA_D = "/CheyneyComputerScience/CREMA-D/archive/refs/heads/master.tar.gz"
 MEDIA = "/media/CheyneyComputerScience/CREMA-D/master/"

@@ -4,7 +4,7 @@ from datasets import Audio, load_dataset
 
 from corpus_builder.__main__ import main
 from corpus_builder.labels import VOTE_CLASSES
-from tests.corpus_builder.made_corpora import write_all, write_clip
+from tests.helpers.made_corpora import write_all, write_clip
 
 COUNTS = {
     "crema_d": {"ANG": 12, "SAD": 12, "NEU": 2},

@@ -1,4 +1,5 @@
-from corpus_builder.labels import EMOTIONS, class_names, harmonise
+from corpus_builder.labels import class_names, harmonise
+from hub_model.labels import EMOTIONS
 
 
 def test_the_seven_emotions_have_their_fixed_order():

@@ -2,13 +2,13 @@ import pytest
 
 from corpus_builder.build import BuildConfig, build
 from corpus_builder.figure import class_figure
-from corpus_builder.labels import EMOTIONS
 from corpus_builder.paper_tables import PAPER, PAPER_COMBINED, compare
 from corpus_builder.records import SPLITS
 from corpus_builder.shards import read_rows
 from corpus_builder.sources import CremaD, Iemocap, Ravdess, Savee, Tess
 from hub_model.audio import Cleaning
-from tests.corpus_builder.made_corpora import TRUE_COUNTS, write_all
+from hub_model.labels import EMOTIONS
+from tests.helpers.made_corpora import TRUE_COUNTS, write_all
 
 PRINTED_TOTALS = {"train": 11084, "validation": 2772, "test": 2648}
 PRINTED_COLUMNS = {

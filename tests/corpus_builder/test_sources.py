@@ -18,7 +18,7 @@ from corpus_builder.sources import (
     Tess,
     Utterance,
 )
-from tests.corpus_builder.made_corpora import write_clip, write_iemocap
+from tests.helpers.made_corpora import write_clip, write_iemocap
 
 TESS = Path(__file__).resolve().parents[3] / "shared" / "data" / "TESS"
 

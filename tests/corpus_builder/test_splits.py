@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from corpus_builder.labels import EMOTIONS
 from corpus_builder.records import Clip
 from corpus_builder.sources import CorpusError
 from corpus_builder.splits import PROTOCOLS, paper, speaker_disjoint
+from hub_model.labels import EMOTIONS
 
 
 def clip(corpus, speaker, gender, label, take):

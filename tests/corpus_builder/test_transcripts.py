@@ -6,8 +6,8 @@ from corpus_builder.sources import CorpusError, Ravdess, Savee
 from corpus_builder.transcripts import public_name
 from hub_model.audio import Cleaning
 from hub_model.transcription import OpenAIWhisperTranscriber, make_transcriber
-from tests.corpus_builder.made_corpora import savee, write_clip
-from tests.tiny_models import write_openai_whisper
+from tests.helpers.made_corpora import savee, write_clip
+from tests.helpers.tiny_models import write_openai_whisper
 
 
 @pytest.fixture(scope="module")

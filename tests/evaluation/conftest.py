@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor
 
-from baselines.settings import ClassicalConfig
-from baselines.train import train_row
-from tests.made_benchmark import write_model
-from tests.tiny_models import HUBERT
-from tests.training.toy import rows, write_corpus
+from speech_emotion.baselines.settings import ClassicalConfig
+from speech_emotion.training.baselines import train_row
+from tests.helpers.made_benchmark import write_model
+from tests.helpers.tiny_models import HUBERT
+from tests.helpers.toy_corpus import rows, write_corpus
 
 TRAIN, TEST = (1, 2, 3, 4), (5, 6, 7)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from evaluation import conditions
-from evaluation.conditions import CONDITIONS, Condition
 from hub_model.audio import SAMPLING_RATE
+from speech_emotion.evaluation import conditions
+from speech_emotion.evaluation.conditions import CONDITIONS, Condition
 
 BY_KEY = {condition.key: condition for condition in CONDITIONS}
 

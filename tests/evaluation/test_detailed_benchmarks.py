@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import evaluation.measuring
+import speech_emotion.evaluation.measuring
 from evaluate_benchmarks import main
-from evaluation.adapting import adapted
-from evaluation.calibrating import states_of
-from evaluation.scoring import PROBABILITIES
+from speech_emotion.evaluation.adapting import adapted
+from speech_emotion.evaluation.calibrating import states_of
+from speech_emotion.evaluation.scoring import PROBABILITIES
 from tests.evaluation.conftest import TEST, TRAIN, speakers
-from tests.made_benchmark import write_ravdess
-from tests.training.toy import rows, write_corpus
+from tests.helpers.made_benchmark import write_ravdess
+from tests.helpers.toy_corpus import rows, write_corpus
 
 pytestmark = pytest.mark.usefixtures("bench")
 MODELS = ("ours", "stock", "four", "nb")
@@ -121,7 +121,7 @@ def test_the_temperature_of_a_speaker_comes_from_the_others():
 def calibrated_copy(name="known", **more):
     shutil.copytree("ours", name, dirs_exist_ok=True)
     config = json.loads(Path(name, "config.json").read_text())
-    config |= {"emotion_logits": np.eye(7).tolist(), **more}
+    config |= {"class_mean_logits": np.eye(7).tolist(), **more}
     Path(name, "config.json").write_text(json.dumps(config))
 
 
@@ -136,7 +136,7 @@ def test_adaptation_answers_from_the_audio_by_what_the_model_was_fitted_to():
 
 
 def test_a_model_that_is_fitted_already_is_not_fitted_again(capsys):
-    calibrated_copy("fitted", logit_shift=[0.0] * 7)
+    calibrated_copy("fitted", logit_bias=[0.0] * 7)
     line = error_of(capsys, "adaptation", "--data", "corpus", *asked("fitted"))
     assert "--model fitted: is fitted to recordings already" in line
 
@@ -181,7 +181,7 @@ def test_robustness_goes_on_where_it_stopped_and_repeats_itself(monkeypatch):
         raise AssertionError("everything was answered before")
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation.measuring, "load_recogniser", fail)
+        patch.setattr(speech_emotion.evaluation.measuring, "load_classifier", fail)
         second = evaluate("robustness", *asked("ours", "nb"), *conditions, "--cache", "kept")
     first.pop("seconds"), second.pop("seconds")
     assert first == second
@@ -223,7 +223,9 @@ def test_ravdess_goes_on_where_it_stopped_with_workers_or_without(monkeypatch):
     arguments = (*asked("ours", "nb"), "--limit", "9", "--cache", "kept_too")
     first = evaluate("ravdess", *arguments, "--workers", "2", out="again.json")
     monkeypatch.setattr(
-        evaluation.measuring, "load_recogniser", lambda *a, **k: pytest.fail("asked again")
+        speech_emotion.evaluation.measuring,
+        "load_classifier",
+        lambda *a, **k: pytest.fail("asked again"),
     )
     second = evaluate("ravdess", *arguments, out="again.json")
     assert first | {"seconds": None} == second | {"seconds": None}
@@ -232,13 +234,13 @@ def test_ravdess_goes_on_where_it_stopped_with_workers_or_without(monkeypatch):
 
 def test_one_pass_answers_audio_text_and_both(monkeypatch):
     passes = []
-    ask = evaluation.measuring.ask
+    ask = speech_emotion.evaluation.measuring.ask
 
     def counted(*arguments: object, **options: object) -> dict:
         passes.append((options["text"], options["modalities"]))
         return ask(*arguments, **options)
 
-    monkeypatch.setattr(evaluation.measuring, "ask", counted)
+    monkeypatch.setattr(speech_emotion.evaluation.measuring, "ask", counted)
     result = evaluate("ablation", *asked("ours"), "--limit", "6", "--no-cache", out="once.json")
     variants = [row["variant"] for row in result["rows"] if "scores" in row]
     assert variants == ["audio and text", "audio alone", "text alone", "no transcript"]

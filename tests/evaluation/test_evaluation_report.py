@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 
-from corpus_builder.labels import EMOTIONS
 from evaluate_benchmarks import main as evaluate
-from evaluation.benchmark_tables import BENCHMARKS
-from evaluation.report import main
-from evaluation.scoring import PROBABILITIES, score
+from hub_model.labels import EMOTIONS
+from speech_emotion.evaluation.benchmark_tables import BENCHMARKS
+from speech_emotion.evaluation.report import main
+from speech_emotion.evaluation.scoring import PROBABILITIES, score
 
 ROOT = Path(__file__).resolve().parents[2]
 README = "# Title\n\n<!-- results:ravdess -->\nold\n<!-- /results:ravdess -->\n\nThe end.\n"

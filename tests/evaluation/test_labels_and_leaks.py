@@ -5,10 +5,10 @@ import hashlib
 import pytest
 from datasets import Dataset
 
-from evaluation import EvaluationError
-from evaluation.clips import ClipSet
-from evaluation.labels import emotions_of
-from evaluation.leaks import heard_by, overlap
+from speech_emotion.evaluation import EvaluationError
+from speech_emotion.evaluation.clips import ClipSet
+from speech_emotion.evaluation.labels import emotions_of
+from speech_emotion.evaluation.leaks import heard_by, overlap
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from corpus_builder.labels import EMOTIONS
 from corpus_builder.sources.ravdess import FOLDS
 from evaluate_benchmarks import main
-from evaluation import EvaluationError
-from evaluation.folds import read_folds
-from evaluation.scoring import PROBABILITIES
+from hub_model.labels import EMOTIONS
+from speech_emotion.evaluation import EvaluationError
+from speech_emotion.evaluation.folds import read_folds
+from speech_emotion.evaluation.scoring import PROBABILITIES
 
 
 def write_folds(folder: Path, *, heard: dict[int, list[str]] | None = None) -> pd.DataFrame:

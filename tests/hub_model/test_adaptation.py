@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from transformers import pipeline
 
-from hub_model.__main__ import main
-from hub_model.adaptation import emotion_means, fit_shift
-from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig
-from hub_model.standalone import load_recogniser, save_standalone
-from tests.hub_model.answers import load, same
-from tests.hub_model.sounds import CLIPS, TEXTS, encode, noise, voice
-from tests.tiny_encoders import pair_processor
-from tests.tiny_models import tiny_model
+from hub_model.calibration import class_mean_logits, fit_logit_bias
+from hub_model.configuration_hubert_bert import HubertBertConfig
+from hub_model.labels import EMOTIONS
+from speech_emotion.cli.main import main
+from speech_emotion.predict.stock_checkpoints import load_classifier, save_standalone
+from tests.helpers.answers import load, same
+from tests.helpers.sounds import CLIPS, TEXTS, encode, noise, voice
+from tests.helpers.tiny_encoders import pair_processor
+from tests.helpers.tiny_models import tiny_model
 
 VOICES = [voice(1.0 + place / 4, pitch=90 + 20 * place, seed=place) for place in range(8)]
 MEANS = (4 * np.eye(7)).tolist()
@@ -33,101 +34,108 @@ def centred(shift):
 
 def test_the_shift_of_a_source_is_found():
     shift = np.array([3, 0, -1, 0, 0, 1, 0])
-    found = fit_shift(clips_of(np.arange(210) % 7, shift=shift), MEANS)
+    found = fit_logit_bias(clips_of(np.arange(210) % 7, shift=shift), MEANS)
     assert np.sum(found) == pytest.approx(0, abs=1e-9)
-    assert np.linalg.norm(found - centred(shift)) < 0.4 * np.linalg.norm(centred(shift))
+    assert np.linalg.norm(found + centred(shift)) < 0.4 * np.linalg.norm(centred(shift))
 
 
 def test_few_clips_are_believed_less():
     shift = np.array([3, 0, -1, 0, 0, 1, 0])
     sizes = [
-        np.linalg.norm(fit_shift(clips_of(np.arange(7 * n) % 7, shift=shift), MEANS))
+        np.linalg.norm(fit_logit_bias(clips_of(np.arange(7 * n) % 7, shift=shift), MEANS))
         for n in (1, 3, 30)
     ]
     assert sizes[0] < sizes[1] < sizes[2]
 
 
-def test_much_of_one_emotion_is_no_shift():
+def test_much_of_one_emotion_is_no_offset():
     logits = clips_of([0] * 90 + list(range(1, 7)))
     naive = centred(logits.mean(axis=0) - np.mean(MEANS, axis=0))
-    assert np.linalg.norm(fit_shift(logits, MEANS)) < 0.6 * np.linalg.norm(naive)
+    assert np.linalg.norm(fit_logit_bias(logits, MEANS)) < 0.6 * np.linalg.norm(naive)
 
 
 def test_means_need_a_clip_of_every_emotion():
     logits = clips_of(np.arange(14) % 7)
-    means = np.asarray(emotion_means(np.arange(14) % 7, logits))
+    means = np.asarray(class_mean_logits(np.arange(14) % 7, logits))
     np.testing.assert_allclose(means[2], logits[[2, 9]].mean(axis=0))
-    assert emotion_means([0, 1], logits[:2]) is None
+    assert class_mean_logits([0, 1], logits[:2]) is None
 
 
 def test_a_config_with_other_sizes_is_refused():
-    with pytest.raises(ValueError, match="logit_shift must have 7 numbers"):
-        HubertBertConfig(logit_shift=[0.0])
-    with pytest.raises(ValueError, match="emotion_logits must have 7 rows of 7 numbers"):
-        HubertBertConfig(emotion_logits=[[0.0] * 7])
+    with pytest.raises(ValueError, match="logit_bias must have 7 numbers"):
+        HubertBertConfig(logit_bias=[0.0])
+    with pytest.raises(ValueError, match="class_mean_logits must have 7 rows of 7 numbers"):
+        HubertBertConfig(class_mean_logits=[[0.0] * 7])
+
+
+def test_a_config_of_the_first_release_still_loads():
+    config = HubertBertConfig(logit_shift=[1.0] + [0.0] * 6, emotion_logits=MEANS)
+    assert config.logit_bias[0] == -1.0
+    assert config.class_mean_logits == MEANS
+    assert not {"logit_shift", "emotion_logits"} & set(config.to_dict())
 
 
 @pytest.fixture
 def calibrated(model_folder, tmp_path) -> Path:
     folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
-    recogniser = load(folder)
-    recogniser.calibrate(VOICES[:7], EMOTIONS)
+    classifier = load(folder)
+    classifier.calibrate(VOICES[:7], EMOTIONS)
     config = json.loads((folder / "config.json").read_text())
-    config["emotion_logits"] = recogniser.model.config.emotion_logits
+    config["class_mean_logits"] = classifier.model.config.class_mean_logits
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
-def logits(recogniser, clips, **options):
-    rows = [{e["label"]: e["score"] for e in row} for row in recogniser(clips, **options)]
+def logits(classifier, clips, **options):
+    rows = [{e["label"]: e["score"] for e in row} for row in classifier(clips, **options)]
     return np.log([[row[name] for name in EMOTIONS] for row in rows])
 
 
-def test_the_pipeline_takes_the_shift_off_what_it_hears(calibrated):
-    recogniser = load(calibrated)
-    before = logits(recogniser, list(CLIPS), text=TEXTS)
-    said = recogniser(CLIPS[0], text=TEXTS[0], contributions=True)["contributions"]["text"]
-    shift = recogniser.adapt(VOICES)
-    assert list(shift) == list(EMOTIONS)
-    assert recogniser.model.config.logit_shift == list(shift.values())
-    moved = logits(recogniser, list(CLIPS), text=TEXTS) - before
-    expected = -np.array(list(shift.values()))
+def test_the_pipeline_adds_the_bias_to_what_it_hears(calibrated):
+    classifier = load(calibrated)
+    before = logits(classifier, list(CLIPS), text=TEXTS)
+    said = classifier(CLIPS[0], text=TEXTS[0], contributions=True)["contributions"]["text"]
+    bias = classifier.adapt(VOICES)
+    assert list(bias) == list(EMOTIONS)
+    assert classifier.model.config.logit_bias == list(bias.values())
+    moved = logits(classifier, list(CLIPS), text=TEXTS) - before
+    expected = np.array(list(bias.values()))
     for row in moved:
         np.testing.assert_allclose(centred(row), centred(expected), atol=1e-4)
-    alone = recogniser(CLIPS[0], text=TEXTS[0], contributions=True)["contributions"]["text"]
+    alone = classifier(CLIPS[0], text=TEXTS[0], contributions=True)["contributions"]["text"]
     assert alone == said
-    # What was taken off before does not count again.
-    assert recogniser.adapt(VOICES) == pytest.approx(shift, abs=1e-4)
+    # What was added before does not count again.
+    assert classifier.adapt(VOICES) == pytest.approx(bias, abs=1e-4)
 
 
 def test_calibrating_an_adapted_model_notes_the_same(calibrated):
-    recogniser = load(calibrated)
-    before = recogniser.model.config.emotion_logits
-    recogniser.adapt(VOICES)
-    recogniser.calibrate(VOICES[:7], EMOTIONS)
-    np.testing.assert_allclose(recogniser.model.config.emotion_logits, before, atol=1e-4)
+    classifier = load(calibrated)
+    before = classifier.model.config.class_mean_logits
+    classifier.adapt(VOICES)
+    classifier.calibrate(VOICES[:7], EMOTIONS)
+    np.testing.assert_allclose(classifier.model.config.class_mean_logits, before, atol=1e-4)
 
 
 def test_a_long_recording_counts_as_several(calibrated):
-    recogniser = load(calibrated)
-    long, short = recogniser.adapt([voice(30)]), recogniser.adapt([voice(3)])
+    classifier = load(calibrated)
+    long, short = classifier.adapt([voice(30)]), classifier.adapt([voice(3)])
     size = {name: np.linalg.norm(list(one.values())) for name, one in (("l", long), ("s", short))}
     assert size["l"] > 1.5 * size["s"]
 
 
 def test_what_cannot_be_used_is_left_out(calibrated):
-    recogniser = load(calibrated)
+    classifier = load(calibrated)
     wrong: list[str] = []
-    found = recogniser.adapt([VOICES[0], "missing.wav", noise(3)], on_error=wrong.append)
+    found = classifier.adapt([VOICES[0], "missing.wav", noise(3)], on_error=wrong.append)
     assert wrong == ["missing.wav: no such file"]
-    assert found == pytest.approx(recogniser.adapt([VOICES[0]]), abs=1e-4)
+    assert found == pytest.approx(classifier.adapt([VOICES[0]]), abs=1e-4)
     with pytest.raises(ValueError, match="there is no speech in any"):
-        recogniser.adapt([noise(3)])
+        classifier.adapt([noise(3)])
 
 
-def test_a_model_that_was_not_calibrated_says_so(recogniser):
+def test_a_model_that_was_not_calibrated_says_so(classifier):
     with pytest.raises(ValueError, match="calibrate it first, with clips of every emotion"):
-        recogniser.adapt(VOICES)
+        classifier.adapt(VOICES)
 
 
 def test_the_command(calibrated, tmp_path, capsys):
@@ -140,9 +148,9 @@ def test_the_command(calibrated, tmp_path, capsys):
     assert main(asked) == 0
     assert "fitted to 8 of 8 recordings" in capsys.readouterr().out
     expected = load(calibrated).adapt(sorted(map(str, folder.iterdir())))
-    adapted = load_recogniser(out, transcriber="none")
-    assert adapted.model.config.logit_shift == pytest.approx(list(expected.values()), abs=1e-4)
-    assert json.loads((calibrated / "config.json").read_text()).get("logit_shift") is None
+    adapted = load_classifier(out, transcriber="none")
+    assert adapted.model.config.logit_bias == pytest.approx(list(expected.values()), abs=1e-4)
+    assert json.loads((calibrated / "config.json").read_text()).get("logit_bias") is None
     assert "fitted to the recordings of one source" in (out / "README.md").read_text()
     results = tmp_path / "results.json"
     results.write_text('{"benchmark": "ravdess", "rows": []}')
@@ -181,17 +189,17 @@ def test_a_stock_classifier_is_calibrated_and_adapted(tmp_path, capsys):
         rows.append(f"{index}.wav,{EMOTIONS[index % len(EMOTIONS)]}")
     table = tmp_path / "clips.csv"
     table.write_text("\n".join(["path,emotion", *rows]))
-    before = load_recogniser(stock, check_speech=False)
+    before = load_classifier(stock, check_speech=False)
 
     assert main(["calibrate", str(table), "--model", str(stock)]) == 0
-    calibrated = load_recogniser(stock, check_speech=False)
+    calibrated = load_classifier(stock, check_speech=False)
     assert calibrated.model.config.temperature != 1
     for row, old in zip(calibrated(VOICES), before(VOICES), strict=True):
         assert [entry["label"] for entry in row] == [entry["label"] for entry in old]
         assert row != old
     assert main(["adapt", str(tmp_path / "0.wav"), "--model", str(stock), "--out", str(out)]) == 0
-    adapted = load_recogniser(out, check_speech=False)
-    assert adapted.model.config.logit_shift is not None
+    adapted = load_classifier(out, check_speech=False)
+    assert adapted.model.config.logit_bias is not None
     card = (out / "README.md").read_text()
     assert "stock\naudio classifier" in card and "fitted to the recordings of one source" in card
 
@@ -199,7 +207,7 @@ def test_a_stock_classifier_is_calibrated_and_adapted(tmp_path, capsys):
     assert main(["export", "--plain", "--model", str(out), "--out", str(weights)]) == 0
     capsys.readouterr()
     plain = pipeline("audio-classification", model=str(weights))
-    ours = load_recogniser(weights, check_speech=False)
+    ours = load_classifier(weights, check_speech=False)
     for clip in VOICES[:3]:
         expected = adapted(clip)
         same(plain(clip, top_k=None), expected)

@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from hub_model.audio import SAMPLING_RATE, AudioError, audio_hash, load_audio
-from tests.hub_model.sounds import encode, tone
+from tests.helpers.sounds import encode, tone
 
 CLIP = tone(noise=0)
 

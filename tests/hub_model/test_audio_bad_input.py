@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from hub_model.audio import AudioError, load_audio
-from tests.hub_model.sounds import encode, tone
+from tests.helpers.sounds import encode, tone
 
 CLIP = tone(noise=0)
 

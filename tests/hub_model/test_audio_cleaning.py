@@ -6,8 +6,8 @@ import librosa
 import numpy as np
 import pytest
 
-from hub_model.audio import SAMPLING_RATE, Cleaning, clean_audio, load_audio, loud_stretches
-from tests.hub_model.sounds import tone
+from hub_model.audio import SAMPLING_RATE, Cleaning, clean_audio, load_audio, loud_segments
+from tests.helpers.sounds import tone
 
 CLIP = tone(noise=0)
 EXAMPLE = Path(__file__).parents[2] / "examples" / "angry.wav"
@@ -165,10 +165,10 @@ def test_settings_are_checked(settings, message):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_loud_stretches_are_those_of_librosa(seed):
+def test_loud_segments_are_those_of_librosa(seed):
     rng = np.random.default_rng(seed)
     pieces = [rng.normal(0, 10 ** rng.uniform(-4, -0.5), rng.integers(400, 9000)) for _ in range(9)]
     waveform = np.concatenate([*pieces, np.zeros(3000)] if seed % 2 else pieces).astype(np.float32)
     for trim_db in (15.0, 30.0, 60.0):
         expected = librosa.effects.split(waveform, top_db=trim_db, frame_length=512, hop_length=128)
-        np.testing.assert_array_equal(loud_stretches(waveform, trim_db), expected)
+        np.testing.assert_array_equal(loud_segments(waveform, trim_db), expected)

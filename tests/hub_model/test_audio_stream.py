@@ -14,7 +14,7 @@ import soundfile
 from hub_model import audio_stream
 from hub_model.audio import SAMPLING_RATE, AudioError, load_audio
 from hub_model.audio_stream import BLOCK_S, AudioStream
-from tests.hub_model.sounds import encode, tone, voice
+from tests.helpers.sounds import encode, tone, voice
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 

@@ -6,8 +6,9 @@ import pytest
 from transformers import AutoConfig
 
 from hub_model.audio import Cleaning
-from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig
-from tests.tiny_models import tiny_config
+from hub_model.configuration_hubert_bert import HubertBertConfig
+from hub_model.labels import EMOTIONS
+from tests.helpers.tiny_models import tiny_config
 
 
 def test_labels_keep_their_order(tmp_path):

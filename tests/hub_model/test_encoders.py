@@ -24,10 +24,10 @@ from hub_model.encoders import (
 )
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
-from tests.hub_model.answers import load, same
-from tests.hub_model.sounds import CLIPS, TEXTS
-from tests.tiny_encoders import SPEECH, TEXT, WHISPER, pair_processor
-from tests.tiny_models import BERT, HUBERT, tiny_config, tiny_model
+from tests.helpers.answers import load, same
+from tests.helpers.sounds import CLIPS, TEXTS
+from tests.helpers.tiny_encoders import SPEECH, TEXT, WHISPER, pair_processor
+from tests.helpers.tiny_models import BERT, HUBERT, tiny_config, tiny_model
 
 PAIRS = [(speech, "bert") for speech in SPEECH] + [("hubert-base", text) for text in TEXT]
 PAIRS += [("whisper", "gpt2"), ("wavlm", "xlnet")]

@@ -10,9 +10,9 @@ from transformers import BertModel, HubertModel
 from hub_model import convolutions
 from hub_model.convolutions import masked_group_norm
 from hub_model.modeling_hubert_bert import masked_mean
-from tests.hub_model.model_answers import PROCESSOR, answer, answer_as_in_training, one_by_one
-from tests.hub_model.sounds import CLIPS, TEXTS
-from tests.tiny_models import (
+from tests.helpers.model_answers import PROCESSOR, answer, answer_as_in_training, one_by_one
+from tests.helpers.sounds import CLIPS, TEXTS
+from tests.helpers.tiny_models import (
     BERT,
     HUBERT,
     HUBERT_LAYER_NORM,

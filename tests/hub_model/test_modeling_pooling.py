@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from hub_model.modeling_hubert_bert import masked_mean, masked_std
-from tests.hub_model.model_answers import PROCESSOR, answer, one_by_one
-from tests.hub_model.sounds import CLIPS, TEXTS
-from tests.tiny_models import (
+from tests.helpers.model_answers import PROCESSOR, answer, one_by_one
+from tests.helpers.sounds import CLIPS, TEXTS
+from tests.helpers.tiny_models import (
     HUBERT,
     HUBERT_LAYER_NORM,
     tiny_config,

@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForAudioClassification, BertModel, HubertModel
 
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
-from tests.hub_model.model_answers import answer
-from tests.hub_model.sounds import CLIPS, TEXTS
-from tests.tiny_models import (
+from tests.helpers.model_answers import answer
+from tests.helpers.sounds import CLIPS, TEXTS
+from tests.helpers.tiny_models import (
     BERT,
     tiny_config,
     tiny_model,

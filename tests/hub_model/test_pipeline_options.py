@@ -6,10 +6,10 @@ import torch
 
 from hub_model.audio import clean_audio
 from hub_model.calibration import fit_temperature
-from hub_model.configuration_hubert_bert import EMOTIONS
-from tests.hub_model.answers import load, same
-from tests.hub_model.sounds import CLIPS, TEXTS, encode, noise, tone
-from tests.tiny_models import tiny_pipeline
+from hub_model.labels import EMOTIONS
+from tests.helpers.answers import load, same
+from tests.helpers.sounds import CLIPS, TEXTS, encode, noise, tone
+from tests.helpers.tiny_models import tiny_pipeline
 
 CLIP = CLIPS[1]
 
@@ -18,9 +18,9 @@ def scores(row: list[dict]) -> dict[str, float]:
     return {entry["label"]: entry["score"] for entry in row}
 
 
-def test_labels_are_merged_and_renormalised(recogniser):
-    whole = scores(recogniser(CLIP))
-    four = scores(recogniser(CLIP, labels="four_class"))
+def test_labels_are_merged_and_renormalised(classifier):
+    whole = scores(classifier(CLIP))
+    four = scores(classifier(CLIP, labels="four_class"))
     left = whole["angry"] + whole["calm"] + whole["happy"] + whole["sad"]
     assert four == pytest.approx(
         {
@@ -30,10 +30,10 @@ def test_labels_are_merged_and_renormalised(recogniser):
             "sad": whole["sad"] / left,
         }
     )
-    merged = scores(recogniser(CLIP, labels={"happy": "good", "calm": "good"}, top_k=7))
+    merged = scores(classifier(CLIP, labels={"happy": "good", "calm": "good"}, top_k=7))
     assert merged["good"] == pytest.approx(whole["happy"] + whole["calm"])
     assert sum(merged.values()) == pytest.approx(1)
-    assert len(recogniser(CLIP, labels=["happy", "sad"], top_k=1)) == 1
+    assert len(classifier(CLIP, labels=["happy", "sad"], top_k=1)) == 1
 
 
 @pytest.mark.parametrize(
@@ -48,39 +48,39 @@ def test_labels_are_merged_and_renormalised(recogniser):
         ({"abstain": 0.5}, TypeError, "unknown option: abstain"),
     ],
 )
-def test_bad_options(recogniser, options, error, message):
+def test_bad_options(classifier, options, error, message):
     for clips in (CLIP, [CLIP]):
         with pytest.raises(error, match=message):
-            recogniser(clips, **options)
+            classifier(clips, **options)
 
 
-def test_a_doubtful_answer_is_not_given(recogniser):
-    best = recogniser(CLIP)[0]
+def test_a_doubtful_answer_is_not_given(classifier):
+    best = classifier(CLIP)[0]
     threshold = best["score"]
-    sure = recogniser(CLIP, abstain_below=threshold - 1e-5)
+    sure = classifier(CLIP, abstain_below=threshold - 1e-5)
     assert (sure["label"], sure["abstained"]) == (best["label"], False)
-    unsure = recogniser(CLIP, abstain_below=min(1, threshold + 1e-5))
+    unsure = classifier(CLIP, abstain_below=min(1, threshold + 1e-5))
     assert (unsure["label"], unsure["abstained"]) == (None, True)
-    same(unsure["emotions"], recogniser(CLIP))
+    same(unsure["emotions"], classifier(CLIP))
     # The threshold is held against what is answered, not against what was merged into it.
     merged = dict.fromkeys(EMOTIONS, "something")
-    assert recogniser(CLIP, labels=merged, abstain_below=1 - 1e-6)["label"] == "something"
+    assert classifier(CLIP, labels=merged, abstain_below=1 - 1e-6)["label"] == "something"
 
 
-def test_contributions_are_the_models_answers_without_a_modality(recogniser):
-    rows = recogniser(list(CLIPS), text=TEXTS, contributions=True)
+def test_contributions_are_the_models_answers_without_a_modality(classifier):
+    rows = classifier(list(CLIPS), text=TEXTS, contributions=True)
     for row, clip, text in zip(rows, CLIPS, TEXTS, strict=True):
         parts = row["contributions"]
-        expected = recogniser(clip, text=text or "")
+        expected = classifier(clip, text=text or "")
         same(row["emotions"], expected)
         assert parts["fused"] == pytest.approx(scores(expected), abs=1e-4)
-        assert parts["audio"] == pytest.approx(scores(recogniser(clip, text="")), abs=1e-4)
+        assert parts["audio"] == pytest.approx(scores(classifier(clip, text="")), abs=1e-4)
         if not text:
             assert parts["text"] is None
             assert parts["moved"] == {"audio": 1.0, "text": 0.0}
             continue
         with torch.no_grad():
-            logits = recogniser.model(**recogniser.processor(text=[text])).logits[0]
+            logits = classifier.model(**classifier.processor(text=[text])).logits[0]
         said = dict(zip(EMOTIONS, logits.softmax(-1).tolist(), strict=True))
         assert parts["text"] == pytest.approx(said, abs=1e-4)
         moved = sum(abs(parts["fused"][k] - parts["audio"][k]) for k in EMOTIONS) / 2
@@ -88,46 +88,46 @@ def test_contributions_are_the_models_answers_without_a_modality(recogniser):
         assert 0.001 < parts["moved"]["audio"] <= 1
 
 
-def test_contributions_follow_the_labels(recogniser):
-    row = recogniser(CLIP, text="leave me", contributions=True, labels="valence", top_k=1)
+def test_contributions_follow_the_labels(classifier):
+    row = classifier(CLIP, text="leave me", contributions=True, labels="valence", top_k=1)
     for name in ("audio", "text", "fused"):
         assert set(row["contributions"][name]) == {"positive", "neutral", "negative"}
     assert len(row["emotions"]) == 1
 
 
-def test_noise_is_refused_unless_it_is_asked_for(recogniser, tmp_path):
+def test_noise_is_refused_unless_it_is_asked_for(classifier, tmp_path):
     path = tmp_path / "hiss.wav"
     path.write_bytes(encode(noise(2)))
     with pytest.raises(ValueError, match=r"hiss.wav: no speech was found, only noise"):
-        recogniser(path)
-    assert len(recogniser(path, check_speech=False)) == 7
-    good, bad = recogniser([CLIP, noise(2)])
-    same(good, recogniser(CLIP))
+        classifier(path)
+    assert len(classifier(path, check_speech=False)) == 7
+    good, bad = classifier([CLIP, noise(2)])
+    same(good, classifier(CLIP))
     assert bad == {"error": "audio: no speech was found, only noise"}
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_ten_bad_clips_among_a_hundred(recogniser, batch_size, workers):
+def test_ten_bad_clips_among_a_hundred(classifier, batch_size, workers):
     lengths = np.random.default_rng(0).uniform(0.2, 1.2, size=100)
     clips = [tone(200 + 20 * i, lengths[i], seed=i) for i in range(100)]
     bad = range(3, 100, 10)
     for place in bad:
         clips[place] = [CLIP[:100], CLIP * 0, b"no audio", "missing.wav", noise(1)][place % 5]
-    rows = recogniser(clips, clean=False, batch_size=batch_size, num_workers=workers)
+    rows = classifier(clips, clean=False, batch_size=batch_size, num_workers=workers)
     assert [place for place, row in enumerate(rows) if isinstance(row, dict)] == list(bad)
     for place in (0, 17, 50, 99):
-        same(rows[place], recogniser(clips[place], clean=False))
+        same(rows[place], classifier(clips[place], clean=False))
 
 
-def test_workers_clean_as_this_process_does(recogniser):
-    for row, clip in zip(recogniser(list(CLIPS), num_workers=2), CLIPS, strict=True):
-        same(row, recogniser(clip))
+def test_workers_clean_as_this_process_does(classifier):
+    for row, clip in zip(classifier(list(CLIPS), num_workers=2), CLIPS, strict=True):
+        same(row, classifier(clip))
 
 
-def test_options_at_construction(model_folder, recogniser):
+def test_options_at_construction(model_folder, classifier):
     fixed = load(model_folder, labels="valence", abstain_below=0.99)
-    assert fixed(CLIP)["emotions"] == recogniser(CLIP, labels="valence")
+    assert fixed(CLIP)["emotions"] == classifier(CLIP, labels="valence")
     assert len(fixed(CLIP, labels=["sad", "happy"])["emotions"]) == 2
 
 

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from hub_model.audio import SAMPLING_RATE
-from hub_model.configuration_hubert_bert import EMOTIONS
-from tests.hub_model.answers import load, same
-from tests.hub_model.sounds import encode, noise, voice
+from hub_model.labels import EMOTIONS
+from tests.helpers.answers import load, same
+from tests.helpers.sounds import encode, noise, voice
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,17 +32,17 @@ def path(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def row(recogniser, path):
-    return recogniser(path, return_segments=True)
+def row(classifier, path):
+    return classifier(path, return_segments=True)
 
 
-def test_a_window_is_answered_as_a_clip_of_its_own(recogniser, path):
-    found = recogniser(path, return_segments=True, smoothing=1)
+def test_a_window_is_answered_as_a_clip_of_its_own(classifier, path):
+    found = classifier(path, return_segments=True, smoothing=1)
     samples, _ = soundfile.read(path, dtype="float32")
     for window in found["windows"]:
         start, end = (round(window[name] * SAMPLING_RATE) for name in ("start", "end"))
         if window["scores"] is not None:
-            expected = recogniser(samples[start:end])
+            expected = classifier(samples[start:end])
             same([{"label": k, "score": v} for k, v in by_score(window["scores"])], expected)
             assert window["label"] == expected[0]["label"]
             assert window["score"] == max(window["scores"].values())
@@ -73,8 +73,8 @@ def test_segments_tile_the_recording(row):
     assert row["windows"][-1]["end"] == 35.3
 
 
-def test_the_whole_is_the_mean_of_the_windows(recogniser, path, row):
-    spoken = recogniser(path, return_segments=True, smoothing=1)["windows"]
+def test_the_whole_is_the_mean_of_the_windows(classifier, path, row):
+    spoken = classifier(path, return_segments=True, smoothing=1)["windows"]
     logits = [
         np.log([window["scores"][k] for k in EMOTIONS]) for window in spoken if window["scores"]
     ]
@@ -84,47 +84,47 @@ def test_the_whole_is_the_mean_of_the_windows(recogniser, path, row):
 
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (3, 0), (32, 0), (3, 2)])
-def test_nothing_depends_on_batches_or_workers(recogniser, tmp_path, batch_size, workers):
+def test_nothing_depends_on_batches_or_workers(classifier, tmp_path, batch_size, workers):
     path = tmp_path / "long.wav"
     path.write_bytes(encode(np.concatenate([recording()] * 2)))  # long enough for workers
-    expected = recogniser(path, return_segments=True, batch_size=8, clean=False)
+    expected = classifier(path, return_segments=True, batch_size=8, clean=False)
     options = {"batch_size": batch_size, "num_workers": workers, "clean": False}
-    found = recogniser(path, return_segments=True, **options)
+    found = classifier(path, return_segments=True, **options)
     assert len(found["windows"]) == len(expected["windows"])
     for one, other in zip(found["windows"], expected["windows"], strict=True):
         assert (one["start"], one["label"]) == (other["start"], other["label"])
         assert one["scores"] == (other["scores"] and pytest.approx(other["scores"], abs=1e-4))
 
 
-def test_every_kind_of_source(recogniser, path, row):
+def test_every_kind_of_source(classifier, path, row):
     for source in (str(path), path.read_bytes(), recording(), (SAMPLING_RATE, recording())):
-        found = recogniser(source, return_segments=True)
+        found = classifier(source, return_segments=True)
         for window, expected in zip(found["windows"], row["windows"], strict=True):
             assert (window["start"], window["end"]) == (expected["start"], expected["end"])
             assert window["scores"] == pytest.approx(expected["scores"], abs=1e-3)
 
 
-def test_rows_of_many_with_their_errors(recogniser, path, row):
-    rows = recogniser([path, "missing.wav", voice(0.8)], return_segments=True)
+def test_rows_of_many_with_their_errors(classifier, path, row):
+    rows = classifier([path, "missing.wav", voice(0.8)], return_segments=True)
     assert rows[0]["segments"] == row["segments"]
     assert rows[1] == {"error": "missing.wav: no such file"}
     assert len(rows[2]["windows"]) == 1 and rows[2]["seconds"] == 0.8
     with pytest.raises(ValueError, match="no such file"):
-        recogniser("missing.wav", return_segments=True)
+        classifier("missing.wav", return_segments=True)
 
 
 @pytest.mark.parametrize("sound", [noise(9), np.zeros(9 * SAMPLING_RATE, dtype=np.float32)])
-def test_a_recording_without_speech_is_a_row(recogniser, sound):
-    found = recogniser(sound, return_segments=True, abstain_below=0.1, contributions=True)
+def test_a_recording_without_speech_is_a_row(classifier, sound):
+    found = classifier(sound, return_segments=True, abstain_below=0.1, contributions=True)
     assert [s["label"] for s in found["segments"]] == ["no speech"]
     assert found["emotions"] == [] and found["note"] == "no speech was found"
     assert found["label"] is None and found["contributions"] is None
-    asked = recogniser(noise(9), return_segments=True, check_speech=False)
+    asked = classifier(noise(9), return_segments=True, check_speech=False)
     assert "no speech" not in {window["label"] for window in asked["windows"]}
 
 
-def test_other_options_hold_for_every_window(recogniser, path):
-    found = recogniser(
+def test_other_options_hold_for_every_window(classifier, path):
+    found = classifier(
         path, return_segments=True, labels="valence", abstain_below=1.0, window_s=2, hop_s=1
     )
     assert {segment["label"] for segment in found["segments"]} == {None, "no speech"}
@@ -132,10 +132,10 @@ def test_other_options_hold_for_every_window(recogniser, path):
     assert set(found["windows"][0]["scores"]) == {"positive", "neutral", "negative"}
 
 
-def test_words_are_not_shared_out(recogniser, path, row):
+def test_words_are_not_shared_out(classifier, path, row):
     with pytest.raises(ValueError, match="text: which of the words"):
-        recogniser(path, return_segments=True, text="leave me")
-    silent = recogniser(path, return_segments=True, text="")
+        classifier(path, return_segments=True, text="leave me")
+    silent = classifier(path, return_segments=True, text="")
     assert silent["note"] == "no words were given" and silent["modalities"] == ["audio"]
 
 
@@ -164,7 +164,7 @@ def test_only_speech_is_transcribed(model_folder, path, transformers_whisper, mo
 
 MEMORY = """
 import json, resource, sys
-from tests.tiny_models import tiny_pipeline
+from tests.helpers.tiny_models import tiny_pipeline
 pipe = tiny_pipeline()
 peaks = []
 for path in sys.argv[1:]:

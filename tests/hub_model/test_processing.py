@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import AutoProcessor
 
-from tests.hub_model.sounds import CLIPS, TEXTS
-from tests.tiny_models import SPECIAL, WORDS, tiny_processor
+from tests.helpers.sounds import CLIPS, TEXTS
+from tests.helpers.tiny_models import SPECIAL, WORDS, tiny_processor
 
 PROCESSOR = tiny_processor()
 NAMES = ["input_values", "attention_mask", "input_ids", "text_attention_mask"]

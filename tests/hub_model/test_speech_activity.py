@@ -11,7 +11,7 @@ import soundfile
 
 from hub_model.audio import SAMPLING_RATE, load_audio
 from hub_model.speech_activity import has_speech, is_noise
-from tests.hub_model.sounds import noise, tone, voice
+from tests.helpers.sounds import noise, tone, voice
 
 RAVDESS = Path(__file__).parents[3] / "shared" / "data" / "RAVDESS"
 SECONDS = 4

@@ -10,15 +10,15 @@ import pytest
 
 from hub_model.transcript import TranscriberUnavailable
 from hub_model.transcription import TransformersTranscriber, make_transcriber
-from tests.hub_model.answers import load, same
-from tests.hub_model.sounds import CLIPS, tone
+from tests.helpers.answers import load, same
+from tests.helpers.sounds import CLIPS, tone
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def heard(monkeypatch):
-    """How many clips the recogniser was asked for, call by call."""
+    """How many clips the classifier was asked for, call by call."""
     calls = []
     transcribe = TransformersTranscriber.transcribe
 
@@ -71,9 +71,9 @@ def test_a_damaged_file_is_written_again(transformers_whisper, tmp_path, heard):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_known_clips_need_no_recogniser(transformers_whisper, tmp_path):
+def test_known_clips_need_no_classifier(transformers_whisper, tmp_path):
     """Without its weights, what is known is answered and the rest says why it is not."""
-    name = "nobody/no-such-recogniser"
+    name = "nobody/no-such-classifier"
     cached = make_transcriber(name, cache=tmp_path)
     cached.load()
     with pytest.raises(TranscriberUnavailable, match=name):
@@ -88,8 +88,8 @@ def test_known_clips_need_no_recogniser(transformers_whisper, tmp_path):
 WRITE = """
 import sys
 from hub_model.transcript import Transcript
-from hub_model.transcript_cache import CachedTranscriber
-from tests.hub_model.sounds import tone
+from hub_model.transcript import CachedTranscriber
+from tests.helpers.sounds import tone
 
 class Loudness:
     name = "loudness"

@@ -26,8 +26,8 @@ from hub_model.transcription import (
     TransformersTranscriber,
     make_transcriber,
 )
-from tests.hub_model.sounds import tone
-from tests.tiny_models import HUBERT
+from tests.helpers.sounds import tone
+from tests.helpers.tiny_models import HUBERT
 
 SHORT = [tone(200, 1.0), tone(900, 2.0, seed=1), tone(3000, 3.0, seed=2)]
 LONG = [tone(500, 31.0, seed=3), tone(1500, 40.0, seed=4)]
@@ -39,7 +39,7 @@ def texts(transcripts) -> list[str]:
 
 @pytest.fixture(scope="module", params=["openai", "transformers"])
 def transcriber(request, openai_whisper, transformers_whisper):
-    """One recogniser of each kind, chosen by name as a user would."""
+    """One classifier of each kind, chosen by name as a user would."""
     names = {
         "openai": f"openai-whisper:{openai_whisper}",
         "transformers": str(transformers_whisper),
@@ -192,7 +192,7 @@ def test_a_language_does_not_stop_an_english_only_model(openai_whisper, transfor
         assert make_transcriber(name, language="en").transcribe(SHORT[:1]) == plain
 
 
-def test_a_recogniser_that_is_not_whisper(tmp_path):
+def test_a_classifier_that_is_not_whisper(tmp_path):
     """CTC, whose pipeline tells no confidence; batches of any length."""
     vocabulary = {
         letter: index for index, letter in enumerate(["<pad>", "|", *"abcdefgh", "<unk>"])
@@ -261,16 +261,16 @@ def test_a_file_that_is_no_whisper_model_is_refused(tmp_path):
 
 
 def test_a_hub_id_that_is_not_cached_is_refused_offline():
-    assert "offline" in refused("nobody/no-such-recogniser")
+    assert "offline" in refused("nobody/no-such-classifier")
 
 
-def test_a_folder_that_is_no_recogniser_is_refused(tmp_path):
+def test_a_folder_that_is_no_classifier_is_refused(tmp_path):
     refused(str(tmp_path))
     refused(str(tmp_path / "missing"))
 
 
 def test_nothing_is_loaded_before_it_is_needed(transformers_whisper, caplog):
     with caplog.at_level(logging.DEBUG):
-        transcriber = TransformersTranscriber("nobody/no-such-recogniser")
-    assert transcriber.name == "nobody/no-such-recogniser"
+        transcriber = TransformersTranscriber("nobody/no-such-classifier")
+    assert transcriber.name == "nobody/no-such-classifier"
     assert not caplog.records

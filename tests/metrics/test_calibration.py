@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from metrics import (
+from hub_model.calibration import fit_temperature
+from speech_emotion.metrics import (
     accuracy_at_coverage,
     expected_calibration_error,
-    fit_temperature,
     reliability_bins,
     wa,
 )

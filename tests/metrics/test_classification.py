@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-import metrics
+from speech_emotion import metrics
 
 CLASSES = 7
 

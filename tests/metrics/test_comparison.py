@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metrics import mcnemar, paired_bootstrap, wa
+from speech_emotion.metrics import mcnemar, paired_bootstrap, wa
 
 
 def two_models(*, first: float, second: float, clips: int = 400, seed: int = 0):

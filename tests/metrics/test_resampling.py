@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from metrics import bootstrap_interval, gap_interval, ua, wa
-from metrics.resampling import sampling_units
+from speech_emotion.metrics import bootstrap_interval, gap_interval, ua, wa
+from speech_emotion.metrics.resampling import sampling_units
 
 
 def answers(*, speakers: int, clips_each: int, seed: int = 0):

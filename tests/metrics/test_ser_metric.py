@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from huggingface_hub import HfApi, metadata_load
 
-import metrics
+from speech_emotion import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """

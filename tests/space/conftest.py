@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from space_server import ROOT, Settings, serving
 from transformers import (
     BertConfig,
     BertTokenizerFast,
@@ -16,10 +15,12 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
-from hub_model.configuration_hubert_bert import EMOTIONS, HubertBertConfig
+from hub_model.configuration_hubert_bert import HubertBertConfig
+from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 from hub_model.processing_hubert_bert import HubertBertProcessor
+from tests.helpers.space_server import ROOT, Settings, serving
 
 TINY_HUBERT = {
     "hidden_size": 16,

@@ -9,10 +9,11 @@ import time
 
 import gradio
 import pytest
+from classifier import Settings, default_model
 from gradio_client import Client, handle_file
 from huggingface_hub import metadata_load
-from recogniser import Settings, default_model
-from space_server import ROOT, SPACE
+
+from tests.helpers.space_server import ROOT, SPACE
 
 
 def test_card_has_what_the_hub_reads():
@@ -33,12 +34,12 @@ def test_requirements_are_those_of_the_project():
 
 
 def test_default_model_is_the_checkpoint_or_the_card(monkeypatch, tmp_path):
-    import recogniser
+    import classifier
 
     shutil.copy(SPACE / "README.md", tmp_path / "README.md")
-    monkeypatch.setattr(recogniser, "HERE", tmp_path)
+    monkeypatch.setattr(classifier, "HERE", tmp_path)
     assert default_model() == metadata_load(SPACE / "README.md")["models"][0]
-    monkeypatch.setattr(recogniser, "HERE", tmp_path / "space")
+    monkeypatch.setattr(classifier, "HERE", tmp_path / "space")
     checkpoint = tmp_path / "checkpoints" / "mini"
     checkpoint.mkdir(parents=True)
     (checkpoint / "config.json").write_text("{}")

@@ -16,7 +16,7 @@ from gradio_client.exceptions import AppError
 from gradio_client.utils import Status
 from transformers import pipeline
 
-from hub_model.configuration_hubert_bert import EMOTIONS
+from hub_model.labels import EMOTIONS
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from archives import safe_name, unpack
 from clips import ClipError
-from space_server import ROOT
+
+from tests.helpers.space_server import ROOT
 
 ANGRY = ROOT / "examples" / "angry.wav"
 LIMITS = {"max_files": 5, "max_megabytes": 1.0}

@@ -7,15 +7,15 @@ from pathlib import Path
 import benchmark_tab
 import gradio as gr
 import pytest
+from classifier import Classifier
 from clips import ClipError
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from ravdess_benchmark import run
 from ravdess_clips import open_clips
-from recogniser import Recogniser
-from space_server import Settings
 
-from tests.made_benchmark import write_ravdess
+from tests.helpers.made_benchmark import write_ravdess
+from tests.helpers.space_server import Settings
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def client(serve, text_model) -> Client:
 def test_the_api_gives_what_the_command_gives(client, packed, settings):
     answer = client.predict(handle_file(packed), api_name="/benchmark")
     with open_clips(str(packed)) as clips:
-        result, rows = run(Recogniser(settings), clips)
+        result, rows = run(Classifier(settings), clips)
     assert answer["scores"] == json.loads(json.dumps(result["scores"]))
     assert [row["name"] for row in answer["answers"]] == [row.name for row in rows]
     assert list(answer["errors"]) == ["Actor_03/03-01-05-01-01-01-03.wav"]
@@ -80,7 +80,7 @@ def test_a_zip_of_something_else_is_one_line(client, tmp_path, angry_clip):
 
 
 def test_it_may_be_too_many_clips(text_model, packed):
-    few = Recogniser(Settings(model=str(text_model), benchmark_clips=50))
+    few = Classifier(Settings(model=str(text_model), benchmark_clips=50))
     with pytest.raises(ClipError, match="at most 50"):
         list(benchmark_tab.steps(few, str(packed), "", config="paper", text="corpus"))
 
@@ -88,7 +88,7 @@ def test_it_may_be_too_many_clips(text_model, packed):
 def test_progress_comes_and_a_cancelled_run_leaves_nothing(settings, packed, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     steps = benchmark_tab.steps(
-        Recogniser(settings), str(packed), "", config="paper", text="corpus"
+        Classifier(settings), str(packed), "", config="paper", text="corpus"
     )
     assert [next(steps) for _ in range(3)] == [(1, 70), (2, 70), (3, 70)]
     assert list(tmp_path.iterdir())
@@ -98,7 +98,7 @@ def test_progress_comes_and_a_cancelled_run_leaves_nothing(settings, packed, tmp
 
 def test_the_page_shows_table_picture_and_leak_line(settings, packed):
     with gr.Blocks() as demo:
-        benchmark_tab.benchmark_tab(Recogniser(settings))
+        benchmark_tab.benchmark_tab(Classifier(settings))
     (show,) = (f.fn for f in demo.fns.values() if getattr(f.fn, "__name__", "") == "show")
     states = list(show(str(packed), "", "speaker_disjoint", "corpus"))
     assert 'value="0.500"' in states[35][0] and "35 of 70 clips." in states[35][0]
@@ -111,6 +111,6 @@ def test_the_page_shows_table_picture_and_leak_line(settings, packed):
 
 
 def test_without_a_model_it_says_so(tmp_path, packed):
-    nothing = Recogniser(Settings(model=str(tmp_path / "nothing")))
+    nothing = Classifier(Settings(model=str(tmp_path / "nothing")))
     with pytest.raises(ClipError, match="nothing could not be loaded"):
         list(benchmark_tab.steps(nothing, str(packed), "", config="paper", text="corpus"))

@@ -15,10 +15,10 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 from files import sweep, upload_folder
 from selenium.webdriver.common.by import By
-from space_server import wait_until_empty
 
 from scripts import make_screenshots as page
-from tests.made_benchmark import write_ravdess
+from tests.helpers.made_benchmark import write_ravdess
+from tests.helpers.space_server import wait_until_empty
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which(page.BROWSER) and shutil.which(page.DRIVER)),

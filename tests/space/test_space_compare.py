@@ -1,12 +1,13 @@
 """Which models a clip may be compared with, and what their code may do."""
 
 import pytest
+from classifier import Classifier
 from clips import ClipError
 from compare import OtherModels
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from recogniser import Recogniser
-from space_server import ROOT, Settings
+
+from tests.helpers.space_server import ROOT, Settings
 
 
 def test_compare_over_the_api(serve, text_model, stock_model, angry_clip):
@@ -35,9 +36,9 @@ def test_visitors_name_no_folder(text_model, monkeypatch, name):
 
 
 def test_code_of_a_model_that_is_not_trusted_does_not_run(text_model, stock_model):
-    refused = Recogniser(Settings(model=str(text_model)), trusted=False)
+    refused = Classifier(Settings(model=str(text_model)), trusted=False)
     assert "could not be loaded" in refused.problem
-    assert Recogniser(Settings(model=str(stock_model)), trusted=False).problem is None
+    assert Classifier(Settings(model=str(stock_model)), trusted=False).problem is None
 
 
 def test_nothing_chosen_and_a_model_that_is_not_there(text_model, tmp_path):

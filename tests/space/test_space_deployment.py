@@ -11,7 +11,8 @@ import healthy
 import pytest
 from huggingface_hub import HfApi, SpaceHardware, metadata_load
 from packaging.requirements import Requirement
-from space_server import ROOT, SPACE
+
+from tests.helpers.space_server import ROOT, SPACE
 
 CARD_KEYS = {
     "title",

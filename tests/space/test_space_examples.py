@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 import soundfile as sf
-from space_server import ROOT
 
 from scripts import make_examples
+from tests.helpers.space_server import ROOT
 
 EXAMPLES = ROOT / "examples"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from gradio_client import Client, handle_file
 from huggingface_hub import HfApi
-from space_server import ROOT
 from transformers import pipeline
 
-from tests.made_benchmark import write_ravdess
+from tests.helpers.made_benchmark import write_ravdess
+from tests.helpers.space_server import ROOT
 
 pytestmark = pytest.mark.slow
 CPU_INDEX = re.search(

@@ -24,7 +24,8 @@ import psutil
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from space_server import SPACE
+
+from tests.helpers.space_server import SPACE
 
 pytestmark = pytest.mark.slow  # the page takes its time to start
 

@@ -13,7 +13,8 @@ from clips import ClipError
 from files import sweep, taken, upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from space_server import on_the_server, wait_until_empty
+
+from tests.helpers.space_server import on_the_server, wait_until_empty
 
 
 @pytest.fixture(scope="module")

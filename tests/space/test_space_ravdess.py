@@ -19,17 +19,17 @@ from huggingface_hub import HfApi
 from ravdess_clips import Limits, open_clips, open_public, open_zip
 from ravdess_scores import PAPER, Row, draw_confusion, markdown, overlap, score
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
-from space_server import ROOT, SPACE
 
 import evaluate_benchmarks
-import metrics
 from corpus_builder.build import BuildConfig, build
 from corpus_builder.sources.ravdess import Ravdess
-from evaluation.labels import LEFT_OUT, SYNONYMS
-from evaluation.leaks import heard_by
-from evaluation.tables import PAPER_TABLE_9
-from hub_model.configuration_hubert_bert import EMOTIONS
-from tests.made_benchmark import NO_CLEANING, split_speakers, write_model, write_ravdess
+from hub_model.labels import EMOTIONS
+from speech_emotion import metrics
+from speech_emotion.evaluation.labels import LEFT_OUT, SYNONYMS
+from speech_emotion.evaluation.leaks import heard_by
+from speech_emotion.evaluation.tables import PAPER_TABLE_9
+from tests.helpers.made_benchmark import NO_CLEANING, split_speakers, write_model, write_ravdess
+from tests.helpers.space_server import ROOT, SPACE
 
 
 @pytest.fixture(scope="module", autouse=True)

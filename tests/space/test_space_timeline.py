@@ -8,16 +8,16 @@ import threading
 import numpy as np
 import pytest
 import soundfile as sf
+from classifier import Classifier, Settings, Turns
 from clips import ClipError
 from long_recording import timeline_html
-from recogniser import Recogniser, Settings, Turns
 from timeline import Recording, as_csv, as_srt, cut, run, segments_of
 from transformers import pipeline
 
 
 @pytest.fixture(scope="module")
-def recogniser(text_model) -> Recogniser:
-    return Recogniser(Settings(model=str(text_model), threshold=0.0))
+def classifier(text_model) -> Classifier:
+    return Classifier(Settings(model=str(text_model), threshold=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,9 @@ def last(steps) -> Recording:
 
 
 @pytest.mark.parametrize(("window_s", "hop_s", "smoothing"), [(4, 2, 3), (2, 2, 1), (3, 0.7, 5)])
-def test_the_same_as_the_pipeline(recogniser, text_model, recording, window_s, hop_s, smoothing):
+def test_the_same_as_the_pipeline(classifier, text_model, recording, window_s, hop_s, smoothing):
     options = {"window_s": window_s, "hop_s": hop_s, "smoothing": smoothing}
-    found = last(run(recogniser, recording, **options))
+    found = last(run(classifier, recording, **options))
     pipe = pipeline("audio-classification", model=str(text_model), trust_remote_code=True)
     expected = pipe(str(recording), return_segments=True, **options)
     assert "no speech" in {segment["label"] for segment in found.segments}
@@ -60,7 +60,7 @@ def test_the_same_as_the_pipeline(recogniser, text_model, recording, window_s, h
 
 
 def test_stock_model_has_a_timeline_too(stock_model, recording):
-    found = last(run(Recogniser(Settings(model=str(stock_model))), recording))
+    found = last(run(Classifier(Settings(model=str(stock_model))), recording))
     assert found.windows[0]["start"] == 0
     assert found.windows[-1]["end"] == pytest.approx(found.seconds, abs=1e-3)
     assert found.segments[0]["start"] == 0 and len(found.emotions) == 7
@@ -69,8 +69,8 @@ def test_stock_model_has_a_timeline_too(stock_model, recording):
     assert "audio alone" in found.note
 
 
-def test_progress_grows_and_ends_whole(recogniser, recording):
-    shares = [step.share for step in run(recogniser, recording, window_s=1, hop_s=1)]
+def test_progress_grows_and_ends_whole(classifier, recording):
+    shares = [step.share for step in run(classifier, recording, window_s=1, hop_s=1)]
     assert len(shares) > 2 and shares == sorted(shares) and shares[-1] == 1
 
 
@@ -86,7 +86,7 @@ def test_cut_covers_all(samples):
 
 
 def test_unsure_windows_say_so(text_model, recording):
-    found = last(run(Recogniser(Settings(model=str(text_model), threshold=0.99)), recording))
+    found = last(run(Classifier(Settings(model=str(text_model), threshold=0.99)), recording))
     assert {segment["label"] for segment in found.segments} == {"unsure", "no speech"}
 
 
@@ -98,22 +98,22 @@ def test_unsure_windows_say_so(text_model, recording):
         ({"smoothing": 2}, "smoothing must be"),
     ],
 )
-def test_options_that_make_no_sense(recogniser, recording, options, words):
+def test_options_that_make_no_sense(classifier, recording, options, words):
     with pytest.raises(ClipError, match=words):
-        last(run(recogniser, recording, **options))
+        last(run(classifier, recording, **options))
 
 
 def test_recordings_that_cannot_be_used(text_model, recording, tmp_path):
-    recogniser = Recogniser(Settings(model=str(text_model), max_recording_minutes=0.2))
+    classifier = Classifier(Settings(model=str(text_model), max_recording_minutes=0.2))
     with pytest.raises(ClipError, match=r"too long: at most 0.2 minutes"):
-        last(run(recogniser, recording))
+        last(run(classifier, recording))
     wrong = tmp_path / "wrong.mp3"
     wrong.write_text("no audio")
     with pytest.raises(ClipError, match="could not be read as audio"):
-        last(run(recogniser, wrong))
+        last(run(classifier, wrong))
     sf.write(tmp_path / "short.wav", np.zeros(100), 16_000)
     with pytest.raises(ClipError, match="too short"):
-        last(run(recogniser, tmp_path / "short.wav"))
+        last(run(classifier, tmp_path / "short.wav"))
 
 
 SEGMENTS = [

@@ -13,8 +13,8 @@ import yaml
 from accelerate.state import AcceleratorState, GradientState
 
 import train
-from tests.training.toy import SETTINGS, write_corpus
-from training.config import TrainConfig
+from speech_emotion.training.config import TrainConfig
+from tests.helpers.toy_corpus import SETTINGS, write_corpus
 
 
 def _reset() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hub_model.audio import Cleaning, clean_audio
-from tests.training.toy import tone
-from training.augment import Room, poor_recorder, training_changes
-from training.config import TrainConfig
+from speech_emotion.training.augment import Room, poor_recorder, training_changes
+from speech_emotion.training.config import TrainConfig
+from tests.helpers.toy_corpus import tone
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_chance_decides_how_many_clips_are_changed_and_the_seed_how(make, clip):
 def test_a_poor_recording_is_cleaned_as_in_use(clip, monkeypatch):
     cleaned = []
     monkeypatch.setattr(
-        "training.augment.clean_audio",
+        "speech_emotion.training.augment.clean_audio",
         lambda wave, settings: cleaned.append((wave, settings)) or clean_audio(wave, settings),
     )
     cleaning = Cleaning(voiced=True)

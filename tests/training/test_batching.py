@@ -4,9 +4,9 @@ from accelerate.data_loader import BatchSamplerShard
 from torch.utils.data import DataLoader
 
 import train
-from tests.training.toy import STILL_MODEL, flac, rows, tone, write_corpus
-from training.batching import LengthOrder, PaddedSecondsBatches
-from training.data import Clips
+from speech_emotion.training.batching import LengthOrder, PaddedSecondsBatches
+from speech_emotion.training.data import Clips
+from tests.helpers.toy_corpus import STILL_MODEL, flac, rows, tone, write_corpus
 
 LENGTHS = np.random.default_rng(0).uniform(0.4, 8.0, 200).tolist()
 

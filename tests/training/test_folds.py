@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from hub_model.configuration_hubert_bert import EMOTIONS
-from tests.training.toy import rows, write_corpus
-from training.config import ConfigError, TrainConfig
-from training.data import load_splits, open_splits
-from training.folds import Selection
+from hub_model.labels import EMOTIONS
+from speech_emotion.training.config import ConfigError, TrainConfig
+from speech_emotion.training.data import load_splits, open_splits
+from speech_emotion.training.folds import Selection
+from tests.helpers.toy_corpus import rows, write_corpus
 
 VOICES = {"ravdess": {f"toy-{i:02d}" for i in range(1, 6)}, "tess": {"tess-01", "tess-02"}}
 

@@ -8,10 +8,18 @@ from safetensors.torch import load_file
 import train
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.processing_hubert_bert import HubertBertProcessor
-from tests.training.toy import AUDIO, STILL_AUDIO, STILL_MODEL, TEXT, clips, rows, write_corpus
-from training import frozen
-from training.pooled import PooledModel
-from training.vector_store import VectorStore
+from speech_emotion.training import frozen
+from speech_emotion.training.pooled import PooledModel
+from speech_emotion.training.vector_store import VectorStore
+from tests.helpers.toy_corpus import (
+    AUDIO,
+    STILL_AUDIO,
+    STILL_MODEL,
+    TEXT,
+    clips,
+    rows,
+    write_corpus,
+)
 
 FROZEN = ["audio_model", "text_model"]
 STEADY = {**STILL_MODEL, "text_modality_dropout": 0.5, "audio_modality_dropout": 0.2}
@@ -238,7 +246,7 @@ def test_a_full_disk_leaves_no_half_chunk(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("training.vector_store.save_file", full)
+    monkeypatch.setattr("speech_emotion.training.vector_store.save_file", full)
     with pytest.raises(train.TrainingFailed, match="cannot be saved"):
         VectorStore(tmp_path / "a").add({"x": np.ones(3)})
     assert not list((tmp_path / "a").glob("*"))

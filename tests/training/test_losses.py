@@ -5,9 +5,9 @@ from datasets import Dataset
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
-from tests.training.toy import STILL_MODEL, rows, write_corpus
-from training.config import ConfigError, TrainConfig
-from training.losses import EmotionLoss, training_targets
+from speech_emotion.training.config import ConfigError, TrainConfig
+from speech_emotion.training.losses import EmotionLoss, training_targets
+from tests.helpers.toy_corpus import STILL_MODEL, rows, write_corpus
 
 LABELS = [0, 0, 0, 5, 5, 6]
 LOGITS = torch.randn(6, 7, generator=torch.Generator().manual_seed(0))

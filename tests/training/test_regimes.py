@@ -21,12 +21,12 @@ from transformers import (
 )
 
 import train
-from hub_model.configuration_hubert_bert import EMOTIONS
+from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
-from hub_model.standalone import load_recogniser
-from tests.training.toy import AUDIO, TEXT, tone
-from training.build import build_model, freeze, frozen_parts
-from training.config import REGIMES, ConfigError, TrainConfig
+from speech_emotion.predict.stock_checkpoints import load_classifier
+from speech_emotion.training.build import build_model, freeze, frozen_parts
+from speech_emotion.training.config import REGIMES, ConfigError, TrainConfig
+from tests.helpers.toy_corpus import AUDIO, TEXT, tone
 
 CONFIGS = Path(train.__file__).parent / "configs"
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "kids", "are", "talking")
@@ -91,7 +91,7 @@ def test_the_stock_pipeline_answers_as_ours(standalone):
     clip = tone(300, seconds=0.7)
     stock = pipeline("audio-classification", model=str(standalone))
     answer = {row["label"]: row["score"] for row in stock(clip, top_k=None)}
-    ours = {row["label"]: row["score"] for row in load_recogniser(standalone)(clip, clean=False)}
+    ours = {row["label"]: row["score"] for row in load_classifier(standalone)(clip, clean=False)}
     assert set(answer) == set(EMOTIONS)
     assert [ours[name] for name in EMOTIONS] == pytest.approx(
         [answer[name] for name in EMOTIONS], abs=1e-4

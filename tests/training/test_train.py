@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from transformers import pipeline
 
 import train
-from hub_model.configuration_hubert_bert import EMOTIONS
+from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.processing_hubert_bert import HubertBertProcessor
-from tests.training.toy import SETTINGS, STILL_MODEL, rows, tone, write_corpus
-from training.data import Clips, collator, load_splits
+from speech_emotion.training.data import Clips, collator, load_splits
+from tests.helpers.toy_corpus import SETTINGS, STILL_MODEL, rows, tone, write_corpus
 
 ROOT = Path(train.__file__).parent
 
@@ -73,10 +73,10 @@ def scored(scores: list[float]) -> Iterator[None]:
 
 def test_the_checkpoint_serves(whole):
     out, _ = whole
-    recogniser = pipeline(
+    classifier = pipeline(
         "audio-classification", model=str(out), trust_remote_code=True, transcriber="none"
     )
-    answer = recogniser(tone(300, seconds=1.0), text="Kids are talking by the door")
+    answer = classifier(tone(300, seconds=1.0), text="Kids are talking by the door")
     assert {row["label"] for row in answer} == set(EMOTIONS)
     assert sum(row["score"] for row in answer) == pytest.approx(1)
     assert not list(out.parent.glob("*.new")) and not list(out.parent.glob("*.old"))

@@ -13,9 +13,9 @@ from transformers import (
 )
 
 from hub_model.audio import Cleaning
-from tests.training.toy import AUDIO, MODEL, TEXT
-from training.build import build_model
-from training.config import ConfigError, TrainConfig
+from speech_emotion.training.build import build_model
+from speech_emotion.training.config import ConfigError, TrainConfig
+from tests.helpers.toy_corpus import AUDIO, MODEL, TEXT
 
 ROWS = Dataset.from_dict({"transcript": ["Kids are talking by the door", None, "Leave me"]})
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 import train
-from training.config import ConfigError, TrainConfig, parse_settings
-from training.distill import DistillConfig
+from recipes.mini.distill import DistillConfig
+from speech_emotion.training.config import ConfigError, TrainConfig, parse_settings
 
 TABLE_7 = {
     "epochs": 6,

@@ -8,11 +8,10 @@ import train
 from corpus_builder.reading import open_corpus
 from corpus_builder.records import features
 from hub_model.audio import SAMPLING_RATE, load_audio
-from hub_model.configuration_hubert_bert import EMOTIONS
+from hub_model.labels import EMOTIONS
 from hub_model.processing_hubert_bert import HubertBertProcessor
-from tests.training.toy import flac, rows, tone, write_corpus
-from training.config import ConfigError, TrainConfig
-from training.data import (
+from speech_emotion.training.config import ConfigError, TrainConfig
+from speech_emotion.training.data import (
     Clips,
     collator,
     corpus_cleaning,
@@ -20,6 +19,7 @@ from training.data import (
     speakers_and_fingerprint,
     texts_for_vocabulary,
 )
+from tests.helpers.toy_corpus import flac, rows, tone, write_corpus
 
 
 def without(column):

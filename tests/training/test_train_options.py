@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
+from tests.helpers.toy_corpus import AUDIO, SETTINGS
 from tests.training.test_train import environment, same, scored
-from tests.training.toy import AUDIO, SETTINGS
 
 ROOT = Path(train.__file__).parent
 
 KILLED_WHILE_THE_MODEL_IS_WRITTEN = """
 import os, signal, sys
-import train, training.checkpoints as checkpoints
+import train, speech_emotion.training.checkpoints as checkpoints
 
 save, seen = checkpoints.SpeechTextEmotionPipeline.save_pretrained, []
 
@@ -81,7 +81,7 @@ def test_curves_are_written_for_tensorboard(run, tmp_path):
 @pytest.mark.parametrize("private", [False, True])
 def test_the_model_is_pushed_with_its_card(run, hub, tmp_path, monkeypatch, private):
     api = HfApi(endpoint=hub.url, token=hub.token)
-    monkeypatch.setattr("training.pushing.HfApi", lambda: api)
+    monkeypatch.setattr("speech_emotion.training.pushing.HfApi", lambda: api)
     run("model", epochs=1, push_to_hub="owner/emotion", private=private)
     assert api.model_info("owner/emotion").private is private
     assert {"config.json", "model.safetensors", "README.md", "modeling_hubert_bert.py"} <= set(
@@ -94,7 +94,7 @@ def test_the_model_is_pushed_with_its_card(run, hub, tmp_path, monkeypatch, priv
 def test_a_private_model_is_not_pushed_to_a_public_repo(run, hub, tmp_path, monkeypatch):
     api = HfApi(endpoint=hub.url, token=hub.token)
     api.create_repo("owner/emotion")
-    monkeypatch.setattr("training.pushing.HfApi", lambda: api)
+    monkeypatch.setattr("speech_emotion.training.pushing.HfApi", lambda: api)
     with pytest.raises(train.TrainingFailed, match="is a public repo already"):
         run("model", epochs=1, push_to_hub="owner/emotion", private=True)
     assert (tmp_path / "model" / "model.safetensors").exists()
@@ -107,7 +107,7 @@ def test_a_private_model_is_not_pushed_to_a_public_repo(run, hub, tmp_path, monk
 )
 def test_a_push_that_cannot_be_done_keeps_the_model(run, hub, tmp_path, monkeypatch, repo, message):
     api = HfApi(endpoint=hub.url, token=hub.token)
-    monkeypatch.setattr("training.pushing.HfApi", lambda: api)
+    monkeypatch.setattr("speech_emotion.training.pushing.HfApi", lambda: api)
     with pytest.raises(train.TrainingFailed, match=message):
         run("model", epochs=1, push_to_hub=repo)
     assert (tmp_path / "model" / "model.safetensors").exists()

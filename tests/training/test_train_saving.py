@@ -1,7 +1,7 @@
 import pytest
 
-from training.config import ConfigError
-from training.saving import (
+from speech_emotion.training.config import ConfigError
+from speech_emotion.training.saving import (
     TrainingFailed,
     check_out,
     check_settings,

@@ -1,0 +1,141 @@
+"""The emotions, other label sets, and the labels and scores of an answer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+EMOTIONS = ("angry", "calm", "disgust", "fearful", "happy", "sad", "surprised")
+"""The seven labels of the paper (Table 1), in the order of their ids 0 to 6."""
+
+NEUTRAL = "neutral"
+"""The eighth label, id 7, of models and corpora that keep it."""
+
+LABEL_SETS: dict[str, dict[str, str | None]] = {
+    "four_class": {
+        "angry": "angry",
+        "calm": "neutral",
+        "happy": "happy",
+        "sad": "sad",
+        "disgust": None,
+        "fearful": None,
+        "surprised": None,
+    },
+    "valence": {
+        "happy": "positive",
+        "calm": "neutral",
+        "angry": "negative",
+        "disgust": "negative",
+        "fearful": "negative",
+        "sad": "negative",
+        "surprised": None,
+    },
+    "arousal": {
+        "angry": "high",
+        "fearful": "high",
+        "happy": "high",
+        "surprised": "high",
+        "calm": "low",
+        "sad": "low",
+        "disgust": None,
+    },
+}
+"""Ready-made values of ``labels``. ``four_class`` is what IEMOCAP is mostly scored on, with calm in
+the place of neutral. Surprise is left out of the valence, as it may be either, and disgust out of
+the arousal."""
+
+
+class Labels:
+    """What the classes of a model are called in an answer.
+
+    Args:
+        names: the model's labels, in the order of their ids.
+        labels: a dict from the model's labels to new ones (two that become one are added up, one
+            that becomes ``None`` is left out, one that is not mentioned stays); a list of those
+            to keep; the name of one of :data:`LABEL_SETS`; or nothing, to keep all.
+
+    Raises:
+        ValueError: the model has no such label, there is no such set, or nothing is left.
+    """
+
+    def __init__(
+        self, names: Sequence[str], labels: Mapping[str, str | None] | Sequence[str] | str | None
+    ) -> None:
+        if labels is None:
+            labels = {}
+        elif isinstance(labels, str):
+            if labels not in LABEL_SETS:
+                raise ValueError(
+                    f"labels: no set is called {labels!r}, there are {', '.join(LABEL_SETS)}"
+                )
+            labels = LABEL_SETS[labels]
+        elif not isinstance(labels, Mapping):
+            kept = set(labels)
+            labels = {name: None for name in names if name not in kept} | {k: k for k in labels}
+        unknown = [str(name) for name in labels if name not in names]
+        if unknown:
+            raise ValueError(
+                f"labels: the model has no {', '.join(unknown)}; it has {', '.join(names)}"
+            )
+        renamed = [labels.get(name, name) for name in names]
+        self.names: list[str] = list(dict.fromkeys(name for name in renamed if name is not None))
+        if not self.names:
+            raise ValueError("labels: none is left")
+        self._sums = np.array([[new == name for new in self.names] for name in renamed], float)
+
+    def scores(self, probabilities: np.ndarray) -> np.ndarray:
+        """Add up and renormalise: float ``(..., model's labels)`` to ``(..., new labels)``."""
+        # Where everything that is left has underflown to nothing, all are equally likely.
+        kept = np.asarray(probabilities, dtype=float) @ self._sums + 1e-30
+        return kept / kept.sum(axis=-1, keepdims=True)
+
+    def named(self, probabilities: np.ndarray) -> dict[str, float]:
+        """Probabilities of the model ``(model's labels,)`` by new label."""
+        return dict(zip(self.names, self.scores(probabilities).tolist(), strict=True))
+
+
+def ranked(scores: Mapping[str, float], top_k: int | None = None) -> list[dict[str, Any]]:
+    """``[{"label", "score"}]``, the likeliest first."""
+    rows = [{"label": label, "score": score} for label, score in scores.items()]
+    return sorted(rows, key=lambda row: row["score"], reverse=True)[:top_k]
+
+
+def decided(
+    scores: Mapping[str, float], abstain_below: float | None
+) -> tuple[str | None, float, bool]:
+    """The likeliest label, its probability, and whether that is too little to say it.
+
+    The label is ``None`` when it is.
+    """
+    label = max(scores, key=scores.get)
+    abstained = abstain_below is not None and scores[label] < abstain_below
+    return None if abstained else label, scores[label], abstained
+
+
+def contributions(answers: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """How far each modality moved the answer.
+
+    Args:
+        answers: probabilities by label, by what they rest on: ``fused`` and ``audio``, and
+            ``text`` when there is a transcript.
+
+    Returns:
+        the three answers (``text`` is ``None`` without a transcript) and ``moved``: by how much
+        of the probability the answer would differ without the audio, and without the text. 0 says
+        that nothing would change, 1 that everything would.
+    """
+    fused, text = answers["fused"], answers.get("text")
+    return {
+        "audio": dict(answers["audio"]),
+        "text": None if text is None else dict(text),
+        "fused": dict(fused),
+        "moved": {
+            "audio": 1.0 if text is None else _distance(fused, text),
+            "text": 0.0 if text is None else _distance(fused, answers["audio"]),
+        },
+    }
+
+
+def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """Total variation: the probability that would have to be moved from label to label."""
+    return sum(abs(one[label] - other[label]) for label in one) / 2

@@ -1,0 +1,142 @@
+"""What a call of the pipeline asks for, and the result that it gets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .inputs import Clip, mean_clip
+from .labels import Labels, contributions, decided, ranked
+from .timeline import (
+    SMOOTHING,
+    WINDOW_S,
+    Timeline,
+    Window,
+    segments_of,
+    smoothed,
+    table_of,
+    transcript_of,
+)
+
+NO_SPEECH_FOUND = "no speech was found"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a call asks for; :class:`SpeechTextEmotionPipeline` says what each means.
+
+    Raises:
+        ValueError: a value outside its range, or one that needs another option.
+    """
+
+    top_k: int | None = None
+    return_transcript: bool = False
+    return_segments: bool = False
+    window_s: float | None = None
+    hop_s: float | None = None
+    smoothing: int | None = None
+    contributions: bool = False
+    labels: Mapping[str, str | None] | Sequence[str] | str | None = None
+    abstain_below: float | None = None
+    clean: bool = True
+    check_speech: bool = True
+
+    def __post_init__(self) -> None:
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+        if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
+            raise ValueError(f"abstain_below must be 0 to 1, not {self.abstain_below}")
+        for name in ("window_s", "hop_s", "smoothing"):
+            if getattr(self, name) is not None and not self.return_segments:
+                raise ValueError(f"{name} needs return_segments=True")
+        if self.return_segments:
+            _ = self.timeline
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options by name, as a call takes them."""
+        return dict(vars(self))
+
+    @property
+    def timeline(self) -> Timeline:
+        """How a recording is cut into windows."""
+        return Timeline(
+            window_s=WINDOW_S if self.window_s is None else self.window_s,
+            hop_s=self.hop_s,
+            smoothing=SMOOTHING if self.smoothing is None else self.smoothing,
+        )
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """Modalities that are asked for on their own as well."""
+        return ("audio", "text") if self.contributions else ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether the answer is the task's own ``[{"label", "score"}]``."""
+        return not (
+            self.return_transcript
+            or self.return_segments
+            or self.contributions
+            or self.abstain_below is not None
+        )
+
+
+def clip_row(clip: Clip, *, asked: Options, labels: Labels, temperature: float) -> Any:
+    """What a clip is answered with, as :class:`SpeechTextEmotionPipeline` says it."""
+    if clip.error is not None:
+        return {"error": clip.error}
+    answers = {
+        name: labels.named(_probabilities(logits, temperature))
+        for name, logits in clip.logits.items()
+    }
+    emotions = ranked(answers.get("fused", {}), asked.top_k)
+    if asked.plain:
+        return emotions
+    row = {
+        "emotions": emotions,
+        "transcript": clip.text or None,
+        "transcript_source": clip.text_source,
+        "transcript_confidence": clip.text_confidence,
+        "note": clip.note,
+        "modalities": ["audio", "text"] if clip.text else ["audio"],
+    }
+    if asked.abstain_below is not None:
+        row["label"], row["abstained"] = None, True
+        if emotions:
+            row["label"], _, row["abstained"] = decided(answers["fused"], asked.abstain_below)
+    if asked.contributions:
+        row["contributions"] = contributions(answers) if emotions else None
+    return row
+
+
+def recording_row(
+    windows: Sequence[Window], *, asked: Options, labels: Labels, temperature: float
+) -> dict[str, Any]:
+    """What a recording is answered with: as a clip, and its windows and segments.
+
+    The recording as a whole follows the rule for a long clip: the mean of the logits of its
+    windows.
+    """
+    clips = [window.clip for window in windows if window.clip is not None]
+    whole = mean_clip(clips) if clips else Clip(note=NO_SPEECH_FOUND)
+    whole.text = transcript_of(windows)
+    row = clip_row(whole, asked=asked, labels=labels, temperature=temperature)
+    probabilities = [
+        None if window.clip is None else _probabilities(window.clip.logits["fused"], temperature)
+        for window in windows
+    ]
+    width = asked.timeline.smoothing
+    for window, scores in zip(windows, smoothed(probabilities, width=width), strict=True):
+        window.scores = None if scores is None else labels.named(scores)
+    table = table_of(windows, abstain_below=asked.abstain_below)
+    row["seconds"] = round(windows[-1].end, 3)
+    row["segments"] = segments_of(windows, table)
+    row["windows"] = table
+    return row
+
+
+def _probabilities(logits: torch.Tensor, temperature: float) -> np.ndarray:
+    return (logits / temperature).softmax(-1).numpy()

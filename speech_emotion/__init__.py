@@ -1,0 +1,1 @@
+"""Emotion from speech and transcript: prediction, training, evaluation and the command line."""

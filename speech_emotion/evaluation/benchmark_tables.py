@@ -1,0 +1,240 @@
+"""Tables of the benchmarks: speed, memory, size; from ``benchmarks/results/*.json``."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from speech_emotion.evaluation.tables import markdown_table
+
+Figures = Mapping[str, Any]
+
+
+def throughput_table(figures: Figures) -> str:
+    """Answers beside the stock pipeline of ``transformers``, by precision and batch size."""
+    rows = [
+        [
+            name,
+            f"{row['clips_per_second']:.2f}",
+            f"{row['ratio']:.2f}",
+            f"{100 * row['same_label']:.1f} %",
+            f"{row['largest_probability_difference']:.2g}",
+        ]
+        for name, row in figures["rows"].items()
+    ]
+    return (
+        f"{figures['clips']} real clips, {figures['model']}, no cleaning and no transcript on "
+        "either side. The ratio is to the faster of the stock rows; labels and probabilities are "
+        "held against the stock pipeline, one clip at a time, on samples decoded alike. Its rows "
+        "here decode for themselves, and its batches hide no padding.\n\n"
+        + markdown_table(
+            ["", "clips a second", "ratio", "same label", "largest difference of a probability"],
+            rows,
+        )
+    )
+
+
+def batch_parity_table(figures: Figures) -> str:
+    """Answers of batches beside those of single clips."""
+    rows = [
+        [
+            model,
+            how,
+            f"{100 * row['same_label']:.1f} %",
+            f"{row['largest_probability_difference']:.2g}",
+        ]
+        for model, ways in figures["models"].items()
+        for how, row in ways.items()
+    ]
+    shortest, longest = figures["seconds"]
+    return (
+        f"{figures['clips']} real clips of {shortest:.1f} to {longest:.1f} s. The pipeline cleans "
+        "them and puts clips of about one length together; the model is given them as they come."
+        "\n\n" + markdown_table(["model", "", "same label", "largest difference"], rows)
+    )
+
+
+def onnx_table(figures: Figures) -> str:
+    """Size, speed and differences of exported files beside torch."""
+    rows = [
+        [
+            model,
+            kind,
+            f"{row['mib']:.1f}",
+            f"{row['ratio']:.2f}",
+            f"{100 * row['same_label']:.1f} %" if "same_label" in row else "",
+            f"{row['largest_probability_difference']:.2g}"
+            if "largest_probability_difference" in row
+            else "",
+        ]
+        for model, kinds in figures["models"].items()
+        for kind, row in kinds.items()
+        if isinstance(row, dict)
+    ]
+    return f"{figures['clips']} real clips, one at a time, audio alone.\n\n" + markdown_table(
+        ["model", "", "MiB", "speed beside torch", "same label", "largest difference"], rows
+    )
+
+
+def long_recording_table(figures: Figures) -> str:
+    """Memory and time by the length of one recording."""
+    rows = [
+        [
+            f"{run['minutes']:g} min",
+            f"{run['peak_mib']} MiB",
+            f"{run['seconds']:.0f} s",
+            f"{run['seconds_per_hour_of_audio']:.0f} s",
+            str(run["windows"]),
+            str(run["segments"]),
+        ]
+        for run in figures["runs"]
+    ]
+    header = ["recording", "peak memory", "time", "an hour of audio", "windows", "segments"]
+    return f"`{figures['model']}`, start included: {figures['what']}.\n\n" + markdown_table(
+        header, rows
+    )
+
+
+def features_table(figures: Figures) -> str:
+    """The 94 features beside librosa's functions and openSMILE."""
+    names = {
+        "ours": "94 features, one transform",
+        "librosa": "librosa's five functions, one after the other",
+        "opensmile_egemaps": "openSMILE eGeMAPSv02 (88 other features)",
+    }
+    ratios = {
+        "librosa": figures["ratio_to_librosa"],
+        "opensmile_egemaps": figures["ratio_to_opensmile_egemaps"],
+    }
+    rows = [
+        [names[key], f"{min(v):.0f} to {max(v):.0f}", f"{ratios[key]:.1f}" if key in ratios else ""]
+        for key, v in figures["clips_per_second"].items()
+    ]
+    return (
+        f"{figures['clips']} clips of {figures['mean_seconds']:.2f} s in the mean, "
+        f"{len(figures['clips_per_second']['ours'])} rounds in turns. "
+        "Largest difference from librosa, as a share of the value: "
+        f"{figures['largest_difference_from_librosa']:.1g}.\n\n"
+        + markdown_table(["", "clips a second", "ours is faster by"], rows)
+    )
+
+
+def corpus_build_table(figures: Figures) -> str:
+    """A build beside a plain loop, and its memory."""
+    speed = figures["speed"]
+    rows = [
+        [
+            str(row["clips"]),
+            f"{row['parent_mib']} MiB",
+            ", ".join(f"{mib} MiB" for mib in row["workers_mib"]),
+        ]
+        for row in figures["peak_memory"]
+    ]
+    return (
+        f"{speed['clips']} clips with {speed['workers']} workers: {speed['ratio']:.2f} times as "
+        "fast as a plain loop over librosa and noisereduce in one process.\n\n"
+        + markdown_table(["clips", "peak memory, main process", "workers"], rows)
+    )
+
+
+def space_load_table(figures: Figures) -> str:
+    """What many clients at once saw of the demo."""
+    latency, memory = figures["latency_seconds"], figures["memory_megabytes"]
+    return (
+        f"{figures['clients']} clients for {figures['seconds']:.0f} s: "
+        f"{figures['answers']} answers to {figures['asked']} questions, "
+        f"{figures['lost']} lost, {figures['mixed_up']} mixed up; "
+        f"median {latency['median']:.1f} s, worst {latency['worst']:.1f} s; memory "
+        f"{memory['before']:.0f} MB before, {memory['most']:.0f} MB at most, "
+        f"{memory['after']:.0f} MB after."
+    )
+
+
+def head_training_table(figures: Figures) -> str:
+    """An epoch of head training with cached vectors and without."""
+    seconds = figures["seconds"]
+    rows = [
+        ["the one pass", f"{seconds['the one pass']:.1f} s"],
+        ["an epoch with the cache", f"{min(seconds['epoch with the cache']):.2f} s"],
+        ["an epoch without", f"{min(seconds['epoch without']):.1f} s"],
+    ]
+    return (
+        f"{figures['clips']} clips, {figures['encoders']}. Six epochs with their pass: "
+        f"{figures['ratio of six epochs, the pass included']:.1f} times as fast.\n\n"
+        + markdown_table(["", "wall time"], rows)
+    )
+
+
+def training_equivalence_table(figures: Figures) -> str:
+    """Loss curves of one and two processes, and of an interrupted run."""
+    processes, resume = figures["processes"], figures["resume"]
+    curves = {name: values for name, values in processes.items() if isinstance(values, list)}
+    epochs = len(next(iter(curves.values())))
+    rows = [[name, *(f"{value:.6f}" for value in values)] for name, values in curves.items()]
+    facts = "; ".join(f"{name}: {value}" for name, value in resume.items() if _is_plain(value))
+    return (
+        f"Largest difference between one process and two: {processes['largest difference']:.1g}. "
+        f"A run that was killed and resumed, beside an uninterrupted one: {facts}.\n\n"
+        + markdown_table(["loss", *(f"epoch {number}" for number in range(1, epochs + 1))], rows)
+    )
+
+
+def bare_classifiers_table(figures: Figures) -> str:
+    """UA of the rows of Table 6 and of a bare script."""
+    rows = [
+        [
+            row["row"],
+            row["protocol"].replace("_", "-"),
+            f"{100 * row['ua']:.1f}",
+            ", ".join(f"{100 * value:.1f}" for value in row["bare_ua"]),
+        ]
+        for row in figures["rows"]
+    ]
+    seeds = ", ".join(map(str, figures["seeds"]))
+    return (
+        "UA on the test split in per cent; the script scales, fits and scores with scikit-learn, "
+        f"xgboost and lightgbm alone, with seeds {seeds}. The rows have seed 0.\n\n"
+        + markdown_table(["row", "protocol", "UA", "UA of the script, by seed"], rows)
+    )
+
+
+BENCHMARKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
+    "throughput": ("Answering, beside the stock pipeline", throughput_table),
+    "batch_parity": ("A batch gives what singles give", batch_parity_table),
+    "onnx_export": ("ONNX", onnx_table),
+    "long_recording": ("Long recordings", long_recording_table),
+    "feature_extraction": ("The 94 features", features_table),
+    "bare_classifiers": ("Table 6 beside a bare script", bare_classifiers_table),
+    "corpus_build": ("Building a corpus", corpus_build_table),
+    "head_training": ("Training a head on frozen encoders", head_training_table),
+    "training_equivalence": ("Two processes, and a killed run", training_equivalence_table),
+    "space_load": ("The demo under load", space_load_table),
+}
+"""Title and table of every benchmark, by the name of its results file, in the order shown."""
+
+
+def benchmarks_document(results: Mapping[str, Figures]) -> str:
+    """All of docs/benchmarks.md, of those benchmarks that have been run.
+
+    Args:
+        results: by name, see :data:`BENCHMARKS`.
+    """
+    parts = [
+        "# Speed, memory and size",
+        "Written by `python -m speech_emotion.evaluation.report` from the files in `benchmarks/results/`; do not "
+        "edit. Every ratio is to a peer in the same run on the same machine.",
+    ]
+    for name, (title, table) in BENCHMARKS.items():
+        if name not in results:
+            continue
+        figures = results[name]
+        facts = [f"{key.replace('_', ' ')} {value}" for key, value in figures["machine"].items()]
+        parts += [
+            f"## {title}",
+            table(figures),
+            f"`{figures['command']}`, commit {(figures['commit'] or 'none')[:12]}; "
+            f"{', '.join(facts)}.",
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str)

@@ -1,0 +1,165 @@
+"""Rows from a cross-validation of `train.py --folds`: each fold, their mean, all together."""
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from corpus_builder.sources.ravdess import FOLD_OF
+from hub_model.labels import EMOTIONS
+from speech_emotion import metrics
+from speech_emotion.evaluation import EvaluationError
+from speech_emotion.evaluation.clips import EmptyError
+from speech_emotion.evaluation.leaks import heard_by
+from speech_emotion.evaluation.measuring import Row
+from speech_emotion.evaluation.provenance import portable
+from speech_emotion.evaluation.scoring import PROBABILITIES, ids_of, score
+
+FIGURES_FILE, PREDICTIONS_FILE = "cross_validation.json", "predictions.parquet"
+FIGURES = {"wa": metrics.wa, "ua": metrics.ua}
+NEEDED = ("fold", "corpus", "text", "speaker_id", "label", "predicted", "error", *PROBABILITIES)
+
+
+def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Row, pd.DataFrame]:
+    """Score the answers of a cross-validation again, and hold each fold against its training.
+
+    Args:
+        folder: what `train.py --out` named.
+        corpus: score the clips of this corpus alone.
+        text: "corpus" or "none"; a model of the voice alone has only the second.
+        seed: of the bootstrap.
+
+    Returns:
+        the row, with ``folds``, ``mean`` and pooled ``scores``; and the table of predictions.
+
+    Raises:
+        EvaluationError: no cross-validation, no clip of the corpus, no speakers, or a speaker in
+            two folds.
+    """
+    where = f"--folds {folder}"
+    try:
+        told = json.loads((Path(folder) / FIGURES_FILE).read_text(encoding="utf-8"))
+        table = pd.read_parquet(Path(folder) / PREDICTIONS_FILE)
+    except OSError as error:
+        raise EvaluationError(
+            f"{where}: no finished cross-validation ({Path(error.filename or '').name}); "
+            "train.py --folds all makes one"
+        ) from error
+    except ValueError as error:
+        raise EvaluationError(
+            f"{where}: {FIGURES_FILE} or {PREDICTIONS_FILE} is damaged"
+        ) from error
+    missing = [name for name in NEEDED if name not in table.columns]
+    if missing:
+        raise EvaluationError(f"{where}: {PREDICTIONS_FILE} has no column {', '.join(missing)}")
+    table = table[table["corpus"] == corpus]
+    if not len(table):
+        raise EmptyError(f"{where}: empty split: no clip of {corpus}")
+    if text not in set(table["text"]):
+        text = "none"
+    table = table[table["text"] == text].reset_index(drop=True)
+    if table["speaker_id"].isna().any():
+        raise EvaluationError(f"{where}: some clips have no speaker")
+    if (table.groupby("speaker_id")["fold"].nunique() > 1).any():
+        raise EvaluationError(f"{where}: a speaker is in two folds")
+    heard = {int(fold): _heard(Path(folder) / f"fold_{fold}") for fold in table["fold"].unique()}
+    row = folds_row(
+        table,
+        system=portable(folder),
+        corpus=corpus,
+        heard=heard,
+        seed=seed,
+        text=text,
+        command=told.get("command"),
+        commit=told.get("commit"),
+        data_fingerprints=(told.get("data") or {}).get("fingerprints"),
+    )
+    return row, table.assign(system=portable(folder), protocol="folds")
+
+
+def folds_row(
+    table: pd.DataFrame,
+    *,
+    system: str,
+    corpus: str,
+    heard: dict[int, Collection[str] | None],
+    seed: int,
+    classes: Sequence[str] = EMOTIONS,
+    **more: Any,
+) -> Row:
+    """The figures of a cross-validation, from the answers of all its folds.
+
+    Args:
+        table: predictions with the column ``fold``; a speaker is in one fold.
+        system: who answered.
+        corpus: whose folds these are.
+        heard: speakers from which each fold's model learnt; None when that is not known.
+        seed: of the bootstrap.
+        classes: what was answered.
+        more: what else is told of it.
+    """
+    speakers = {int(f): sorted(set(part["speaker_id"])) for f, part in table.groupby("fold")}
+    folds = {
+        str(fold): {**_brief(part, classes), "speakers": speakers[int(fold)]}
+        for fold, part in table.groupby("fold")
+    }
+    unknown = any(heard[fold] is None for fold in speakers)
+    leaked = sorted(
+        name for fold, names in speakers.items() for name in set(names) & set(heard[fold] or ())
+    )
+    return {
+        "kind": "folds",
+        "system": system,
+        "protocol": "folds",
+        "corpus": corpus,
+        "published": corpus == "ravdess" and _published(speakers),
+        **({} if tuple(classes) == EMOTIONS else {"classes": len(classes)}),
+        **more,
+        "overlap": None
+        if unknown
+        else {
+            "speakers": leaked,
+            "clips": int(table["speaker_id"].isin(leaked).sum()),
+            "same_clips": 0,
+            "maybe": [],
+        },
+        "left_out": {"speakers": [], "clips": 0},
+        "folds": folds,
+        "mean": {
+            name: float(np.mean([fold[name] for fold in folds.values()])) for name in ("wa", "ua")
+        },
+        "scores": score(table, classes=classes, seed=seed),
+    }
+
+
+def published_fold(speaker: str) -> int | None:
+    """The fold of an actor of RAVDESS in the field's subject-wise folds.
+
+    >>> published_fold("ravdess-03"), published_fold("tess-oaf")
+    (1, None)
+    """
+    actor = speaker.rpartition("-")[2]
+    return FOLD_OF.get(int(actor)) if actor.isdigit() else None
+
+
+def _brief(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    references, predictions, _ = ids_of(table, classes=classes)
+    found = {name: figure(references, predictions) for name, figure in FIGURES.items()}
+    return {"clips": len(table), **found}
+
+
+def _published(speakers: dict[int, list[str]]) -> bool:
+    """Whether these are the field's folds, or some of them."""
+    return all(published_fold(name) == fold for fold, names in speakers.items() for name in names)
+
+
+def _heard(folder: Path) -> Collection[str] | None:
+    """Speakers that a fold's checkpoint says it heard; None when it does not say."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return heard_by(config.get("training")).speakers

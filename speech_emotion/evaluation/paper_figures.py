@@ -1,0 +1,123 @@
+"""Figures 3, 4 and 5 of the paper, drawn from a corpus that was built here.
+
+    python -m speech_emotion.evaluation.paper_figures --data corpus --out FOLDER
+
+writes zero_crossing_rate.png (Figure 3) and spectral_centroid.png (Figure 4), one box an emotion;
+spectrograms.png (Figure 5), one block an emotion; and below images/ the single blocks behind it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from matplotlib.figure import Figure
+from PIL import Image
+
+from hub_model.audio import SAMPLING_RATE, AudioError, load_audio
+from hub_model.labels import EMOTIONS
+from speech_emotion.baselines import BaselineError
+from speech_emotion.baselines.clips import Clips
+from speech_emotion.baselines.feature_store import stored_features
+from speech_emotion.baselines.features import FEATURE_NAMES, FEATURE_VERSION
+from speech_emotion.baselines.settings import RowConfig
+from speech_emotion.baselines.spectrograms import images
+from speech_emotion.training.config import ConfigError
+from speech_emotion.training.data import load_splits
+
+FIGURES = {
+    "zero_crossing_rate": ("Zero-crossing rate (Figure 3)", "share of samples"),
+    "spectral_centroid": ("Spectral centroid (Figure 4)", "Hz"),
+}
+
+
+def feature_figure(clips: Clips[np.ndarray], name: str) -> Figure:
+    """A feature's distribution over the clips of each emotion (paper, Figures 3 and 4).
+
+    Args:
+        clips: with float32 (94,) each.
+        name: one of :data:`~speech_emotion.baselines.features.FEATURE_NAMES`.
+    """
+    title, unit = FIGURES[name]
+    values = np.stack(clips.values)[:, FEATURE_NAMES.index(name)]
+    present = np.unique(clips.labels)
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot(title=f"{title}, {len(values)} training clips", ylabel=unit)
+    axes.boxplot(
+        [values[clips.labels == label] for label in present],
+        tick_labels=[EMOTIONS[label] for label in present],
+        showmeans=True,
+        sym=".",
+    )
+    return figure
+
+
+def spectrogram_figure(blocks: dict[str, np.ndarray]) -> Figure:
+    """One block of 1 s for each emotion (paper, Figure 5).
+
+    Args:
+        blocks: uint8 (257, 251, 3) by emotion.
+    """
+    figure = Figure(figsize=(2 * len(blocks), 2.4), layout="constrained")
+    for number, (emotion, block) in enumerate(blocks.items(), start=1):
+        axes = figure.add_subplot(1, len(blocks), number, title=emotion)
+        axes.imshow(block, extent=(0, 1, 0, SAMPLING_RATE / 2000), aspect="auto")
+        axes.set_xlabel("s")
+        if number == 1:
+            axes.set_ylabel("kHz")
+        else:
+            axes.set_yticklabels([])
+    return figure
+
+
+def first_blocks(rows: Dataset) -> dict[str, np.ndarray]:
+    """The first block of the first clip of each emotion that is long enough for one."""
+    labels = np.asarray(rows["label"][:])
+    found: dict[str, np.ndarray] = {}
+    for number, emotion in enumerate(EMOTIONS):
+        for index in np.flatnonzero(labels == number):
+            try:
+                found[emotion] = images(load_audio(rows[int(index)]["audio"]))[0]
+                break
+            except AudioError:
+                continue
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Draw the figures; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m speech_emotion.evaluation.paper_figures", description=__doc__
+    )
+    parser.add_argument("--data", required=True, help="corpus folder or Hub data set id")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the images")
+    parser.add_argument(
+        "--protocol", default="speaker_disjoint", choices=("speaker_disjoint", "paper")
+    )
+    parser.add_argument("--cache", default="runs/cache", help="where features are kept")
+    options = parser.parse_args(arguments)
+    try:
+        config = RowConfig(
+            family="classical", data=options.data, out=str(options.out), protocol=options.protocol
+        )
+        rows = load_splits(config, EMOTIONS)["train"]
+        clips = stored_features(rows, options.cache, what="train")
+    except (ConfigError, BaselineError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    (options.out / "images").mkdir(parents=True, exist_ok=True)
+    # Without it matplotlib writes its version into the file.
+    plain = {"metadata": {"Software": f"features {FEATURE_VERSION}"}, "dpi": 100}
+    for name in FIGURES:
+        feature_figure(clips, name).savefig(options.out / f"{name}.png", **plain)
+    blocks = first_blocks(rows)
+    spectrogram_figure(blocks).savefig(options.out / "spectrograms.png", **plain)
+    for emotion, block in blocks.items():
+        Image.fromarray(block).save(options.out / "images" / f"{emotion}.png")
+    print(f"written: {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,329 @@
+"""Tables 6 and 8 of the paper, row by row, on a corpus that was built here, in both protocols."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from corpus_builder.reading import open_corpus
+from speech_emotion import baselines
+from speech_emotion.baselines.classical import ClassicalRow
+from speech_emotion.baselines.feature_store import stored_features
+from speech_emotion.baselines.settings import CONFIGS, RowConfig
+from speech_emotion.evaluation import EvaluationError
+from speech_emotion.evaluation.classifiers import Answer
+from speech_emotion.evaluation.clips import (
+    PROTOCOLS,
+    ClipSet,
+    corpus_configurations,
+    is_raw_folder,
+    read_corpus,
+)
+from speech_emotion.evaluation.measuring import Asker, Outcome, Settings, Timer, build_fingerprint
+from speech_emotion.evaluation.models import open_model
+from speech_emotion.evaluation.provenance import portable, run_of
+from speech_emotion.evaluation.scoring import prediction_table
+from speech_emotion.training.baselines import train_row
+from speech_emotion.training.config import ConfigError
+from speech_emotion.training.data import speakers_and_fingerprint
+from speech_emotion.training.saving import TrainingFailed
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRow:
+    """A row of a table.
+
+    Attributes:
+        name: as printed, or our own name of what the text tells of.
+        config: name of its file in configs/, and of its folder.
+        wa: as printed, in per cent; None where the paper gives no figure.
+        ua: the same.
+    """
+
+    name: str
+    config: str
+    wa: float | None = None
+    ua: float | None = None
+
+
+KNN = PaperRow(name="KNeighborsClassifier", config="knn", wa=62.94, ua=56.72)
+MLP = PaperRow(name="MLPClassifier", config="mlp", wa=62.39, ua=54.72)
+XGB = PaperRow(name="XGBClassifier", config="xgb", wa=48.61, ua=44.07)
+
+TABLES: dict[str, tuple[PaperRow, ...]] = {
+    "table6": (
+        KNN,
+        MLP,
+        XGB,
+        PaperRow(name="LGBClassifier", config="lightgbm", wa=33.01, ua=42.30),
+        PaperRow(name="LogisticRegression", config="logistic_regression", wa=50.82, ua=41.58),
+        PaperRow(name="RandomForestClassifier", config="random_forest", wa=37.52, ua=38.03),
+        PaperRow(name="GaussianNB", config="gaussian_nb", wa=23.89, ua=32.74),
+        PaperRow(name="DecisionTreeClassifier", config="decision_tree", wa=19.38, ua=22.92),
+        PaperRow(name="KNeighborsClassifier, grid search", config="knn_grid"),
+    ),
+    "table8": (
+        KNN,
+        MLP,
+        XGB,
+        PaperRow(name="MobilenetV2.0", config="mobilenet_v2", wa=38.03, ua=37.52),
+        PaperRow(name="MobilenetV2.0, experiment 1.1", config="mobilenet_v2_overlap_gender"),
+        PaperRow(name="MobilenetV2.0, experiment 1.2", config="mobilenet_v2_overlap"),
+        PaperRow(name="MobilenetV2.0, experiment 1.3", config="mobilenet_v2_gender"),
+        PaperRow(name="CNN (1D)", config="cnn1d", wa=63.10, ua=56.70),
+        PaperRow(name="Hubert Standalone", config="hubert", wa=75.52, ua=74.54),
+        PaperRow(name="Hubert and BERT MultiModal", config="hubert_bert", wa=79.89, ua=77.68),
+    ),
+}
+"""Every row of both tables, and after them those that the paper's text tells of without figures."""
+
+CONFIGS_FOLDER = Path(__file__).resolve().parents[2] / "configs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSettings(Settings):
+    """Settings of a table; of both protocols the test split is scored, with its transcripts.
+
+    Args:
+        table: a key of :data:`TABLES`.
+        runs: folder of the trained rows, and of what they keep between runs.
+        models: main models to show beside the paper's rows: folders or Hub ids.
+        neural: train the neural rows that are not there; else they say how to.
+        earlier: results file of this table; what it says of the same clips stands for a row that
+            is not trained here.
+        seed: seed of the draw and of the bootstrap; a row's own seed is in its config.
+    """
+
+    table: str = "table6"
+    runs: Path = Path("runs")
+    neural: bool = False
+    earlier: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One protocol's clips.
+
+    Attributes:
+        protocol: "speaker_disjoint" or "paper".
+        test: the clips to score.
+        corpora: number of these by corpus.
+        fingerprint: of the training split, by which a trained row is known to belong to it.
+    """
+
+    protocol: str
+    test: ClipSet
+    corpora: dict[str, int]
+    fingerprint: str
+
+
+class NotRun(Exception):
+    """Why a row has no figures here; a line of Markdown."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Rows of an earlier results file, by which a table keeps what is not trained here.
+
+    Attributes:
+        result: the file's content.
+        predictions: of every clip, from the file beside it.
+    """
+
+    result: dict[str, Any] = field(default_factory=dict)
+    predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @classmethod
+    def read(cls, file: Path) -> "Earlier":
+        """Read a results file.
+
+        Raises:
+            EvaluationError: it is not one.
+        """
+        try:
+            result = json.loads(file.read_text(encoding="utf-8"))
+            return cls(result, pd.read_parquet(file.with_name(result["predictions"])))
+        except (OSError, ValueError, KeyError) as error:
+            raise EvaluationError(f"--earlier {file}: no results file of a table") from error
+
+    def find(self, row: PaperRow, part: Part) -> dict[str, Any] | None:
+        """A row's figures on exactly these clips, with the run that gave them."""
+        for found in self.result.get("rows", []):
+            if (found["kind"], found.get("config"), found["protocol"]) == (
+                "row",
+                row.config,
+                part.protocol,
+            ) and found["clips_sha256"] == part.test.fingerprint():
+                return {"measured_by": run_of(self.result), **found}
+        return None
+
+    def predictions_of(self, row: dict[str, Any]) -> pd.DataFrame:
+        """What the row answered, clip by clip."""
+        of_row = self.predictions["system"] == row["system"]
+        return self.predictions[of_row & (self.predictions["protocol"] == row["protocol"])]
+
+
+def run(settings: TableSettings) -> Outcome:
+    """Train what is missing and cheap, and score every row in both protocols.
+
+    Raises:
+        EvaluationError: the data or a model cannot be used.
+    """
+    if is_raw_folder(settings.data):
+        raise EvaluationError(
+            f"--data {settings.data}: not a built corpus; python -m corpus_builder build makes one"
+        )
+    models = settings.distinct_models
+    missing = [name for name in PROTOCOLS if name not in corpus_configurations(settings.data)]
+    if missing:
+        raise EvaluationError(f"--data {settings.data}: has no configuration {', '.join(missing)}")
+    parts = [_read_part(settings, protocol) for protocol in PROTOCOLS]
+    outcome = Outcome(
+        data={
+            "source": portable(settings.data),
+            "build_fingerprint": build_fingerprint(settings.data),
+            "split": settings.split,
+            "limit": settings.limit,
+            "corpora": {part.protocol: part.corpora for part in parts},
+            "removed": {part.protocol: part.test.removed for part in parts},
+        }
+    )
+    earlier = Earlier.read(settings.earlier) if settings.earlier else Earlier()
+    for row in TABLES[settings.table]:
+        for part in parts:
+            facts = {
+                "system": row.name,
+                "config": row.config,
+                "paper": _printed(row),
+                "protocol": part.protocol,
+                "corpora": part.corpora,
+            }
+            try:
+                with Timer(outcome, f"{row.name}, {part.protocol}"):
+                    table, scored = _score(row, part, settings)
+            except NotRun as reason:
+                if measured := earlier.find(row, part):
+                    outcome.rows.append(measured)
+                    outcome.tables.append(earlier.predictions_of(measured))
+                    continue
+                del facts["corpora"]
+                outcome.rows.append({**facts, "kind": "not_run", "reason": str(reason)})
+                continue
+            outcome.rows.append({**scored, **facts, "kind": "row"})
+            outcome.tables.append(table.assign(system=row.name, protocol=part.protocol))
+    for model in models:
+        own = model.protocol or PROTOCOLS[0]
+        part = next(part for part in parts if part.protocol == own)
+        asker = Asker(model, part.test, settings)
+        with Timer(outcome, f"{asker.name}, {own}"):
+            table = asker.table()
+        more = {"config": None, "paper": None, "protocol": own, "corpora": part.corpora}
+        outcome.rows.append(asker.row(table, **more))
+        outcome.tables.append(table.assign(system=asker.name, protocol=own))
+    outcome.rows.append({"kind": "chance", "protocol": None, "classes": 7})
+    return outcome
+
+
+def _read_part(settings: TableSettings, protocol: str) -> Part:
+    test = read_corpus(settings.data, protocol, "test")
+    splits = open_corpus(settings.data, protocol)
+    by_id = dict(zip(splits["test"]["utterance_id"], splits["test"]["corpus"], strict=True))
+    test = test.limited(settings.limit, seed=settings.seed)
+    corpora = Counter(by_id[name] for name in test.clips["utterance_id"])
+    fingerprint = speakers_and_fingerprint(splits["train"])[1]
+    return Part(
+        protocol=protocol,
+        test=test,
+        corpora=dict(sorted(corpora.items())),
+        fingerprint=fingerprint,
+    )
+
+
+def folder_of(row: PaperRow, protocol: str, runs: Path) -> Path:
+    """Where a row of a protocol lies; the headline's has the name of its config."""
+    return runs / (row.config if protocol == PROTOCOLS[0] else f"{row.config}_{protocol}")
+
+
+def _score(
+    row: PaperRow, part: Part, settings: TableSettings
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A row's predictions, their scores and what is known of its making.
+
+    Raises:
+        NotRun: it is not trained, and it is not for this command to train it.
+    """
+    folder = folder_of(row, part.protocol, settings.runs)
+    command = (
+        f"`python train.py --config configs/{row.config}.yaml --protocol {part.protocol} "
+        f"--data {portable(settings.data)} --out {portable(str(folder))}`"
+    )
+    given = yaml.safe_load((CONFIGS_FOLDER / f"{row.config}.yaml").read_text(encoding="utf-8"))
+    more: dict[str, Any] = {}
+    if "family" in given:
+        cache = settings.runs / "cache"
+        places = {"data": settings.data, "out": str(folder), "cache": str(cache)}
+        wanted = CONFIGS[given["family"]](**given | places | {"protocol": part.protocol})
+        _train_if_needed(wanted, part, settings, command)
+        trained = baselines.load(folder)
+        more = {
+            "trained_on": trained.config["training"]["data"],
+            "row_seed": trained.config["training"]["seed"],
+            "initialisation": trained.config.get("initialisation"),
+        }
+        if isinstance(trained, ClassicalRow):
+            asker = Asker(open_model(str(folder)), part.test, settings)
+            found = _classical_answers(trained, part.test, wanted.cache)
+            return (table := prediction_table(part.test, found)), asker.row(table, **more)
+    elif not (folder / baselines.CONFIG_FILE).is_file():
+        raise NotRun(f"needs weights from the Hub: {command}")
+    model = open_model(str(folder))
+    if model.protocol != part.protocol:
+        raise NotRun(f"{portable(str(folder))} was trained for another protocol: {command}")
+    asker = Asker(model, part.test, settings)
+    return (table := asker.table()), asker.row(table, **more)
+
+
+def _train_if_needed(wanted: RowConfig, part: Part, settings: TableSettings, command: str) -> None:
+    reason = _unlike(Path(wanted.out), wanted.to_dict(), part)
+    if not reason:
+        return
+    if wanted.family != "classical" and not settings.neural:
+        raise NotRun(f"{reason}{command}")
+    try:
+        train_row(wanted)
+    except (ConfigError, baselines.BaselineError, TrainingFailed) as error:
+        raise NotRun(f"{error}: {command}") from error
+
+
+def _unlike(folder: Path, wanted: dict[str, Any], part: Part) -> str | None:
+    """Why a folder is not the row that is wanted; None when it is."""
+    if not (folder / baselines.CONFIG_FILE).is_file():
+        return "not trained: "
+    try:
+        training = baselines.load(folder).config["training"]
+        settings = training["settings"]
+    except (baselines.BaselineError, KeyError) as error:
+        return f"{error}: "
+    if training["fingerprint"] != part.fingerprint or training["protocol"] != part.protocol:
+        return f"{portable(str(folder))} was trained on other clips: "
+    if any(wanted[name] != value for name, value in settings.items()):
+        return f"{portable(str(folder))} was trained with other settings: "
+    return None
+
+
+def _classical_answers(row: ClassicalRow, test: ClipSet, cache: str) -> list[Answer]:
+    clips = stored_features(test.clips, cache, what="test")
+    found: list[Answer] = [clips.left_out.get(name, "") for name in test.clips["utterance_id"]]
+    probabilities = row.from_features(np.stack(clips.values))
+    for index, answer in zip(clips.kept, probabilities, strict=True):
+        found[index] = answer
+    return found
+
+
+def _printed(row: PaperRow) -> dict[str, float] | None:
+    return None if row.wa is None else {"wa": row.wa, "ua": row.ua}

@@ -1,0 +1,81 @@
+"""Where a figure comes from: command, commit, versions. No path of this machine gets out."""
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from corpus_builder import provenance
+from corpus_builder.provenance import commit
+
+LIBRARIES = (
+    "datasets",
+    "librosa",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "soundfile",
+    "soxr",
+    "torch",
+    "transformers",
+)
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of every library that can move a figure."""
+    return provenance.versions(LIBRARIES)
+
+
+def git_state() -> dict[str, str | bool | None]:
+    """The commit, and whether Python code or configs differ from it; None without git."""
+    changed = _git("status", "--porcelain", "--", "*.py", "*.yaml")
+    return {"commit": commit(), "code_changed": None if changed is None else bool(changed)}
+
+
+def portable(argument: str) -> str:
+    """An argument as typed, but an absolute path without the machine's own part.
+
+    >>> portable("checkpoints/mini"), portable("/home/me/corpus")
+    ('checkpoints/mini', 'corpus')
+    """
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    if path.is_relative_to(Path.cwd()):
+        return path.relative_to(Path.cwd()).as_posix()
+    return path.name
+
+
+def portable_line(line: str, data: str) -> str:
+    """An error line, which may name the file it is about, without this machine's folders.
+
+    >>> portable_line("/home/me/raw/a.wav: not audio", "/home/me/raw")
+    'raw/a.wav: not audio'
+    """
+    return line.replace(data, portable(data))
+
+
+def command_line(arguments: Sequence[str], *, program: str = "evaluate_benchmarks.py") -> str:
+    """A command of one of the scripts, ready to be typed again."""
+    return shlex.join(["python", program, *arguments])
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        result = subprocess.run(
+            ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+def run_of(result: dict[str, Any]) -> dict[str, str]:
+    """The run that wrote a results file, for figures that another file takes from it.
+
+    Raises:
+        KeyError: the file does not say.
+    """
+    return {name: result[name] for name in ("command", "commit")}

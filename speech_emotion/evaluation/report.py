@@ -1,0 +1,245 @@
+"""Documents from results files: ``python -m speech_emotion.evaluation.report [--check]``.
+
+Rewrites docs/results.md and docs/benchmarks.md, and in the README and in model cards every block
+between ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``. NAME is a results file's name
+without its ending (the table), or for RAVDESS that with ``-summary`` or ``-confusion``. Figures
+are drawn into docs/images, and model cards get their ``model-index``.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from recipes.mini.folds_table import recipe_table
+from speech_emotion.evaluation import EvaluationError
+from speech_emotion.evaluation.benchmark_tables import BENCHMARKS, benchmarks_document
+from speech_emotion.evaluation.condition_tables import (
+    ablation_table,
+    cross_corpus_table,
+    robustness_table,
+)
+from speech_emotion.evaluation.detail_tables import (
+    adaptation_table,
+    calibration_table,
+    compare_table,
+    fairness_table,
+)
+from speech_emotion.evaluation.figures import figures_of, is_current, png_of
+from speech_emotion.evaluation.paper_tables import paper_table
+from speech_emotion.evaluation.tables import (
+    Result,
+    confusion_tables,
+    ravdess_summary,
+    ravdess_table,
+    speaker_tables,
+)
+from speech_emotion.training.model_card import weights_hash, with_results
+
+RESULTS = Path("results")
+DOCUMENT = Path("docs/results.md")
+BENCHMARK_RESULTS = Path("benchmarks/results")
+BENCHMARK_DOCUMENT = Path("docs/benchmarks.md")
+WITH_BLOCKS = (Path("README.md"), Path("checkpoints/mini/README.md"))
+BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
+TITLES = {
+    "ravdess": "RAVDESS (paper, Table 9)",
+    "table6": "Classifiers on the 94 features (paper, Table 6)",
+    "table8": "Architectures (paper, Table 8)",
+    "compare": "Two models side by side",
+    "calibration": "Calibration",
+    "fairness": "Groups of speakers and clips",
+    "robustness": "Noise, telephone, codecs, room and speed",
+    "ablation": "What each part is worth",
+    "adaptation": "Fitted to recordings without labels",
+    "cross_corpus": "Corpus by corpus",
+    "mini_folds": "The recipe of `checkpoints/mini`, cross-validated over actors",
+}
+TABLES = {
+    "ravdess": ravdess_table,
+    "table6": paper_table,
+    "table8": paper_table,
+    "compare": compare_table,
+    "calibration": calibration_table,
+    "fairness": fairness_table,
+    "robustness": robustness_table,
+    "ablation": ablation_table,
+    "adaptation": adaptation_table,
+    "cross_corpus": cross_corpus_table,
+    "mini_folds": recipe_table,
+}
+IMAGES = Path("docs/images")
+
+
+def read_results(root: Path) -> dict[str, Result]:
+    """Every results file below ``root/results``, by name without ending, in name order.
+
+    Raises:
+        EvaluationError: there is none, or one is not a results file of a known benchmark.
+    """
+    results: dict[str, Result] = {}
+    for file in sorted((root / RESULTS).glob("*.json")):
+        result = _json(root, RESULTS / file.name)
+        if not isinstance(result, dict) or result.get("benchmark") not in TITLES:
+            raise EvaluationError(f"{RESULTS / file.name}: not the results of a known benchmark")
+        results[file.stem] = result
+    if not results:
+        raise EvaluationError(f"no results in {RESULTS}/: run evaluate_benchmarks.py first")
+    return results
+
+
+def read_benchmarks(root: Path) -> dict[str, Result]:
+    """Every results file of a benchmark that has been run, by name.
+
+    Raises:
+        EvaluationError: one is not JSON.
+    """
+    files = {name: BENCHMARK_RESULTS / f"{name}.json" for name in BENCHMARKS}
+    return {name: _json(root, file) for name, file in files.items() if (root / file).is_file()}
+
+
+def blocks(results: Mapping[str, Result]) -> dict[str, str]:
+    """Every block that a document may hold, by the name in its markers."""
+    found = {}
+    for name, result in results.items():
+        found[name] = TABLES[result["benchmark"]](result)
+        if result["benchmark"] != "ravdess":
+            continue
+        found[f"{name}-summary"] = ravdess_summary(result)
+        found[f"{name}-confusion"] = confusion_tables(result)
+    return found
+
+
+def render_document(results: Mapping[str, Result]) -> str:
+    """All of docs/results.md."""
+    parts = [
+        "# Results",
+        "Written by `python -m speech_emotion.evaluation.report` from the files in `results/`; "
+        "do not edit. The predictions of every clip lie beside each file.",
+    ]
+    for name, result in results.items():
+        versions = ", ".join(f"{library} {v}" for library, v in result["versions"].items())
+        commit = (result["commit"] or "none")[:12]
+        changed = " with uncommitted changes" if result["code_changed"] else ""
+        parts += [
+            f"## {TITLES[result['benchmark']]}: `{name}`",
+            *_sections(result),
+            *(
+                f"![{words}](images/{file})"
+                for file, (words, _, _) in figures_of(name, result).items()
+            ),
+            "### How it was made",
+            f"Commit {commit}{changed}; seed {result['seed']}; {versions}.",
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sections(result: Result) -> list[str]:
+    if result["benchmark"] != "ravdess":
+        return [TABLES[result["benchmark"]](result)]
+    return [
+        ravdess_table(result),
+        "### Confusion matrices",
+        confusion_tables(result),
+        "### Speakers",
+        speaker_tables(result),
+    ]
+
+
+def fill_blocks(text: str, contents: Mapping[str, str], *, where: str) -> str:
+    """A document with the content of every marked block replaced.
+
+    Raises:
+        EvaluationError: a block's name is not known.
+
+    >>> print(fill_blocks("<!-- results:a -->\\nold\\n<!-- /results:a -->", {"a": "new"}, where=""))
+    <!-- results:a -->
+    new
+    <!-- /results:a -->
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        begin, name, end = match.groups()
+        if name not in contents:
+            raise EvaluationError(
+                f"{where}: no results for the block '{name}'; known are {', '.join(contents)}"
+            )
+        return f"{begin}{contents[name]}\n{end}"
+
+    return BLOCK.sub(fill, text)
+
+
+def render(root: Path) -> dict[Path, str]:
+    """Every generated file below ``root`` with the text it should hold."""
+    results = read_results(root)
+    contents = blocks(results)
+    files = {DOCUMENT: render_document(results)}
+    if benchmarks := read_benchmarks(root):
+        files[BENCHMARK_DOCUMENT] = benchmarks_document(benchmarks)
+    for path in WITH_BLOCKS:
+        if (root / path).is_file():
+            text = (root / path).read_text(encoding="utf-8")
+            text = fill_blocks(text, contents, where=str(path))
+            if path.parent != Path():
+                weights = weights_hash(root / path.parent)
+                name = path.parent.name
+                text = with_results(text, list(results.values()), weights=weights, name=name)
+            files[path] = text
+    return files
+
+
+def render_figures(root: Path) -> dict[Path, bytes]:
+    """Every figure below ``root`` that does not show what the results say, drawn anew."""
+    return {
+        IMAGES / file: png_of(data, draw)
+        for name, result in read_results(root).items()
+        for file, (_, data, draw) in figures_of(name, result).items()
+        if not is_current(root / IMAGES / file, data)
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the documents, or with ``--check`` say which are out of date (exit code 1)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m speech_emotion.evaluation.report", description=__doc__
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if out of date")
+    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (.)")
+    options = parser.parse_args(arguments)
+    try:
+        files = render(options.root)
+        figures = render_figures(options.root)
+    except EvaluationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    stale = {
+        path: text.encode() for path, text in files.items() if _read(options.root / path) != text
+    } | figures
+    for path, content in stale.items():
+        if options.check:
+            print(
+                f"{path} is out of date: run python -m speech_emotion.evaluation.report",
+                file=sys.stderr,
+            )
+        else:
+            (options.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (options.root / path).write_bytes(content)
+            print(f"written: {path}")
+    return 1 if options.check and stale else 0
+
+
+def _json(root: Path, file: Path) -> Result:
+    try:
+        return json.loads((root / file).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise EvaluationError(f"{file}: not JSON: {error}") from error
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

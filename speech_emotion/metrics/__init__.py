@@ -1,0 +1,48 @@
+"""Scores of speech emotion recognition as pure functions; all figures are fractions."""
+
+from speech_emotion.metrics.calibration import (
+    accuracy_at_coverage,
+    expected_calibration_error,
+    reliability_bins,
+)
+from speech_emotion.metrics.classification import (
+    NO_ANSWER,
+    confusion_matrix,
+    macro_f1,
+    per_class_recall,
+    ua,
+    ua_plus_wa,
+    wa,
+)
+from speech_emotion.metrics.comparison import McNemar, PairedBootstrap, mcnemar, paired_bootstrap
+from speech_emotion.metrics.resampling import (
+    LEVEL,
+    RESAMPLES,
+    SEED,
+    Interval,
+    bootstrap_interval,
+    gap_interval,
+)
+
+__all__ = [
+    "LEVEL",
+    "NO_ANSWER",
+    "RESAMPLES",
+    "SEED",
+    "Interval",
+    "McNemar",
+    "PairedBootstrap",
+    "accuracy_at_coverage",
+    "bootstrap_interval",
+    "confusion_matrix",
+    "expected_calibration_error",
+    "gap_interval",
+    "macro_f1",
+    "mcnemar",
+    "paired_bootstrap",
+    "per_class_recall",
+    "reliability_bins",
+    "ua",
+    "ua_plus_wa",
+    "wa",
+]

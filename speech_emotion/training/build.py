@@ -1,0 +1,210 @@
+"""Building the accelerator, the model and its processor for a run."""
+
+from typing import Any
+
+from accelerate import Accelerator
+from datasets import Dataset
+from tokenizers import BertWordPieceTokenizer
+from transformers import (
+    AutoFeatureExtractor,
+    AutoTokenizer,
+    BertTokenizer,
+)
+
+from hub_model.configuration_hubert_bert import HubertBertConfig
+from hub_model.encoders import make_feature_extractor, max_tokens
+from hub_model.labels import EMOTIONS
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from hub_model.processing_hubert_bert import HubertBertProcessor, VoiceProcessor
+from speech_emotion.training.config import REGIMES, ConfigError, TrainConfig
+from speech_emotion.training.data import corpus_cleaning, texts_for_vocabulary
+from speech_emotion.training.saving import one_line
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789'.,!?-"
+"""Always in a trained vocabulary, so that a word never seen can still be spelt."""
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def get_accelerator(mixed_precision: str, **settings: Any) -> Accelerator:
+    """Return the accelerator of a run.
+
+    Args:
+        settings: other arguments of ``Accelerator``.
+
+    Raises:
+        ConfigError: this machine does not know the precision that is asked for.
+    """
+    accelerator = Accelerator(mixed_precision=mixed_precision, **settings)
+    if mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        # Accelerate would train in float32 without a word.
+        raise ConfigError("mixed_precision fp16 needs a GPU; bf16 does not")
+    return accelerator
+
+
+def build_model(
+    config: TrainConfig, train_rows: Dataset
+) -> tuple[HubertBertForEmotion, HubertBertProcessor]:
+    """Build what ``config.model`` describes, or load ``config.init_from``.
+
+    The model cleans audio as its corpus was cleaned, unless ``config.model`` says otherwise.
+
+    Raises:
+        ConfigError: settings that the model refuses, or weights that cannot be found.
+    """
+    cleaning = corpus_cleaning(config.data)
+    try:
+        if config.init_from:
+            model = HubertBertForEmotion.from_pretrained(config.init_from)
+            kind = HubertBertProcessor if model.config.use_text else VoiceProcessor
+            # Its classes are these here; otherwise a prompt would ask about the folder's copies.
+            processor = kind.from_pretrained(config.init_from, trust_remote_code=False)
+            model.config.cleaning = cleaning or model.config.cleaning
+        else:
+            model, processor = _new_model(config, train_rows, cleaning)
+    except ConfigError:
+        raise
+    except Exception as error:  # transformers raises many kinds for settings it refuses
+        # What the libraries say of a missing model does not always name it.
+        parts = [config.init_from, *map(config.model.get, ("audio_config", "text_config"))]
+        names = " and ".join(part for part in parts if isinstance(part, str))
+        source = f" from {names}" if names else ""
+        raise ConfigError(f"the model cannot be built{source}: {one_line(error)}") from error
+    labels = tuple(model.config.id2label.values())
+    if labels != EMOTIONS:
+        raise ConfigError(f"the model's labels are {list(labels)}, not {list(EMOTIONS)}")
+    if config.standalone and (
+        model.config.use_text
+        or model.config.audio_pooling != "mean"
+        or model.config.concatenate_layers
+    ):
+        raise ConfigError(
+            "standalone needs a model of the voice alone that pools one layer, by the mean"
+        )
+    return model, processor
+
+
+def frozen_parts(config: TrainConfig, model: HubertBertForEmotion) -> list[str]:
+    """Return the parts that ``freeze`` and ``unfreeze`` of a config leave as they are."""
+    regime = [name for name in REGIMES.get(config.unfreeze, ()) if _has_part(model, name)]
+    return [*dict.fromkeys([*config.freeze, *regime])]
+
+
+def _has_part(model: HubertBertForEmotion, name: str) -> bool:
+    """A model of the voice alone has no text encoder, whatever the regime says of it."""
+    return name != "text_model" or model.config.use_text
+
+
+def freeze(model: HubertBertForEmotion, parts: list[str], *, top_convolutions: int = 0) -> None:
+    """Switch off the gradients of some parts (paper, Figure 7 and section III-D.1).
+
+    Args:
+        parts: names of submodules.
+        top_convolutions: so many of the speech encoder's last convolutions are trained all the
+            same.
+
+    Raises:
+        ConfigError: the model has no part of that name.
+    """
+    for name in parts:
+        try:
+            part = model.get_submodule(name)
+        except AttributeError as error:
+            raise ConfigError(f"freeze: the model has no part {name!r}") from error
+        part.requires_grad_(False)
+        for module in part.modules():
+            # HuBERT's convolutions ask for the gradient of the waveform until they are told.
+            if hasattr(module, "_freeze_parameters"):
+                module._freeze_parameters()
+    if top_convolutions:
+        try:
+            layers = model.audio_model.feature_extractor.conv_layers
+        except AttributeError as error:
+            raise ConfigError("unfreeze: this speech encoder has no convolutions to train") from (
+                error
+            )
+        layers[-top_convolutions:].requires_grad_(True)
+
+
+def set_training(model: HubertBertForEmotion, frozen: list[str]) -> None:
+    """Training mode, but for the frozen parts: without dropout they always say the same."""
+    model.train()
+    for name in frozen:
+        model.get_submodule(name).eval()
+
+
+def check_keys(name: str, settings: dict[str, Any], kind: type) -> None:
+    """Refuse a setting that a config class does not have; it would keep it and do nothing.
+
+    Raises:
+        ConfigError: names the unknown keys.
+    """
+    known = kind()
+    unknown = [key for key in settings if not hasattr(known, key)]
+    if unknown:
+        raise ConfigError(f"unknown key in {name}: {', '.join(unknown)}")
+
+
+def _new_model(
+    config: TrainConfig, train_rows: Dataset, cleaning: dict[str, Any] | None
+) -> tuple[HubertBertForEmotion, HubertBertProcessor]:
+    check_keys("model", config.model, HubertBertConfig)
+    settings = {"cleaning": cleaning, **config.model}
+    if config.standalone:
+        settings["use_text"] = False
+    audio, text = settings.pop("audio_config", {}), settings.pop("text_config", {})
+    tokenizer = None
+    if not settings.pop("use_text", True):
+        text = None
+    elif isinstance(text, str):
+        tokenizer = AutoTokenizer.from_pretrained(text)
+    else:
+        tokenizer = _train_tokenizer(config.tokenizer, train_rows)
+        text = {**text, "vocab_size": len(tokenizer)}
+    model = HubertBertForEmotion.from_encoders(audio, text, **settings)
+    for name, given in (("audio_config", audio), ("text_config", text)):
+        if isinstance(given, dict):
+            check_keys(name, given, type(getattr(model.config, name)))
+    if isinstance(audio, str):
+        extractor = AutoFeatureExtractor.from_pretrained(audio)
+    else:
+        extractor = make_feature_extractor(model.config.audio_config)
+    extractor.return_attention_mask = True
+    if tokenizer is None:
+        return model, VoiceProcessor(extractor)
+    tokenizer.model_max_length = max_tokens(model.config.text_config) or tokenizer.model_max_length
+    return model, HubertBertProcessor(extractor, tokenizer)
+
+
+def _train_tokenizer(settings: dict[str, Any], train_rows: Dataset) -> BertTokenizer:
+    unknown = set(settings) - {"vocab_size", "texts"}
+    if unknown:
+        raise ConfigError(f"unknown tokenizer setting: {', '.join(sorted(unknown))}")
+    texts = texts_for_vocabulary(train_rows, settings.get("texts", []))
+    return train_wordpiece(texts, settings.get("vocab_size", 1000))
+
+
+def train_wordpiece(texts: list[str], vocab_size: int) -> BertTokenizer:
+    """Train a lower-case WordPiece vocabulary; the same texts give the same ids."""
+    trainer = BertWordPieceTokenizer(lowercase=True)
+    words = {
+        word
+        for text in texts
+        for word, _ in trainer.pre_tokenizer.pre_tokenize_str(
+            trainer.normalizer.normalize_str(text)
+        )
+    }
+    letters = sorted({*ALPHABET, *(letter for word in words for letter in word)})
+    inner = sorted({*ALPHABET, *(letter for word in words for letter in word[1:])})
+    trainer.train_from_iterator(
+        texts,
+        vocab_size=vocab_size,
+        min_frequency=1,
+        # The library gives the letters inside words ids in an order that changes from run to
+        # run, unless they come first.
+        special_tokens=[*SPECIAL_TOKENS, *(f"##{letter}" for letter in inner)],
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        show_progress=False,
+    )
+    return BertTokenizer(vocab=trainer.get_vocab(), do_lower_case=True)

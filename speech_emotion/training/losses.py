@@ -1,0 +1,81 @@
+"""What the model is asked to answer, and how much each clip weighs."""
+
+import torch
+from datasets import Dataset
+from torch.nn import functional
+
+from hub_model.labels import EMOTIONS
+from speech_emotion.training.config import ConfigError, TrainConfig
+
+
+class EmotionLoss:
+    """Cross-entropy; the plain one of the paper unless the config asks for more.
+
+    Args:
+        config: ``label_smoothing`` and ``class_weights`` are looked at.
+        rows: training clips, which the class weights are counted on.
+    """
+
+    def __init__(self, config: TrainConfig, rows: Dataset) -> None:
+        self.smoothing = config.label_smoothing
+        self.weights = None
+        if config.class_weights == "balanced":
+            counts = torch.bincount(torch.tensor(rows["label"][:]), minlength=len(EMOTIONS))
+            # As scikit-learn has it; an emotion without clips has nothing to weigh.
+            self.weights = len(rows) / (counts.clamp(min=1) * int((counts > 0).sum()))
+
+    def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of a batch.
+
+        Args:
+            logits: ``(batch, 7)``.
+            targets: ids ``(batch,)`` or shares ``(batch, 7)``, which sum to the weight of the clip.
+        """
+        weights = None if self.weights is None else self.weights.to(logits.device)
+        smoothing = self.smoothing
+        if targets.ndim == 2:  # torch would smooth every clip as if it weighed 1
+            evenly = targets.sum(dim=-1, keepdim=True) / targets.shape[-1]
+            targets, smoothing = torch.lerp(targets, evenly, smoothing), 0.0
+        return functional.cross_entropy(
+            logits.float(), targets, weight=weights, label_smoothing=smoothing
+        )
+
+
+def training_targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
+    """Return what each training clip should be answered with.
+
+    Returns:
+        ids ``(clips,)``; with ``soft_labels``, the listeners' votes ``(clips, 7)``. A vote for
+        neutral is left out and the rest scaled to a sum of one; a clip without votes keeps its
+        label. With ``corpus_weights``, shares ``(clips, 7)`` that sum to the weight of the clip.
+
+    Raises:
+        ConfigError: soft labels are asked for and no clip has votes, or a corpus is weighed that
+            has no clips.
+    """
+    targets = _answers(config, rows)
+    if not config.corpus_weights:
+        return targets
+    corpora = rows["corpus"][:]
+    for name in config.corpus_weights:
+        if name not in corpora:
+            raise ConfigError(f"corpus_weights: no training clips of the corpus {name!r}")
+    weights = torch.tensor([config.corpus_weights.get(name, 1.0) for name in corpora])
+    if targets.ndim == 1:
+        targets = functional.one_hot(targets, len(EMOTIONS)).float()
+    return targets * weights[:, None]
+
+
+def _answers(config: TrainConfig, rows: Dataset) -> torch.Tensor:
+    labels = torch.tensor(rows["label"][:])
+    if not config.soft_labels:
+        return labels
+    votes = rows["votes"][:] if "votes" in rows.column_names else []
+    if not any(votes):
+        raise ConfigError(f"{config.data}: soft_labels needs listeners' votes, there are none")
+    targets = functional.one_hot(labels, len(EMOTIONS)).float()
+    for row, shares in enumerate(votes):
+        counted = torch.tensor(shares[: len(EMOTIONS)] if shares else [0.0])
+        if counted.sum() > 0:
+            targets[row] = counted / counted.sum()
+    return targets

@@ -1,0 +1,66 @@
+"""Sentences that go with clips in training, so that the model learns when text says something.
+
+In acted corpora every sentence is read in every emotion. A clip is therefore also seen with a
+comment of its own emotion, and with a neutral one; the rest keep their own sentence, and
+``text_modality_dropout`` hides some altogether.
+"""
+
+from typing import Any
+
+import torch
+
+from hub_model.labels import EMOTIONS
+from speech_emotion.training.config import ConfigError
+from speech_emotion.training.goemotions import Comments, read_comments
+
+
+class TextSampler:
+    """Picks the sentence that a clip is shown with.
+
+    Args:
+        comments: what to pick from.
+        matched: share of clips shown with a comment of their own emotion.
+        neutral: share of clips shown with a neutral comment.
+
+    Raises:
+        ConfigError: shares that are not shares, or an emotion without any comment.
+    """
+
+    def __init__(self, comments: Comments, *, matched: float = 0.35, neutral: float = 0.15) -> None:
+        if min(matched, neutral) < 0 or matched + neutral > 1:
+            raise ConfigError(
+                "text_pairs: matched and neutral must be shares that sum to at most 1"
+            )
+        self.matched, self.neutral = matched, neutral
+        self._texts: dict[int | None, list[str]] = {}
+        for text, label in zip(comments.texts, comments.labels, strict=True):
+            self._texts.setdefault(label, []).append(text)
+        missing = [name for i, name in enumerate(EMOTIONS) if i not in self._texts]
+        if missing or None not in self._texts:
+            raise ConfigError(f"text_pairs: no comments for {', '.join(missing) or 'neutral'}")
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> "TextSampler":
+        """Read the train part of ``settings["comments"]``, a folder of GoEmotions."""
+        unknown = set(settings) - {"comments", "matched", "neutral"}
+        if unknown or "comments" not in settings:
+            wrong = f"unknown key {', '.join(sorted(unknown))}" if unknown else "no comments folder"
+            raise ConfigError(f"text_pairs: {wrong}")
+        shares = {key: value for key, value in settings.items() if key != "comments"}
+        return cls(read_comments(settings["comments"], "train"), **shares)
+
+    @property
+    def texts(self) -> list[str]:
+        """Every sentence that may be picked."""
+        return [text for texts in self._texts.values() for text in texts]
+
+    def pick(self, label: int, own: str | None) -> str | None:
+        """Return a sentence for a clip of this emotion; chance comes from torch's generator."""
+        chance = float(torch.rand(()))
+        if chance < self.matched:
+            texts = self._texts[label]
+        elif chance < self.matched + self.neutral:
+            texts = self._texts[None]
+        else:
+            return own
+        return texts[int(torch.randint(len(texts), ()))]

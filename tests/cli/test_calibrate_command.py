@@ -1,0 +1,136 @@
+"""``speech-emotion calibrate``: a table or a corpus in, a temperature in the config."""
+
+import json
+import shutil
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+
+from hub_model.labels import EMOTIONS
+from speech_emotion.cli.main import main
+from tests.helpers.answers import load
+from tests.helpers.sounds import CLIPS, TEXTS, encode
+
+NAMES = ("angry", "sad", "happy", "calm")
+
+
+@pytest.fixture
+def model(model_folder, tmp_path) -> Path:
+    return Path(shutil.copytree(model_folder, tmp_path / "model"))
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    (tmp_path / "clips").mkdir()
+    lines = ["path,emotion,speaker"]
+    for place, (clip, name) in enumerate(zip(CLIPS, NAMES, strict=True)):
+        (tmp_path / "clips" / f"{place}.wav").write_bytes(encode(clip, subtype="FLOAT"))
+        lines.append(f"clips/{place}.wav,{name},x")
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def config(model: Path) -> dict:
+    return json.loads((model / "config.json").read_text())
+
+
+def test_a_table(model, table, capsys):
+    before = config(model)
+    expected = load(model).calibrate(list(CLIPS), NAMES)
+    assert main(["calibrate", str(table), "--model", str(model), "--dry-run"]) == 0
+    assert config(model) == before
+    assert main(["calibrate", str(table), "--model", str(model)]) == 0
+    assert f"temperature {expected:.4f} from 4 clips; it was 1.0000" in capsys.readouterr().out
+    after = config(model)
+    assert after.pop("temperature") == pytest.approx(expected, rel=1e-4) != 1
+    assert before.pop("temperature") == 1
+    assert after.pop("class_mean_logits") is before.pop("class_mean_logits", None) is None
+    assert after == before
+    assert not list(model.glob("*.tmp"))
+    assert load(model).model.config.temperature == pytest.approx(expected, rel=1e-4)
+
+
+def test_clips_of_every_emotion_tell_what_each_gets(model, tmp_path):
+    lines = ["path,emotion"]
+    for place, name in enumerate(EMOTIONS):
+        clip = CLIPS[place % len(CLIPS)] * (1 + place)
+        (tmp_path / f"{place}.wav").write_bytes(encode(clip, subtype="FLOAT"))
+        lines.append(f"{place}.wav,{name}")
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    asked = ["calibrate", str(tmp_path / "table.csv"), "--model", str(model)]
+    assert main([*asked, "--keep-temperature"]) == 0
+    after = config(model)
+    assert after["temperature"] == 1
+    classifier = load(model)
+    for place, row in enumerate(after["class_mean_logits"]):
+        answer = classifier(str(tmp_path / f"{place}.wav"), text="", check_speech=False)
+        scores = {entry["label"]: entry["score"] for entry in answer}
+        chances = np.exp(row) / np.exp(row).sum()
+        assert chances == pytest.approx([scores[name] for name in EMOTIONS], abs=1e-4)
+
+
+def test_a_corpus(model, tmp_path, capsys):
+    rows = {
+        "audio": [{"bytes": encode(clip, subtype="FLOAT"), "path": None} for clip in CLIPS],
+        "label": [EMOTIONS.index(name) for name in NAMES],
+        "transcript": list(TEXTS),
+        "corpus": ["made"] * len(CLIPS),
+    }
+    features = datasets.Features(
+        {
+            "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+            "label": datasets.ClassLabel(names=list(EMOTIONS)),
+            "transcript": datasets.Value("string"),
+            "corpus": datasets.Value("string"),
+        }
+    )
+    data = datasets.Dataset.from_dict(rows, features=features)
+    data = data.cast_column("audio", datasets.Audio(decode=False))
+    folder = tmp_path / "corpus"
+    for split in ("train", "validation"):
+        data.to_parquet(folder / "speaker_disjoint" / f"{split}-00000-of-00001.parquet")
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: speaker_disjoint\n  data_files:\n"
+        "  - split: train\n    path: speaker_disjoint/train-*\n"
+        "  - split: validation\n    path: speaker_disjoint/validation-*\n---\n"
+    )
+    expected = load(model).calibrate(list(CLIPS), NAMES, text=TEXTS, clean=False)
+    assert main(["calibrate", str(folder), "--model", str(model), "--corpus", "made"]) == 0
+    assert config(model)["temperature"] == pytest.approx(expected, rel=1e-4)
+    assert main(["calibrate", str(folder), "--model", str(model), "--corpus", "other"]) == 2
+    assert "no clips of other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("path,label\na.wav,sad\n", "no rows with the column emotion"),
+        ("", "no rows with the column path and emotion"),
+        ("path,emotion\nclips/0.wav,bored\n", "unknown emotion: bored"),
+        ("path,emotion\nmissing.wav,sad\n", "no clip can be used"),
+        (b"\xff\xfe\x00\x01", "not a CSV table|no rows"),
+    ],
+)
+def test_tables_that_do_not_do(model, table, capsys, content, message):
+    if isinstance(content, bytes):
+        table.write_bytes(content)
+    else:
+        table.write_text(content)
+    before = (model / "config.json").read_bytes()
+    assert main(["calibrate", str(table), "--model", str(model)]) == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("speech-emotion: ")]
+    assert any(part in line for part in message.split("|"))
+    assert (model / "config.json").read_bytes() == before
+
+
+def test_what_is_not_there(model, table, tmp_path, capsys):
+    for arguments in (
+        ["calibrate", str(tmp_path / "missing.csv"), "--model", str(model)],
+        ["calibrate", str(tmp_path / "clips"), "--model", str(model)],
+        ["calibrate", str(table), "--model", "nobody/model"],
+    ):
+        assert main(arguments) == 2
+        assert "Traceback" not in capsys.readouterr().err

@@ -1,0 +1,182 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import train
+from hub_model.labels import EMOTIONS
+from speech_emotion.evaluation.cross_validation import cross_validate, figures_of
+from speech_emotion.metrics import bootstrap_interval, ua, wa
+from speech_emotion.predict.stock_checkpoints import load_classifier
+from speech_emotion.training.config import ConfigError, TrainConfig
+from tests.helpers.toy_corpus import MODEL, rows
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory, corpus):
+    """The command of a cross-validation in a folder of its own, and that folder."""
+    folder = tmp_path_factory.mktemp("folds")
+    config = folder / "config.yaml"
+    config.write_text(
+        json.dumps(
+            {
+                "model": MODEL,
+                "tokenizer": {"vocab_size": 100},
+                "freeze": ["audio_model", "text_model"],
+                "epochs": 2,
+                "learning_rate": 1e-2,
+                "warmup_steps": 0,
+                "accumulation": 1,
+                "fold_corpus": "ravdess",
+            }
+        )
+    )
+    out = folder / "out"
+    return ["--config", str(config), "--data", str(corpus), "--out", str(out)], out
+
+
+@pytest.fixture(scope="module")
+def done(arguments):
+    given, out = arguments
+    assert train.main([*given, "--folds", "all"]) == 0
+    return out, json.loads((out / "cross_validation.json").read_text())
+
+
+def test_every_clip_is_answered_once_by_a_model_that_has_not_heard_its_speaker(done):
+    out, figures = done
+    table = pd.read_parquet(out / "predictions.parquet")
+    assert sorted(table["text"].unique()) == ["corpus", "none"]
+    for _, answered in table.groupby("text"):
+        names = {row["utterance_id"] for row in rows(range(1, 6))}
+        assert set(answered["utterance_id"]) == names and len(answered) == len(names)
+    for fold, answered in table.groupby("fold"):
+        training = json.loads((out / f"fold_{fold}" / "config.json").read_text())["training"]
+        assert training["settings"]["fold"] == fold and training["protocol"] == "natural"
+        assert not set(answered["speaker_id"]) & set(training["speakers"])
+    assert figures["folds"]["none"]["1"]["speakers"] == ["toy-01", "toy-04"]
+
+
+def test_answers_are_those_of_the_pipeline(done, corpus):
+    out, _ = done
+    table = pd.read_parquet(out / "predictions.parquet")
+    classifier = load_classifier(out / "fold_2", transcriber="none")
+    row = next(row for row in rows((2,)) if row["transcript"])
+    answered = table[(table["utterance_id"] == row["utterance_id"])].set_index("text")
+    for text in ("corpus", "none"):
+        given = row["transcript"] if text == "corpus" else None
+        scores = {r["label"]: r["score"] for r in classifier(row["audio"], text=given, clean=False)}
+        found = [answered.loc[text, f"p_{emotion}"] for emotion in EMOTIONS]
+        assert found == pytest.approx([scores[emotion] for emotion in EMOTIONS], abs=1e-4)
+        logits = np.array([answered.loc[text, f"logit_{emotion}"] for emotion in EMOTIONS])
+        powers = np.exp(logits / classifier.model.config.temperature)
+        assert powers / powers.sum() == pytest.approx(found, abs=1e-6)
+
+
+def test_the_figures_are_those_of_the_answers(done):
+    out, figures = done
+    table = pd.read_parquet(out / "predictions.parquet")
+    assert {"command", "seed", "commit", "versions", "data", "temperature"} <= set(figures)
+    assert figures["command"].startswith("python train.py --config config.yaml --data corpus")
+    for text, answered in table.groupby("text"):
+        truth, predicted = (answered[name].map(EMOTIONS.index) for name in ("label", "predicted"))
+        pooled = figures["pooled"][text]
+        assert pooled["wa"] == wa(truth, predicted) and pooled["ua"] == ua(truth, predicted)
+        speakers = answered["speaker_id"].to_numpy(dtype=str)
+        interval = bootstrap_interval(ua, truth, predicted, speakers=speakers)
+        assert pooled["bootstrap"]["over_speakers"]["ua"] == list(interval)
+        folds = figures["folds"][text]
+        assert set(folds) == {"0", "1", "2"}
+        for fold, scores in folds.items():
+            at = answered["fold"] == int(fold)
+            assert scores["wa"] == wa(truth[at], predicted[at]) and scores["clips"] == at.sum()
+        mean = np.mean([scores["ua"] for scores in folds.values()])
+        assert figures["mean"][text]["ua"] == pytest.approx(mean)
+
+
+def test_a_clip_without_an_answer_is_a_mistake(done):
+    table = pd.read_parquet(done[0] / "predictions.parquet")
+    before = figures_of(table)
+    right = table.index[(table["text"] == "none") & (table["predicted"] == table["label"])][0]
+    table.loc[right, "predicted"], table.loc[right, "error"] = None, "no audio"
+    after = figures_of(table)
+    fold = str(table.loc[right, "fold"])
+    clips = before["folds"]["none"][fold]["clips"]
+    lost = before["folds"]["none"][fold]["wa"] - after["folds"]["none"][fold]["wa"]
+    assert lost == pytest.approx(1 / clips)
+    assert after["pooled"]["none"]["unanswered"] == 1
+
+
+def test_finished_folds_are_not_trained_again(done, arguments, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    (out / "fold_1.parquet").unlink()
+    trained = []
+    training_function = train.training_function
+    monkeypatch.setattr(
+        train, "training_function", lambda c: trained.append(c.fold) or training_function(c)
+    )
+    given = [*arguments[0][:-1], str(out)]
+    assert train.main([*given, "--folds", "all"]) == 0
+    assert trained == [1]
+    again = json.loads((out / "cross_validation.json").read_text())
+    assert again["pooled"] == done[1]["pooled"]
+
+
+def test_a_stopped_fold_goes_on(done, arguments, tmp_path, monkeypatch, capsys):
+    given = [*arguments[0][:-1], str(tmp_path / "out"), "--folds", "0"]
+    save_state, seen = train.save_state, []
+
+    def stop_after_the_first_epoch(*args):
+        save_state(*args)
+        if not seen:
+            seen.append(1)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "save_state", stop_after_the_first_epoch)
+    assert train.main(given) == 130
+    assert train.main(given) == 0
+    whole = pd.read_parquet(done[0] / "fold_0.parquet")
+    assert pd.read_parquet(tmp_path / "out" / "fold_0.parquet").equals(whole)
+
+
+def test_other_settings_need_another_folder(done, arguments, refusal):
+    line = refusal(train.main, [*arguments[0], "--folds", "all", "--learning-rate", "0.5"])
+    assert "cannot be resumed with another learning_rate" in line
+
+
+def test_other_files_are_not_mixed_with_folds(arguments, refusal, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    line = refusal(train.main, [*arguments[0][:-1], str(tmp_path), "--folds", "all"])
+    assert "holds something else than folds" in line
+
+
+def test_a_fold_that_is_not_there(arguments, refusal, tmp_path):
+    given = [*arguments[0][:-1], str(tmp_path / "out")]
+    assert "there is no fold 7" in refusal(train.main, [*given, "--folds", "1,7"])
+
+
+def test_a_start_that_has_heard_the_test_speakers_is_refused(done, arguments, refusal, tmp_path):
+    given = [*arguments[0][:-1], str(tmp_path / "model")]
+    start = ["--init-from", str(done[0] / "fold_1"), "--fold", "0"]
+    line = refusal(train.main, [*given, *start])
+    assert "toy-03" in line and "would be tested on" in line
+    assert train.main([*given, "--init-from", str(done[0] / "fold_0"), "--fold", "0"]) == 0
+
+
+def test_folds_are_not_pushed(run):
+    with pytest.raises(ConfigError, match="push_to_hub is for one model"):
+        cross_validate(TrainConfig(folds="all", push_to_hub="you/model"), run, [])
+
+
+def test_a_full_disk_is_one_line(done, arguments, tmp_path, monkeypatch, refusal):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    (out / "fold_1.parquet").unlink()
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    line = refusal(train.main, [*arguments[0][:-1], str(out), "--folds", "all"])
+    assert "fold_1.parquet cannot be saved" in line

@@ -1,0 +1,221 @@
+"""What the text branch learns from: GoEmotions, text_sampler, and the stage of its own."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from transformers import BertModel, BertTokenizer
+
+from hub_model.labels import EMOTIONS
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from recipes.mini.text_stage import draw_weights, main, soft_targets
+from speech_emotion.training.augment import augmenter
+from speech_emotion.training.build import freeze, set_training
+from speech_emotion.training.config import ConfigError
+from speech_emotion.training.goemotions import FOLDED, Comments, read_comments
+from speech_emotion.training.text_sampler import TextSampler
+from tests.helpers.tiny_models import tiny_model
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "goemotions"
+NAMES = sorted({name for names in FOLDED.values() for name in names}) + ["neutral"]
+WORDS = {
+    "anger": "furious", "relief": "phew", "disgust": "gross", "fear": "scared",
+    "joy": "yay", "sadness": "sorry", "surprise": "wow", "neutral": "table",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    """GoEmotions in small: one telling word an emotion, among filler."""
+    root = tmp_path_factory.mktemp("goemotions")
+    (root / "labels.txt").write_text("\n".join(NAMES))
+    fillers = ["this is", "it was so", "well", "they said", "oh"]
+    generator = random.Random(0)
+    for split, size in (("train", 400), ("dev", 80), ("test", 80)):
+        lines = []
+        for i in range(size):
+            name = list(WORDS)[i % len(WORDS)]
+            text = f"{generator.choice(fillers)} {WORDS[name]} {generator.choice(fillers)}"
+            lines.append(f"{text}\t{NAMES.index(name)}\tid{i}")
+        (root / f"{split}.tsv").write_text("\n".join(lines))
+    return root
+
+
+def test_every_label_of_goemotions_is_folded_once():
+    folded = [name for names in FOLDED.values() for name in names]
+    assert tuple(FOLDED) == EMOTIONS
+    assert len(folded) == len(set(folded)) == 27
+
+
+def test_comments_that_say_two_things_are_left_out(tmp_path):
+    (tmp_path / "labels.txt").write_text("\n".join(NAMES))
+    ids = {name: NAMES.index(name) for name in NAMES}
+    rows = [
+        ("two of one kind", f"{ids['anger']},{ids['annoyance']}"),
+        ("two kinds", f"{ids['anger']},{ids['joy']}"),
+        ("one and neutral", f"{ids['joy']},{ids['neutral']}"),
+        ("[NAME] sat", f"{ids['neutral']}"),
+    ]
+    (tmp_path / "train.tsv").write_text("\n".join(f"{t}\t{i}\tx" for t, i in rows))
+    comments = read_comments(tmp_path, "train")
+    assert comments == Comments(["two of one kind", "Alex sat"], [EMOTIONS.index("angry"), None])
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="GoEmotions is not here")
+def test_the_real_labels_fit():
+    comments = read_comments(REAL, "dev")
+    assert set(comments.labels) == {None, *range(7)}
+    assert set((REAL / "labels.txt").read_text().split()) == set(NAMES)
+
+
+def test_a_folder_that_is_something_else_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"labels\.txt: cannot be read"):
+        read_comments(tmp_path, "train")
+    (tmp_path / "labels.txt").write_text("joy")
+    (tmp_path / "train.tsv").write_text("only text\n")
+    with pytest.raises(ConfigError, match="not in the layout of GoEmotions"):
+        read_comments(tmp_path, "train")
+
+
+def test_companions_come_in_their_shares(folder):
+    text_sampler = TextSampler(read_comments(folder, "train"), matched=0.5, neutral=0.2)
+    torch.manual_seed(0)
+    happy = EMOTIONS.index("happy")
+    picked = [text_sampler.pick(happy, "own") for _ in range(2000)]
+    shares = {
+        "matched": np.mean(["yay" in text for text in picked]),
+        "neutral": np.mean(["table" in text for text in picked]),
+        "own": np.mean([text == "own" for text in picked]),
+    }
+    assert shares == pytest.approx({"matched": 0.5, "neutral": 0.2, "own": 0.3}, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"matched": 0.5}, "no comments folder"),
+        ({"comments": "x", "share": 1}, "unknown key share"),
+        ({"comments": "x"}, "cannot be read"),
+    ],
+)
+def test_wrong_text_pairs_are_refused(settings, line):
+    with pytest.raises(ConfigError, match=line):
+        TextSampler.from_settings(settings)
+
+
+def test_shares_must_be_shares(folder):
+    comments = read_comments(folder, "train")
+    with pytest.raises(ConfigError, match="at most 1"):
+        TextSampler(comments, matched=0.8, neutral=0.3)
+    with pytest.raises(ConfigError, match="no comments for angry"):
+        TextSampler(Comments(["a"], [None]))
+
+
+def test_neutral_asks_for_a_shrug():
+    targets = soft_targets([2, None])
+    assert targets[0].tolist() == [0, 0, 1, 0, 0, 0, 0]
+    assert targets[1].tolist() == pytest.approx([1 / 7] * 7)
+
+
+def test_every_emotion_is_drawn_as_often():
+    labels = [0] * 10 + [1] * 2 + [None] * 8
+    weights = draw_weights(labels, neutral_share=0.2)
+    assert float(weights[:10].sum()) == pytest.approx(0.4)
+    assert float(weights[10:12].sum()) == pytest.approx(0.4)
+    assert float(weights[12:].sum()) == pytest.approx(0.2)
+
+
+@pytest.fixture
+def write_settings(tmp_path):
+    """Write a YAML file; return its name."""
+
+    def write(settings: dict) -> str:
+        path = tmp_path / "text.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return str(path)
+
+    return write
+
+
+def test_the_text_stage_learns_and_its_folder_loads(folder, tmp_path, write_settings):
+    settings = {
+        "data": str(folder),
+        "model": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                  "intermediate_size": 64, "max_position_embeddings": 32},
+        "vocab_size": 200, "epochs": 6, "batch_size": 16, "learning_rate": 0.003,
+        "warmup_steps": 5,
+    }  # fmt: skip
+    out = tmp_path / "text"
+    assert main(["--config", write_settings(settings), "--out", str(out)]) == 0
+    figures = json.loads((out / "stage.json").read_text())
+    assert figures["test"]["macro_f1"] > 0.9
+    assert figures["test"]["comments"] == 70
+    assert figures["licences"] == {"goemotions": "cc-by-4.0"}
+    assert BertModel.from_pretrained(out, add_pooling_layer=False).config.hidden_size == 32
+    assert BertTokenizer.from_pretrained(out).model_max_length == 32
+
+
+def test_the_text_stage_refuses_in_one_line(tmp_path, write_settings, capsys):
+    config = write_settings({"data": str(tmp_path / "nowhere")})
+    assert main(["--config", config, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_companions_augmentation_and_freezing_in_a_run(run, folder, tmp_path):
+    settings = {"text_pairs": {"comments": str(folder)}, "augment": 0.5, "epochs": 1}
+    run("start", **settings)
+    start = str(tmp_path / "start")
+    for name, parts in (("free", []), ("frozen", ["text_model"])):
+        run(name, **settings, init_from=start, freeze=parts, learning_rate=1e-3, warmup_steps=0)
+    before, free, frozen = (
+        HubertBertForEmotion.from_pretrained(tmp_path / name).text_model.state_dict()
+        for name in ("start", "free", "frozen")
+    )
+    assert all(torch.equal(before[key], frozen[key]) for key in before)
+    assert any(not torch.equal(before[key], free[key]) for key in before)
+
+
+def test_an_unknown_part_cannot_be_frozen(run):
+    with pytest.raises(ConfigError, match="no part 'speech'"):
+        run("x", freeze=["speech"])
+
+
+def test_frozen_parts_have_no_gradient():
+    model = torch.nn.ModuleDict({"a": torch.nn.Linear(1, 1), "b": torch.nn.Linear(1, 1)})
+    freeze(model, ["a"])
+    assert [weight.requires_grad for weight in model.parameters()] == [False, False, True, True]
+
+
+def test_a_frozen_encoder_is_still_and_costs_no_backward_pass():
+    model = tiny_model()
+    freeze(model, ["audio_model"])
+    set_training(model, ["audio_model"])
+    batch = {"input_values": torch.randn(2, 8000)}
+    assert model.training
+    assert not model.audio_model.training
+    # Nothing before the head has a gradient: the graph starts at the pooled vector.
+    assert not model.audio_model(**batch).last_hidden_state.requires_grad
+    model(**batch, labels=torch.tensor([0, 1])).loss.backward()
+    trained = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert trained == {"classifier.weight", "classifier.bias"}
+
+
+def test_augmentation_changes_a_clip_and_follows_the_seed():
+    time = np.arange(16_000) / 16_000
+    clip = (0.3 * np.sin(2 * np.pi * 220 * time)).astype(np.float32)
+
+    def changed(seed: int) -> np.ndarray:
+        random.seed(seed)
+        np.random.seed(seed)
+        return augmenter(1.0)(clip)
+
+    first, again, other = changed(1), changed(1), changed(2)
+    assert first.dtype == np.float32
+    assert np.isfinite(first).all()
+    assert np.array_equal(first, again)
+    assert first.size != other.size
+    assert 16_000 / 1.2 < first.size < 16_000 / 0.8
