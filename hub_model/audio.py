@@ -46,6 +46,19 @@ NO_LENGTH = "its header does not say how long it is, as in a stream; convert it 
 MP3_SLACK = 2 * 1152
 """Samples by which the length in an MP3 header may exceed what is decoded: two frames."""
 
+VIDEO_SUFFIXES = frozenset((".mp4", ".mkv", ".mov", ".webm"))
+"""File name endings of videos, whose sound ffmpeg reads."""
+
+FFMPEG_SUFFIXES = VIDEO_SUFFIXES.union((".m4a", ".aac", ".amr", ".wma"))
+"""File name endings of formats that libsndfile cannot read and ffmpeg can."""
+
+AUDIO_SUFFIXES = FFMPEG_SUFFIXES.union(
+    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"),
+    (".au", ".caf", ".w64", ".rf64"),
+)
+"""File name endings, in lower case, of the recordings that a search of a folder finds. A file that
+is named itself may have any ending."""
+
 
 class AudioError(ValueError):
     """A clip that cannot be used. The message is one line that a user can act on."""

@@ -43,9 +43,6 @@ FFMPEG_FORMATS = (
 )
 """What ffmpeg may open: no playlists, which could make it read other files or addresses."""
 
-FFMPEG_SUFFIXES = frozenset((".m4a", ".aac", ".mp4", ".mkv", ".mov", ".webm", ".amr", ".wma"))
-"""Names of files that libsndfile cannot read."""
-
 
 class AudioStream:
     """A recording as mono blocks at 16 kHz; a context manager.

@@ -12,8 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from .audio import MAX_SECONDS, SAMPLING_RATE, AudioError, Cleaning, clean_audio, load_audio
-from .audio_stream import BLOCK_S, FFMPEG_SUFFIXES, AudioStream
+from .audio import (
+    FFMPEG_SUFFIXES,
+    MAX_SECONDS,
+    SAMPLING_RATE,
+    AudioError,
+    Cleaning,
+    clean_audio,
+    load_audio,
+)
+from .audio_stream import BLOCK_S, AudioStream
 from .speech_activity import is_noise
 from .transcript import Transcript
 

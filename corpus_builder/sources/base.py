@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from corpus_builder.labels import harmonise
+from hub_model.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
-AUDIO_SUFFIXES = frozenset(
-    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc")
-    + (".au", ".caf", ".w64", ".rf64", ".m4a", ".aac", ".wma")
-)
-"""File endings taken for audio. What cannot be decoded after all is listed as rejected."""
+SUFFIXES = AUDIO_SUFFIXES - VIDEO_SUFFIXES
+"""File name endings taken for audio. Some corpora come with videos of the same recordings, which
+are not read. A file that cannot be decoded is listed as rejected."""
 
 
 class CorpusError(ValueError):
@@ -135,7 +134,7 @@ class Source(ABC):
         return sorted(
             path
             for path in self.root.rglob("*")
-            if path.suffix.lower() in AUDIO_SUFFIXES and self.is_visible(path) and path.is_file()
+            if path.suffix.lower() in SUFFIXES and self.is_visible(path) and path.is_file()
         )
 
     def is_visible(self, path: Path) -> bool:

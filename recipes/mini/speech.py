@@ -15,12 +15,18 @@ from datasets import Audio, Dataset
 from tqdm.auto import tqdm
 
 from corpus_builder.reading import open_corpus
-from hub_model.audio import MIN_SECONDS, SAMPLING_RATE, AudioError, clean_audio, load_audio
+from hub_model.audio import (
+    AUDIO_SUFFIXES,
+    MIN_SECONDS,
+    SAMPLING_RATE,
+    AudioError,
+    clean_audio,
+    load_audio,
+)
 from speech_emotion.training.config import ConfigError
 from speech_emotion.training.data import texts_for_vocabulary
 from speech_emotion.training.folds import Selection
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 MAX_SECONDS = 30
 VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan")
 

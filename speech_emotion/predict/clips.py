@@ -6,13 +6,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hub_model.audio_stream import FFMPEG_SUFFIXES
+from hub_model.audio import AUDIO_SUFFIXES
 from speech_emotion.cli import CommandError
-
-SUFFIXES = FFMPEG_SUFFIXES.union(
-    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf")
-)
-"""Files of a folder that are taken for recordings; one named by itself may be called anything."""
 
 
 def find_clips(names: Iterable[str]) -> list[str]:
@@ -57,7 +52,8 @@ def _expand(name: str) -> tuple[list[str], str]:
 
 def _walk(folder: str) -> Iterator[Path]:
     for path in Path(folder).rglob("*"):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
+        hidden = path.name.startswith(".")
+        if path.suffix.lower() in AUDIO_SUFFIXES and not hidden and path.is_file():
             yield path
 
 
