@@ -1,8 +1,8 @@
-"""The other rows of the paper's Tables 6 and 8: classical classifiers, MobileNetV2, a 1-D CNN.
+"""The baselines of the paper's Tables 6 and 8: classical classifiers, MobileNetV2, a 1-D CNN.
 
-Each row is trained by ``python train.py --config configs/<row>.yaml`` into a folder of
-``config.json``, weights (skops, the library's own text format or safetensors) and ``results.json``.
-:func:`baselines.load` opens such a folder, whatever its family; see :class:`Row`.
+``python train.py --config configs/<name>.yaml`` trains a baseline. Its folder holds
+``config.json``, the weights (skops, the library's own text format or safetensors) and
+``results.json``. :func:`load` loads the folder of any family; see :class:`Baseline`.
 """
 
 import importlib
@@ -19,22 +19,22 @@ FAMILIES = {
     "mobilenet_v2": "speech_emotion.baselines.spectrogram_cnn",
     "cnn1d": "speech_emotion.baselines.cnn1d",
 }
-"""Family of a row -> the module that trains and loads it."""
+"""Family of a baseline -> the module that builds and loads it."""
 
 CONFIG_FILE = "config.json"
 RESULTS_FILE = "results.json"
 
 
 class BaselineError(ValueError):
-    """A row that cannot be trained or loaded. The message is one line."""
+    """A baseline that cannot be trained or loaded. The message is one line."""
 
 
-class Row(Protocol):
-    """A trained row.
+class Baseline(Protocol):
+    """A trained baseline.
 
     Attributes:
-        config: its config.json; ``config["training"]`` says what it was trained on, with the keys
-            of the main model's record (data, protocol, speakers, fingerprint, seed, ...).
+        config: its config.json; ``config["training"]`` is its training record, with the keys of
+            the main model's record (data, protocol, speakers, fingerprint, seed, ...).
     """
 
     config: dict[str, Any]
@@ -47,25 +47,25 @@ class Row(Protocol):
 
         Returns:
             float64 (num_waveforms, 7) in label-id order, each row with the sum 1. An emotion
-            that was absent from training has the probability 0.
+            without training clips has the probability 0.
 
         Raises:
-            AudioError: a waveform is too short for this row; the message tells its number.
+            AudioError: a waveform is too short for this baseline; the message gives its index.
         """
 
 
-def load(folder: str | Path) -> Row:
-    """Open the folder of a trained row.
+def load(folder: str | Path) -> Baseline:
+    """Load the folder of a trained baseline.
 
     Raises:
-        BaselineError: no such row, damaged, or made with features of another version.
+        BaselineError: no baseline there, damaged, or made with features of another version.
     """
     folder = Path(folder)
     try:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     except OSError as error:
         raise BaselineError(
-            f"{folder}: no trained row ({CONFIG_FILE}: {error.strerror})"
+            f"{folder}: no trained baseline ({CONFIG_FILE}: {error.strerror})"
         ) from error
     except ValueError as error:
         raise BaselineError(f"{folder}: {CONFIG_FILE} is not JSON") from error

@@ -20,7 +20,6 @@ from sklearn.preprocessing import StandardScaler
 from hub_model.labels import EMOTIONS
 from speech_emotion.baselines import BaselineError
 from speech_emotion.baselines.features import FEATURE_NAMES, FEATURE_VERSION, clip_features
-from speech_emotion.baselines.settings import ClassicalConfig
 from speech_emotion.metrics import ua_plus_wa
 
 CLASSIFIERS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -33,11 +32,11 @@ CLASSIFIERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gaussian_nb": ("sklearn.naive_bayes", "GaussianNB", {}),
     "decision_tree": ("sklearn.tree", "DecisionTreeClassifier", {}),
 }
-"""Name -> module, class, and the few arguments that are not the library's own defaults."""
+"""Name -> module, class, and the arguments that differ from the library's defaults."""
 
 SCALER_FILE = "scaler.skops"
 WEIGHTS = {"xgb": "classifier.json", "lightgbm": "classifier.txt"}
-"""Files of the libraries with a text format of their own; the others are ``classifier.skops``."""
+"""Weights of libraries with their own text format; the others are ``classifier.skops``."""
 
 TRUSTED = {
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
@@ -49,13 +48,13 @@ TRUSTED = {
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
 }
-"""Types that skops does not know as safe by itself; a file with any other is refused."""
+"""Types trusted besides those that skops trusts by default; a file with any other is refused."""
 
 
 def new_classifier(name: str, *, seed: int, params: dict[str, Any] | None = None) -> Pipeline:
-    """A classifier that is not fitted yet, behind a scaler that is fitted with it.
+    """An unfitted classifier behind a scaler.
 
-    So the scaler sees the training clips alone, in each fold of a cross-validation as well.
+    The scaler is fitted with it, so it sees only training clips, also in a cross-validation.
 
     Args:
         name: a key of :data:`CLASSIFIERS`.
@@ -73,7 +72,7 @@ def new_classifier(name: str, *, seed: int, params: dict[str, Any] | None = None
 
 
 def _estimator(name: str) -> BaseEstimator:
-    """Import a library only when one of its classifiers is asked for."""
+    """Create the classifier; its library is imported here and not before."""
     if name not in CLASSIFIERS:
         raise BaselineError(f"classifier {name!r} is not known, but {', '.join(CLASSIFIERS)} are")
     module, kind, _ = CLASSIFIERS[name]
@@ -88,18 +87,18 @@ def _refuse_unknown(estimator: BaseEstimator, params: Iterable[str]) -> None:
 
 SCHEMA = "schema.json"
 _PART = re.compile(r'(?<="__id__": )\d+|(?<=": ")\d+(?=\.np[yz]")')
-"""The addresses in the schema of a skops file: of objects, and in the names of arrays."""
+"""Memory addresses in the schema of a skops file: of objects, and in names of arrays."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassicalRow:
-    """A fitted classifier and the emotions it knows; see :class:`baselines.Row`.
+class ClassicalBaseline:
+    """A fitted classifier and the emotions it was trained on; see :class:`baselines.Baseline`.
 
     Attributes:
         config: its config.json.
         scaler: fitted on the training clips.
-        classifier: its classes are positions in ``classes``.
-        classes: ids of the emotions that were in train.
+        classifier: predicts positions in ``classes``.
+        classes: ids of the emotions with training clips.
     """
 
     config: dict[str, Any]
@@ -112,80 +111,97 @@ class ClassicalRow:
         return self.from_features(np.stack([clip_features(waveform) for waveform in waveforms]))
 
     def from_features(self, features: np.ndarray) -> np.ndarray:
-        """The same for float32 (num_clips, 94) of :func:`~speech_emotion.baselines.features.clip_features`."""
+        """The same for float32 (num_clips, 94), see :func:`.features.clip_features`."""
         found = self.classifier.predict_proba(self.scaler.transform(features)).astype(np.float64)
         probabilities = np.zeros((len(features), len(EMOTIONS)))
-        # In single precision, as GaussianNB and xgboost answer, a sum is not quite 1.
+        # GaussianNB and xgboost compute in single precision, where a sum is not exactly 1.
         probabilities[:, self.classes] = found / found.sum(axis=1, keepdims=True)
         return probabilities
 
 
 def fit(
-    config: ClassicalConfig, features: np.ndarray, labels: np.ndarray, speakers: np.ndarray
-) -> tuple[ClassicalRow, dict[str, Any]]:
-    """Fit what ``config`` describes.
+    features: np.ndarray,
+    labels: np.ndarray,
+    speakers: np.ndarray,
+    *,
+    classifier: str,
+    params: dict[str, Any] | None = None,
+    grid: dict[str, list[Any]] | None = None,
+    folds: int = 5,
+    protocol: str = "speaker_disjoint",
+    seed: int = 0,
+) -> tuple[ClassicalBaseline, dict[str, Any]]:
+    """Fit a classifier, after a grid search if there is a grid.
 
     Args:
         features: float32 (num_clips, 94).
         labels: int (num_clips,), emotion ids.
         speakers: str (num_clips,), for the folds of a grid search.
+        classifier: a key of :data:`CLASSIFIERS`.
+        params: arguments of the classifier.
+        grid: values to try for each argument; the best are fitted on all clips.
+        folds: number of folds of the grid search.
+        protocol: ``speaker_disjoint`` keeps each speaker in one fold; ``paper`` stratifies.
+        seed: seed of the classifier and of stratified folds.
 
     Returns:
-        The row, its ``config`` still without a training record; and, after a grid search, what it
-        found.
+        The baseline, its ``config`` still without a training record; and the results of the grid
+        search, empty without one.
 
     Raises:
         BaselineError: the classifier does not take its parameters.
     """
     classes, positions = np.unique(labels, return_inverse=True)
-    pipeline = new_classifier(config.classifier, seed=config.seed, params=config.params)
+    pipeline = new_classifier(classifier, seed=seed, params=params)
     search: dict[str, Any] = {}
     try:
-        if config.grid:
-            pipeline, search = _grid_search(config, pipeline, features, positions, speakers)
+        if grid:
+            _refuse_unknown(pipeline["classifier"], grid)
+            if protocol == "paper":
+                cutter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+                splits = cutter.split(features, positions)
+            else:
+                splits = GroupKFold(folds).split(features, positions, groups=speakers)
+            pipeline, search = _grid_search(pipeline, grid, list(splits), features, positions)
+            kind = "stratified" if protocol == "paper" else "by speaker"
+            search = {"folds": f"{folds}, {kind}", **search}
         else:
             pipeline.fit(features, positions)
     except BaselineError:
         raise
-    except (ValueError, TypeError) as error:  # what the libraries say of a wrong parameter
-        raise BaselineError(f"{config.classifier}: {str(error).splitlines()[0]}") from error
+    except (ValueError, TypeError) as error:  # the libraries' errors for a wrong parameter
+        raise BaselineError(f"{classifier}: {str(error).splitlines()[0]}") from error
     description = {
         "family": "classical",
-        "classifier": config.classifier,
-        "params": config.params | search.get("best_params", {}),
+        "classifier": classifier,
+        "params": (params or {}) | search.get("best_params", {}),
         "feature_version": FEATURE_VERSION,
         "features": list(FEATURE_NAMES),
         "labels": list(EMOTIONS),
         "classes": classes.tolist(),
     }
-    row = ClassicalRow(
+    baseline = ClassicalBaseline(
         config=description,
         scaler=pipeline["scaler"],
         classifier=pipeline["classifier"],
         classes=tuple(description["classes"]),
     )
-    return row, search
+    return baseline, search
 
 
 def _grid_search(
-    config: ClassicalConfig,
     pipeline: Pipeline,
+    grid: dict[str, list[Any]],
+    splits: list[tuple[np.ndarray, np.ndarray]],
     features: np.ndarray,
     labels: np.ndarray,
-    speakers: np.ndarray,
 ) -> tuple[Pipeline, dict[str, Any]]:
-    """Cross-validation by UA + WA; under ``speaker_disjoint`` no speaker is in two folds."""
-    _refuse_unknown(pipeline["classifier"], config.grid)
-    if config.protocol == "paper":
-        folds = StratifiedKFold(config.folds, shuffle=True, random_state=config.seed)
-        splits = folds.split(features, labels)
-    else:
-        splits = GroupKFold(config.folds).split(features, labels, groups=speakers)
+    """Cross-validate every combination by UA + WA and fit the best one on all clips."""
     search = GridSearchCV(
         pipeline,
-        {f"classifier__{name}": values for name, values in config.grid.items()},
+        {f"classifier__{name}": values for name, values in grid.items()},
         scoring=make_scorer(ua_plus_wa),
-        cv=list(splits),
+        cv=splits,
         error_score="raise",
     )
     search.fit(features, labels)
@@ -198,36 +214,31 @@ def _grid_search(
             strict=True,
         )
     ]
-    found = {
-        "folds": f"{config.folds}, {'stratified' if config.protocol == 'paper' else 'by speaker'}",
-        "best_params": _plain(search.best_params_),
-        "scores": scores,
-    }
-    return search.best_estimator_, found
+    return search.best_estimator_, {"best_params": _plain(search.best_params_), "scores": scores}
 
 
 def _plain(params: dict[str, Any]) -> dict[str, Any]:
     return {name.removeprefix("classifier__"): value for name, value in params.items()}
 
 
-def save(row: ClassicalRow, folder: Path) -> None:
-    """Write scaler and classifier without pickle: skops, or the library's own text."""
-    _dump_skops(row.scaler, folder / SCALER_FILE)
-    name = row.config["classifier"]
+def save(baseline: ClassicalBaseline, folder: Path) -> None:
+    """Write scaler and classifier without pickle: skops, or the library's own text format."""
+    _dump_skops(baseline.scaler, folder / SCALER_FILE)
+    name = baseline.config["classifier"]
     file = folder / WEIGHTS.get(name, "classifier.skops")
     if name == "xgb":
-        row.classifier.save_model(file)
+        baseline.classifier.save_model(file)
     elif name == "lightgbm":
-        row.classifier.booster_.save_model(file)
+        baseline.classifier.booster_.save_model(file)
     else:
-        _dump_skops(row.classifier, file)
+        _dump_skops(baseline.classifier, file)
 
 
 def _dump_skops(fitted: BaseEstimator, file: Path) -> None:
-    """Write a skops file whose bytes depend on nothing but what was fitted.
+    """Write a skops file whose bytes depend only on the fitted estimator.
 
-    skops names the parts after their addresses in memory and stamps them with the time; here they
-    are numbered in order, so that the same row has the same hash.
+    skops names the parts by their memory addresses and adds the time; here they are numbered in
+    order, so that the same baseline has the same hash.
     """
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(fitted))) as made:
         parts = {name: made.read(name) for name in made.namelist()}
@@ -242,8 +253,8 @@ def _dump_skops(fitted: BaseEstimator, file: Path) -> None:
             written.writestr(zipfile.ZipInfo(name), content)  # its date is the first of 1980
 
 
-def load(folder: Path, config: dict[str, Any]) -> ClassicalRow:
-    """Open a saved row; see :func:`baselines.load`."""
+def load(folder: Path, config: dict[str, Any]) -> ClassicalBaseline:
+    """Load a saved baseline; see :func:`baselines.load`."""
     check_feature_version(folder, config)
     name = config["classifier"]
     file = folder / WEIGHTS.get(name, "classifier.skops")
@@ -254,7 +265,7 @@ def load(folder: Path, config: dict[str, Any]) -> ClassicalRow:
         classifier = _Booster(file)
     else:
         classifier = _load_skops(file)
-    return ClassicalRow(
+    return ClassicalBaseline(
         config=config,
         scaler=_load_skops(folder / SCALER_FILE),
         classifier=classifier,
@@ -263,7 +274,7 @@ def load(folder: Path, config: dict[str, Any]) -> ClassicalRow:
 
 
 def check_feature_version(folder: Path, config: dict[str, Any]) -> None:
-    """Refuse a row that learnt from features that this code no longer makes.
+    """Refuse a baseline trained on features of another version.
 
     Raises:
         BaselineError: names both versions.
@@ -283,7 +294,7 @@ def _load_skops(file: Path) -> Any:
 
 
 class _Booster:
-    """LightGBM reads its own files as a bare booster, which has no ``predict_proba``."""
+    """LightGBM loads its files as a ``Booster``, which has no ``predict_proba``."""
 
     def __init__(self, file: Path) -> None:
         import lightgbm
@@ -292,5 +303,5 @@ class _Booster:
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         found = self.booster.predict(features)
-        # Of two classes it tells the chance of the second alone.
+        # For two classes it gives only the probability of the second.
         return found if found.ndim == 2 else np.stack([1 - found, found], axis=1)

@@ -1,4 +1,4 @@
-"""The clips that a row learns from: labels, and what was computed of each clip."""
+"""The clips that a baseline is trained on: labels, and a value computed from each clip."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class Clips(Generic[Value]):
     """The usable clips of a split.
 
     Attributes:
-        rows: their rows.
-        kept: where these stood in the split.
-        values: what was computed of each, in the same order.
-        left_out: clips that could not be used, by utterance id, with the reason of each.
+        rows: the clips in the data set.
+        kept: their indices in the split.
+        values: the value computed from each, in the same order.
+        left_out: reasons of the clips that could not be used, by utterance id.
     """
 
     rows: Dataset
@@ -38,12 +38,12 @@ class Clips(Generic[Value]):
 
 
 def collect(rows: Dataset, compute: Callable[[dict[str, Any]], Value], *, what: str) -> Clips:
-    """Compute something of every clip; a clip that cannot be used is left out and noted.
+    """Compute a value from every clip; a clip that cannot be used is left out and recorded.
 
     Args:
         rows: one split, its audio as encoded bytes.
-        compute: takes ``{"bytes", "path"}``; what it raises as :class:`AudioError` is noted.
-        what: name on the progress bar and in messages.
+        compute: takes ``{"bytes", "path"}``; an :class:`AudioError` leaves the clip out.
+        what: name on the progress bar.
 
     Raises:
         BaselineError: no clip is left.
@@ -63,11 +63,11 @@ def collect(rows: Dataset, compute: Callable[[dict[str, Any]], Value], *, what: 
 
 
 def check_classes(labels: np.ndarray, *, allow_missing: bool) -> None:
-    """Refuse labels from which seven emotions cannot be learnt.
+    """Refuse labels without clips of all seven emotions.
 
     Args:
         labels: int (num_clips,), emotion ids of the training clips.
-        allow_missing: some may be missing, but not all but one.
+        allow_missing: accept two emotions or more.
 
     Raises:
         BaselineError: names what is missing.
@@ -76,11 +76,11 @@ def check_classes(labels: np.ndarray, *, allow_missing: bool) -> None:
     if len(present) < 2:
         (only,) = present
         raise BaselineError(
-            f"all training clips are {EMOTIONS[only]}: there is nothing to tell apart"
+            f"all training clips are {EMOTIONS[only]}: at least two emotions are needed"
         )
     missing = [name for number, name in enumerate(EMOTIONS) if number not in present]
     if missing and not allow_missing:
         raise BaselineError(
             f"no training clip is {' or '.join(missing)}; "
-            "--allow-missing trains a row that never answers it"
+            "--allow-missing trains a baseline that never predicts it"
         )

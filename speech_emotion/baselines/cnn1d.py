@@ -3,10 +3,11 @@
 The table leaves open what goes in and how wide two of the dense layers are. The text speaks of
 patterns over time in the MFCCs "and other features", so a clip is a sequence of frames with the 94
 features as channels; 3 s are 94 frames. With dense layers of 128 and 64 that makes 2,251,271
-weights, which a test adds up by hand.
+weights.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,11 @@ from speech_emotion.baselines.features import (
     frame_features,
 )
 from speech_emotion.baselines.neural import Blocks, clip_probabilities, logits_of
-from speech_emotion.baselines.settings import Cnn1dConfig
 
 KERNEL = 8
 WEIGHTS = "model.safetensors"
 
-# Padding for a kernel of even width is one longer at the end; torch warns of the copy it makes.
+# Padding for a kernel of even width is one longer at the end; torch warns about the copy.
 warnings.filterwarnings("ignore", message="Using padding='same' with even kernel lengths")
 
 
@@ -46,8 +46,9 @@ class Cnn1d(nn.Module):
         dropout: of the three dropout layers.
     """
 
-    def __init__(self, *, frames: int, dense: list[int], dropout: float) -> None:
+    def __init__(self, *, frames: int, dense: Sequence[int], dropout: float) -> None:
         super().__init__()
+        self.settings = {"frames": frames, "dense": list(dense), "dropout": dropout}
         channels = len(FEATURE_NAMES)
         # Standardisation is part of the weights: fitted on train, the same in serving.
         self.register_buffer("mean", torch.zeros(channels))
@@ -70,9 +71,9 @@ class Cnn1d(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, 7) of features (batch, frames, 94), NaN where the clip has ended.
+        """Logits (batch, 7) of features (batch, frames, 94), NaN after the end of the clip.
 
-        The softmax of the table is in the loss in training, and in the answer.
+        The softmax of the table is part of the loss, and of :func:`clip_probabilities`.
         """
         standard = (features - self.mean) / self.deviation
         return self.layers(torch.nan_to_num(standard).transpose(1, 2))
@@ -101,10 +102,10 @@ def num_frames(seconds: float) -> int:
 
 
 def clip_input(waveform: np.ndarray, *, frames: int) -> np.ndarray:
-    """The features of a clip's frames, cut to the middle or filled up with NaN.
+    """The features of a clip's frames, cut to the middle or padded with NaN.
 
-    The mel bands are in decibels: their power spans eight decades, and after standardisation a
-    few loud frames would be all that is seen of them.
+    The mel bands are in decibels: their power spans eight decades, so that a few loud frames
+    would dominate the standardised values.
 
     Args:
         waveform: float32 (num_samples,), mono, 16 kHz, cleaned.
@@ -119,16 +120,24 @@ def clip_input(waveform: np.ndarray, *, frames: int) -> np.ndarray:
     return np.pad(values, ((0, frames - len(values)), (0, 0)), constant_values=np.nan)
 
 
-def new_model(config: Cnn1dConfig) -> Cnn1d:
-    """The network that ``config`` describes, with random weights."""
-    return Cnn1d(frames=num_frames(config.seconds), dense=config.dense, dropout=config.dropout)
+def new_model(
+    *, seconds: float = 3.0, dense: Sequence[int] = (128, 64), dropout: float = 0.6
+) -> Cnn1d:
+    """The network with random weights.
+
+    Args:
+        seconds: length of the input.
+        dense: widths of the two hidden dense layers, which the table leaves open.
+        dropout: of all three dropout layers (Table 5).
+    """
+    return Cnn1d(frames=num_frames(seconds), dense=dense, dropout=dropout)
 
 
 def standardise(model: Cnn1d, train: np.ndarray) -> None:
     """Fit the standardisation on all frames of the training clips.
 
     Args:
-        train: float32 (num_clips, frames, 94), NaN where a clip has ended.
+        train: float32 (num_clips, frames, 94), NaN after the end of a clip.
     """
     frames = train.reshape(-1, train.shape[-1])
     deviation = np.nanstd(frames, axis=0, dtype=np.float64)
@@ -146,24 +155,20 @@ def to_blocks(clips: Clips[np.ndarray]) -> Blocks:
     )
 
 
-def description(config: Cnn1dConfig) -> dict[str, Any]:
-    """What config.json says of the row, for :func:`load`."""
+def description(model: Cnn1d) -> dict[str, Any]:
+    """The content of config.json, for :func:`load`."""
     return {
         "family": "cnn1d",
         "feature_version": FEATURE_VERSION,
         "features": list(FEATURE_NAMES),
         "labels": list(EMOTIONS),
-        "model": {
-            "frames": num_frames(config.seconds),
-            "dense": config.dense,
-            "dropout": config.dropout,
-        },
+        "model": model.settings,
     }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cnn1dRow:
-    """A trained network; see :class:`baselines.Row`."""
+class Cnn1dBaseline:
+    """A trained network; see :class:`baselines.Baseline`."""
 
     config: dict[str, Any]
     model: Cnn1d
@@ -181,9 +186,9 @@ def save(model: nn.Module, folder: Path) -> None:
     save_file(weights, folder / WEIGHTS)
 
 
-def load(folder: Path, config: dict[str, Any]) -> Cnn1dRow:
-    """Open a saved row; see :func:`baselines.load`."""
+def load(folder: Path, config: dict[str, Any]) -> Cnn1dBaseline:
+    """Load a saved baseline; see :func:`baselines.load`."""
     check_feature_version(folder, config)
     model = Cnn1d(**config["model"])
     model.load_state_dict(load_file(folder / WEIGHTS))
-    return Cnn1dRow(config=config, model=model.eval())
+    return Cnn1dBaseline(config=config, model=model.eval())

@@ -1,4 +1,4 @@
-"""Features on disk: the 94 values of a clip are computed once, whatever the row."""
+"""Features on disk: the 94 values of a clip are computed once for all baselines."""
 
 import hashlib
 import json
@@ -21,19 +21,19 @@ _STAMP = b"features"
 
 
 def clip_hash(audio: dict[str, Any]) -> str:
-    """SHA-256 over the encoded audio of a row.
+    """SHA-256 over the encoded audio of a clip.
 
-    The corpus's own ``audio_hash`` is that of the recording before it was cleaned, so it does not
-    say which cleaning the features are of.
+    The corpus's own ``audio_hash`` is that of the recording before cleaning, so it does not
+    identify the cleaned clip.
     """
     data = audio["bytes"] if audio["bytes"] is not None else Path(audio["path"]).read_bytes()
     return hashlib.sha256(data).hexdigest()
 
 
 def stored_features(rows: Dataset, cache: str | Path, *, what: str) -> Clips[np.ndarray]:
-    """The features of every clip of a split, those from the store as far as it has them.
+    """The features of every clip of a split; those in the store are not computed again.
 
-    What was computed is stored even when the run is stopped on the way.
+    Computed features are stored even when the run is interrupted.
 
     Args:
         rows: one split, its audio as encoded bytes.

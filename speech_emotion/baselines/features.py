@@ -1,8 +1,8 @@
 """The 94 hand-crafted features of a clip (paper, section III-B).
 
 One short-time transform feeds them all; only the zero-crossing rate comes from the waveform. The
-values are those of librosa's own functions with their own frame length (2048) and hop (512), which
-the tests compare with; filter banks are made once instead of for every clip.
+values equal those of librosa's functions with their default frame length (2048) and hop (512);
+the tests compare them. Filter banks are computed once instead of for every clip.
 """
 
 from functools import lru_cache
@@ -14,7 +14,7 @@ from scipy.fft import dct
 from hub_model.audio import SAMPLING_RATE
 
 FEATURE_VERSION = 1
-"""Goes up whenever a value changes, so that stored features and models are not mixed with it."""
+"""Increased whenever a value changes; stored features and models of other versions are refused."""
 
 N_FFT, HOP = 2048, 512
 NUM_CHROMA, NUM_MEL, NUM_MFCC = 12, 60, 20
@@ -90,7 +90,7 @@ def mfcc_means(waveform: np.ndarray) -> np.ndarray:
 
 
 def _at_least_a_frame(waveform: np.ndarray) -> np.ndarray:
-    """Zeros behind a short clip are what the transform pads with; librosa warns without them."""
+    """Pad a short clip with zeros, as the transform does; librosa warns otherwise."""
     return np.pad(waveform, (0, max(0, N_FFT - waveform.size)))
 
 
@@ -124,10 +124,10 @@ def _frequencies_and_ones() -> np.ndarray:
 
 
 def _zero_crossing_rate(waveform: np.ndarray) -> np.ndarray:
-    """Share of sign changes inside each frame, the clip's ends being prolonged by half a frame."""
+    """Share of sign changes inside each frame, the clip padded by half a frame at both ends."""
     negative = waveform < -_MIN_POWER
     half = N_FFT // 2
-    # changes[i]: crossings up to sample i of the prolonged clip, where its ends add none.
+    # changes[i]: crossings up to sample i of the padded clip; the padding adds none.
     changes = np.zeros(waveform.size + N_FFT, dtype=np.int32)
     np.cumsum(negative[1:] != negative[:-1], out=changes[half + 1 : half + waveform.size])
     changes[half + waveform.size :] = changes[half + waveform.size - 1]
@@ -149,10 +149,10 @@ def _chroma_bank(tuning: float) -> np.ndarray:
 
 
 def _tuning(power: np.ndarray) -> float:
-    """How far the clip's pitches lie from the tempered scale, in semitones.
+    """Deviation of the clip's pitches from the tempered scale, in semitones.
 
-    It is `librosa.estimate_tuning(S=power)`, but the curve through three points that refines a
-    peak is drawn at the peaks alone instead of everywhere.
+    Equals `librosa.estimate_tuning(S=power)`, but the parabolic interpolation is computed at the
+    peaks only.
     """
     frequencies = librosa.fft_frequencies(sr=SAMPLING_RATE, n_fft=N_FFT)
     first, last = np.searchsorted(frequencies, (_PITCH_FLOOR, _PITCH_CEILING))

@@ -25,18 +25,16 @@ from speech_emotion.baselines import BaselineError
 from speech_emotion.baselines.clips import Clips
 from speech_emotion.baselines.cnn1d import WEIGHTS, save
 from speech_emotion.baselines.neural import Blocks, clip_probabilities, logits_of
-from speech_emotion.baselines.settings import MobileNetConfig
 from speech_emotion.baselines.spectrograms import COLUMNS, IMAGE_VERSION, JET, ROWS, levels
-from speech_emotion.training.build import check_keys
 
-__all__ = ["MobileNetRow", "SpectrogramCnn", "description", "load", "new_model", "save"]
+__all__ = ["MobileNetBaseline", "SpectrogramCnn", "description", "load", "new_model", "save"]
 
 GENDERS = ("female", "male")
 BATCH_NORM_MOMENTUM = 0.1
 
 
 class SpectrogramCnn(nn.Module):
-    """MobileNetV2 that colours its input itself, so that an image takes a third of the space.
+    """MobileNetV2 that applies the colours itself, so that an image takes a third of the space.
 
     Args:
         config: of the network; ``num_labels`` is 7 or 14.
@@ -45,61 +43,78 @@ class SpectrogramCnn(nn.Module):
     def __init__(self, config: MobileNetV2Config) -> None:
         super().__init__()
         self.network = MobileNetV2ForImageClassification(config)
-        # -1..1, as MobileNetV2 was pretrained; fixed, so not among the weights.
+        # -1..1, the range of its pretraining; constant, so not saved with the weights.
         colours = torch.from_numpy(JET).float() / 127.5 - 1
         self.register_buffer("colours", colours, persistent=False)
 
     def forward(self, levels: torch.Tensor) -> torch.Tensor:
         """Logits (batch, classes) of uint8 levels (batch, 257, 251)."""
-        # Looked up, the colours come last in memory, which convolutions like best on a CPU.
+        # A lookup puts the channels last in memory, the faster layout for convolutions on a CPU.
         pixels = nn.functional.embedding(levels.int(), self.colours).permute(0, 3, 1, 2)
         return self.network(pixel_values=pixels).logits
 
 
-def new_model(config: MobileNetConfig) -> tuple[SpectrogramCnn, dict[str, Any]]:
+def new_model(
+    *,
+    pretrained: str = "",
+    model: dict[str, Any] | None = None,
+    gender: bool = False,
+    dropout: float = 0.2,
+) -> tuple[SpectrogramCnn, dict[str, Any]]:
     """The pretrained network with a new head, or one with random weights.
 
+    Args:
+        pretrained: id or folder of an image classifier; random weights when it cannot be found,
+            or when empty.
+        model: arguments of ``MobileNetV2Config`` for random weights.
+        gender: 14 classes, emotion and gender, instead of 7.
+        dropout: before the classifier.
+
     Returns:
-        The model; and which of both it is, for config.json and the results.
+        The network; and which weights it starts from, for config.json and the results.
 
     Raises:
-        BaselineError: ``config.model`` has a key that is unknown or refused.
+        BaselineError: ``model`` has a key that is unknown or refused.
     """
+    settings = model or {}
     head = {
-        "num_labels": len(EMOTIONS) * (len(GENDERS) if config.gender else 1),
-        "classifier_dropout_prob": config.dropout,
+        "num_labels": len(EMOTIONS) * (len(GENDERS) if gender else 1),
+        "classifier_dropout_prob": dropout,
     }
     start: dict[str, Any] = {"weights": "random"}
     network = None
-    if config.pretrained:
+    if pretrained:
         try:
             network = MobileNetV2ForImageClassification.from_pretrained(
-                config.pretrained, ignore_mismatched_sizes=True, dtype=torch.float32, **head
+                pretrained, ignore_mismatched_sizes=True, dtype=torch.float32, **head
             )
-            start = {"weights": "pretrained", "from": config.pretrained}
+            start = {"weights": "pretrained", "from": pretrained}
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0][:200]
-            start |= {"not_found": config.pretrained, "reason": reason}
+            start |= {"not_found": pretrained, "reason": reason}
     if network is None:
+        known = MobileNetV2Config()
+        unknown = [key for key in settings if not hasattr(known, key)]
+        if unknown:
+            raise BaselineError(f"model: unknown key {', '.join(unknown)}")
         try:
-            check_keys("model", config.model, MobileNetV2Config)
-            network_config = MobileNetV2Config(**config.model, **head)
-        except Exception as error:  # its config validates itself with many kinds of errors
+            network_config = MobileNetV2Config(**settings, **head)
+        except Exception as error:  # the config validates itself and raises errors of many types
             raise BaselineError(f"model: {str(error).splitlines()[0]}") from error
-        model = SpectrogramCnn(network_config)
+        cnn = SpectrogramCnn(network_config)
     else:
-        model = SpectrogramCnn(network.config)
-        model.network = network
-    for module in model.modules():
+        cnn = SpectrogramCnn(network.config)
+        cnn.network = network
+    for module in cnn.modules():
         if isinstance(module, nn.BatchNorm2d):
-            # transformers keeps TensorFlow's 0.997, which torch reads the other way round: the
-            # running statistics would be those of the last batch alone.
+            # transformers keeps TensorFlow's 0.997; torch defines momentum the other way round, so
+            # the running statistics would be those of the last batch.
             module.momentum = BATCH_NORM_MOMENTUM
-    return model.to(memory_format=torch.channels_last), start
+    return cnn.to(memory_format=torch.channels_last), start
 
 
 def drawn(rows: Dataset, *, share: float, seed: int) -> Dataset:
-    """A share of the clips, drawn at random within each emotion, at least one of each."""
+    """A random share of the clips of each emotion, at least one of each."""
     if share == 1:
         return rows
     labels = np.asarray(rows["label"][:])
@@ -126,8 +141,7 @@ def to_blocks(clips: Clips[int], levels: np.ndarray, *, gender: bool) -> Blocks:
         unknown = sum(name not in GENDERS for name in genders)
         if unknown:
             raise BaselineError(
-                f"{unknown} clips are neither female nor male, which experiments 1.1 and 1.3 "
-                "learn as well"
+                f"{unknown} clips are neither female nor male, which experiments 1.1 and 1.3 need"
             )
         classes = classes * len(GENDERS) + np.asarray([GENDERS.index(name) for name in genders])
     return Blocks(
@@ -139,24 +153,31 @@ def to_blocks(clips: Clips[int], levels: np.ndarray, *, gender: bool) -> Blocks:
 
 
 def description(
-    config: MobileNetConfig, model: SpectrogramCnn, start: dict[str, Any]
+    model: SpectrogramCnn, start: dict[str, Any], *, gender: bool, decision_shift: float
 ) -> dict[str, Any]:
-    """What config.json says of the row, for :func:`load`."""
+    """The content of config.json, for :func:`load`.
+
+    Args:
+        model: the network.
+        start: the weights it started from, see :func:`new_model`.
+        gender: whether its classes are emotion and gender.
+        decision_shift: seconds between the starts of blocks when a clip is classified.
+    """
     return {
         "family": "mobilenet_v2",
         "image_version": IMAGE_VERSION,
         "image_shape": [ROWS, COLUMNS, JET.shape[1]],
         "labels": list(EMOTIONS),
-        "genders": list(GENDERS) if config.gender else None,
-        "decision_shift": config.answer_shift,
+        "genders": list(GENDERS) if gender else None,
+        "decision_shift": decision_shift,
         "initialisation": start,
         "model": model.network.config.to_diff_dict(),
     }
 
 
 @dataclass(frozen=True, kw_only=True)
-class MobileNetRow:
-    """A trained network; see :class:`baselines.Row`."""
+class MobileNetBaseline:
+    """A trained network; see :class:`baselines.Baseline`."""
 
     config: dict[str, Any]
     model: SpectrogramCnn
@@ -178,8 +199,8 @@ class MobileNetRow:
         return np.concatenate(answers)
 
 
-def load(folder: Path, config: dict[str, Any]) -> MobileNetRow:
-    """Open a saved row; see :func:`baselines.load`."""
+def load(folder: Path, config: dict[str, Any]) -> MobileNetBaseline:
+    """Load a saved baseline; see :func:`baselines.load`."""
     if config.get("image_version") != IMAGE_VERSION:
         raise BaselineError(
             f"{folder}: trained on images of version {config.get('image_version')}, this code "
@@ -188,4 +209,4 @@ def load(folder: Path, config: dict[str, Any]) -> MobileNetRow:
     model = SpectrogramCnn(MobileNetV2Config.from_dict(config["model"]))
     model.load_state_dict(load_file(folder / WEIGHTS))
     model = model.to(memory_format=torch.channels_last)
-    return MobileNetRow(config=config, model=model.eval())
+    return MobileNetBaseline(config=config, model=model.eval())

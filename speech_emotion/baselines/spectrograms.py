@@ -16,7 +16,7 @@ from speech_emotion.baselines.clips import Clips, collect
 from speech_emotion.baselines.feature_store import clip_hash
 
 IMAGE_VERSION = 1
-"""Goes up whenever an image changes, so that cached images and models are not mixed with it."""
+"""Increased whenever an image changes; cached images and models of other versions are refused."""
 
 BLOCK = SAMPLING_RATE
 """Samples in a block of 1 s."""
@@ -25,7 +25,7 @@ WINDOW, SHIFT = 256, 64
 """16 ms and 4 ms, as in the paper."""
 
 N_FFT = 512
-"""A window of 256 samples filled up with zeros: 257 frequencies, as the paper's arrays have."""
+"""A window of 256 samples, zero-padded: 257 frequencies, as in the paper's arrays."""
 
 ROWS, COLUMNS = 1 + N_FFT // 2, 1 + BLOCK // SHIFT
 """257 frequencies x 251 frames, the first and the last centred on the block's ends."""
@@ -38,7 +38,7 @@ JET = np.round(matplotlib.colormaps["jet"](np.arange(256))[:, :3] * 255).astype(
 
 
 def blocks(waveform: np.ndarray, *, shift: float = 1.0) -> np.ndarray:
-    """Cut a clip into blocks of 1 s; what is left at its end is not used.
+    """Cut a clip into blocks of 1 s; a remainder at its end is not used.
 
     Args:
         waveform: float32 (num_samples,), mono, 16 kHz, cleaned.
@@ -96,7 +96,7 @@ def images(waveform: np.ndarray, *, shift: float = 1.0) -> np.ndarray:
 def cached_levels(
     rows: Dataset, cache: str | Path, *, shift: float, what: str
 ) -> tuple[Clips[int], np.ndarray]:
-    """The blocks of a whole split, from a file when they were made before.
+    """The blocks of a whole split, read from a cache file if there is one.
 
     Args:
         rows: one split, its audio as encoded bytes.
@@ -132,7 +132,7 @@ def cached_levels(
 
 
 def _write(rows: Dataset, file: Path, index: Path, *, shift: float, what: str) -> None:
-    """The index comes last: with it the file is whole."""
+    """Write the levels, then the index: a file with an index is complete."""
     with file.open("wb") as stream:
 
         def add(audio: dict[str, Any]) -> int:

@@ -81,7 +81,17 @@ def train_classical(config: ClassicalConfig, splits: dict[str, Dataset]) -> dict
     train, validation = clips["train"], clips["validation"]
     check_classes(train.labels, allow_missing=config.allow_missing)
     speakers = np.asarray(train.rows["speaker_id"][:])
-    row, search = classical.fit(config, np.stack(train.values), train.labels, speakers)
+    row, search = classical.fit(
+        np.stack(train.values),
+        train.labels,
+        speakers,
+        classifier=config.classifier,
+        params=config.params,
+        grid=config.grid,
+        folds=config.folds,
+        protocol=config.protocol,
+        seed=config.seed,
+    )
     predicted = row.from_features(np.stack(validation.values)).argmax(axis=1)
     results = {
         "validation": {
@@ -111,10 +121,17 @@ def train_mobilenet(config: MobileNetConfig, splits: dict[str, Dataset]) -> dict
         for name, shift in shifts.items():
             clips[name], made = cached_levels(rows[name], config.cache, shift=shift, what=name)
             blocks[name] = mobilenet.to_blocks(clips[name], made, gender=config.gender)
-    model, start = mobilenet.new_model(config)
+    model, start = mobilenet.new_model(
+        pretrained=config.pretrained,
+        model=config.model,
+        gender=config.gender,
+        dropout=config.dropout,
+    )
     if "not_found" in start:
         print(f"train.py: random weights, {start['not_found']} was not found", file=sys.stderr)
-    description = mobilenet.description(config, model, start)
+    description = mobilenet.description(
+        model, start, gender=config.gender, decision_shift=config.answer_shift
+    )
     extra = {"initialisation": start, "blocks": {name: len(blocks[name]) for name in SPLITS}}
     description["training"] = _record(config, splits, clips)
     return _train_network(accelerator, config, model, clips, blocks, description, extra, started)
@@ -132,10 +149,12 @@ def train_cnn1d(config: Cnn1dConfig, splits: dict[str, Dataset]) -> dict[str, An
     clips = {name: collect(splits[name], compute, what=f"frames, {name}") for name in SPLITS}
     check_classes(clips["train"].labels, allow_missing=config.allow_missing)
     blocks = {name: cnn1d.to_blocks(clips[name]) for name in SPLITS}
-    model = cnn1d.new_model(config)
+    model = cnn1d.new_model(
+        seconds=config.seconds, dense=config.dense, dropout=config.dropout
+    )
     cnn1d.standardise(model, blocks["train"].inputs)
     weights = sum(parameter.numel() for parameter in model.parameters())
-    description = cnn1d.description(config)
+    description = cnn1d.description(model)
     description["training"] = _record(config, splits, clips)
     return _train_network(
         accelerator,

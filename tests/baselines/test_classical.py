@@ -18,7 +18,6 @@ from sklearn.tree import DecisionTreeClassifier
 from speech_emotion import baselines
 from speech_emotion.baselines import BaselineError
 from speech_emotion.baselines.classical import CLASSIFIERS, fit, load, save
-from speech_emotion.baselines.settings import ClassicalConfig
 
 SEED = 3
 SMALL = {"xgb": {"n_estimators": 5}, "lightgbm": {"n_estimators": 5}}
@@ -44,15 +43,17 @@ def made(count: int, seed: int, classes: tuple[int, ...] = tuple(range(7))):
     return features.astype(np.float32), labels
 
 
-def config(name: str, **settings) -> ClassicalConfig:
-    return ClassicalConfig(classifier=name, seed=SEED, **{"params": SMALL.get(name, {})} | settings)
+def fitted(name: str, features, labels, speakers, **settings):
+    """Fit with few parameters; returns the baseline and the results of a grid search."""
+    given = {"classifier": name, "seed": SEED, "params": SMALL.get(name, {})} | settings
+    return fit(features, labels, speakers, **given)
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_row_is_what_a_bare_script_gives_and_survives_saving(name, tmp_path):
+def test_a_baseline_is_what_a_bare_script_gives_and_survives_saving(name, tmp_path):
     (x, y), (unseen, truth) = made(140, 0), made(70, 1)
-    row, _ = fit(config(name), x, y, np.repeat("a", len(y)))
-    found = row.from_features(unseen)
+    baseline, _ = fitted(name, x, y, np.repeat("a", len(y)))
+    found = baseline.from_features(unseen)
     assert found.shape == (70, 7) and found.dtype == np.float64
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-12)
 
@@ -61,12 +62,14 @@ def test_a_row_is_what_a_bare_script_gives_and_survives_saving(name, tmp_path):
     np.testing.assert_allclose(found, bare.predict_proba(scaler.transform(unseen)), atol=1e-4)
     assert np.mean(found.argmax(axis=1) == truth) > 0.25  # chance is a seventh
 
-    save(row, tmp_path)
+    save(baseline, tmp_path)
     assert not list(tmp_path.glob("*.pkl"))
-    np.testing.assert_allclose(load(tmp_path, row.config).from_features(unseen), found, atol=1e-12)
+    np.testing.assert_allclose(
+        load(tmp_path, baseline.config).from_features(unseen), found, atol=1e-12
+    )
 
     (tmp_path / "again").mkdir()
-    save(fit(config(name), x, y, np.repeat("a", len(y)))[0], tmp_path / "again")
+    save(fitted(name, x, y, np.repeat("a", len(y)))[0], tmp_path / "again")
     for file in (tmp_path / "again").iterdir():
         assert file.read_bytes() == (tmp_path / file.name).read_bytes()
 
@@ -77,19 +80,19 @@ def test_there_are_eight():
 
 def test_the_scaler_knows_the_training_clips_alone():
     x, y = made(70, 0)
-    row, _ = fit(config("knn"), x, y, np.repeat("a", len(y)))
-    np.testing.assert_allclose(row.scaler.mean_, x.mean(axis=0), rtol=1e-5)
+    baseline, _ = fitted("knn", x, y, np.repeat("a", len(y)))
+    np.testing.assert_allclose(baseline.scaler.mean_, x.mean(axis=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_an_emotion_without_training_clips_is_never_answered(name, tmp_path):
     x, y = made(60, 0, classes=(0, 5))
-    row, _ = fit(config(name), x, y, np.repeat("a", len(y)))
-    save(row, tmp_path)
-    found = load(tmp_path, row.config).from_features(made(30, 1)[0])
+    baseline, _ = fitted(name, x, y, np.repeat("a", len(y)))
+    save(baseline, tmp_path)
+    found = load(tmp_path, baseline.config).from_features(made(30, 1)[0])
     assert (found[:, [1, 2, 3, 4, 6]] == 0).all()
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-12)
-    np.testing.assert_allclose(found, row.from_features(made(30, 1)[0]), atol=1e-12)
+    np.testing.assert_allclose(found, baseline.from_features(made(30, 1)[0]), atol=1e-12)
 
 
 def identified_by_speaker():
@@ -103,8 +106,8 @@ def identified_by_speaker():
 
 def test_folds_keep_speakers_together_only_when_speakers_are_disjoint():
     grid = {"n_neighbors": [1, 3]}
-    _, disjoint = fit(config("knn", grid=grid, folds=3), *identified_by_speaker())
-    _, mixed = fit(config("knn", grid=grid, folds=3, protocol="paper"), *identified_by_speaker())
+    _, disjoint = fitted("knn", *identified_by_speaker(), grid=grid, folds=3)
+    _, mixed = fitted("knn", *identified_by_speaker(), grid=grid, folds=3, protocol="paper")
     assert max(score["ua_plus_wa"] for score in disjoint["scores"]) < 1.0
     assert max(score["ua_plus_wa"] for score in mixed["scores"]) == pytest.approx(2.0)
     assert "by speaker" in disjoint["folds"] and "stratified" in mixed["folds"]
@@ -114,10 +117,10 @@ def test_the_best_parameters_are_fitted_on_all_of_train():
     x, y = made(140, 0)
     speakers = np.resize([f"s{n}" for n in range(10)], len(y))
     grid = {"n_neighbors": [1, 9], "p": [1, 2]}
-    row, search = fit(config("knn", grid=grid, folds=5), x, y, speakers)
+    baseline, search = fitted("knn", x, y, speakers, grid=grid, folds=5)
     best = max(search["scores"], key=lambda score: score["ua_plus_wa"])
-    assert {name: best[name] for name in grid} == search["best_params"] == row.config["params"]
-    assert len(search["scores"]) == 4 and row.classifier.n_samples_fit_ == len(y)
+    assert {name: best[name] for name in grid} == search["best_params"] == baseline.config["params"]
+    assert len(search["scores"]) == 4 and baseline.classifier.n_samples_fit_ == len(y)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_the_best_parameters_are_fitted_on_all_of_train():
 def test_a_wrong_parameter_is_one_line(settings, line):
     x, y = made(28, 0)
     with pytest.raises(BaselineError) as error:
-        fit(ClassicalConfig(**{"classifier": "knn"} | settings), x, y, np.resize(["a", "b"], 28))
+        fit(x, y, np.resize(["a", "b"], 28), **{"classifier": "knn"} | settings)
     assert str(error.value).startswith(line) and "\n" not in str(error.value)
 
 

@@ -1,19 +1,17 @@
 """Table 5."""
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 
 from speech_emotion import baselines
 from speech_emotion.baselines.cnn1d import clip_input, new_model, num_frames, standardise
 from speech_emotion.baselines.features import MEL, frame_features
-from speech_emotion.baselines.settings import Cnn1dConfig
 from tests.helpers.toy_corpus import tone
 
 
 def test_the_layers_are_those_of_table_5():
-    model = new_model(Cnn1dConfig())
+    model = new_model()
     kinds = [type(layer).__name__ for layer in model.layers]
     convolution = ["Conv1d", "ReLU"]
     assert kinds == [
@@ -51,7 +49,7 @@ def test_the_number_of_weights_is_what_the_layers_add_up_to():
     batch_norms = 2 * 256 + 2 * 128
     dense = layer(94 * 64, 128) + layer(128, 64) + layer(64, 7)
     assert convolutions + batch_norms + dense == 2_251_271
-    parameters = new_model(Cnn1dConfig()).parameters()
+    parameters = new_model().parameters()
     assert sum(parameter.numel() for parameter in parameters) == 2_251_271
 
 
@@ -75,7 +73,7 @@ def test_a_short_clip_is_filled_up_and_a_long_one_cut_at_both_ends():
 
 
 def test_what_is_filled_up_counts_as_average():
-    model = new_model(Cnn1dConfig(seconds=0.5, dense=[8, 8])).eval()
+    model = new_model(seconds=0.5, dense=[8, 8]).eval()
     clips = np.stack([clip_input(tone(200 * n, seconds=0.3), frames=16) for n in (1, 2, 3)])
     standardise(model, clips)
     filled = np.where(np.isnan(clips), np.nanmean(clips, axis=(0, 1)), clips)
@@ -89,25 +87,20 @@ def test_what_is_filled_up_counts_as_average():
 
 
 def test_the_penalty_is_over_kernels_alone():
-    model = new_model(Cnn1dConfig(seconds=0.5, dense=[8, 8]))
+    model = new_model(seconds=0.5, dense=[8, 8])
     kernels = [p for name, p in model.named_parameters() if p.ndim > 1]
     assert len(kernels) == 8 + 3
     expected = sum(0.1 * k.abs().sum() + 0.01 * k.square().sum() for k in kernels)
     torch.testing.assert_close(model.penalty(l1=0.1, l2=0.01), expected)
 
 
-def test_a_trained_row_is_loaded_as_it_was(train, waveforms):
+def test_a_trained_baseline_is_loaded_as_it_was(train, waveforms):
     settings = {"epochs": 6, "seconds": 1.3, "dense": [32, 16], "dropout": 0.1, "batch_size": 8}
     folder, results = train("cnn1d", **settings)
-    row = baselines.load(folder)
-    found = row.predict_proba(waveforms)
+    baseline = baselines.load(folder)
+    found = baseline.predict_proba(waveforms)
     assert found.shape == (7, 7) and found.dtype == np.float64
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-9)
-    np.testing.assert_allclose(row.predict_proba(waveforms[3:4])[0], found[3], atol=1e-6)
+    np.testing.assert_allclose(baseline.predict_proba(waveforms[3:4])[0], found[3], atol=1e-6)
     assert results["validation"]["ua"] > 0.5  # chance is a seventh
     assert len(results["history"]) == 6 and results["clips"] == {"train": 42, "validation": 14}
-
-
-def test_dense_needs_two_widths():
-    with pytest.raises(ValueError, match="dense must be two widths"):
-        Cnn1dConfig(dense=[3])

@@ -11,8 +11,7 @@ from hub_model.audio import AudioError
 from speech_emotion import baselines
 from speech_emotion.baselines import BaselineError
 from speech_emotion.baselines.clips import Clips
-from speech_emotion.baselines.settings import MobileNetConfig
-from speech_emotion.baselines.spectrogram_cnn import MobileNetRow, drawn, new_model, to_blocks
+from speech_emotion.baselines.spectrogram_cnn import MobileNetBaseline, drawn, new_model, to_blocks
 from speech_emotion.baselines.spectrograms import images, levels
 from tests.helpers.toy_corpus import tone
 
@@ -20,7 +19,7 @@ TINY = {"pretrained": "", "model": {"depth_multiplier": 0.1}}
 
 
 def test_the_network_sees_the_image_from_minus_one_to_one():
-    model, _ = new_model(MobileNetConfig(**TINY))
+    model, _ = new_model(**TINY)
     model.eval()
     clip = tone(700, seconds=2.0)
     pixels = torch.from_numpy(images(clip)).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -32,7 +31,7 @@ def test_the_network_sees_the_image_from_minus_one_to_one():
 
 
 def test_batch_norm_remembers_more_than_one_batch():
-    model, _ = new_model(MobileNetConfig(**TINY))
+    model, _ = new_model(**TINY)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     assert norms and {norm.momentum for norm in norms} == {0.1}
 
@@ -41,7 +40,7 @@ def test_a_pretrained_network_gets_a_new_head(tmp_path):
     config = MobileNetV2Config(depth_multiplier=0.1, num_labels=5)
     old = MobileNetV2ForImageClassification(config)
     old.save_pretrained(tmp_path)
-    model, start = new_model(MobileNetConfig(pretrained=str(tmp_path), gender=True))
+    model, start = new_model(pretrained=str(tmp_path), gender=True)
     assert start == {"weights": "pretrained", "from": str(tmp_path)}
     assert model.network.classifier.out_features == 14
     torch.testing.assert_close(
@@ -52,13 +51,13 @@ def test_a_pretrained_network_gets_a_new_head(tmp_path):
 
 def test_without_the_pretrained_network_it_says_that_the_weights_are_random(tmp_path):
     missing = str(tmp_path / "nothing")
-    _, start = new_model(MobileNetConfig(pretrained=missing, model={"depth_multiplier": 0.1}))
+    _, start = new_model(pretrained=missing, model={"depth_multiplier": 0.1})
     assert start["weights"] == "random" and start["not_found"] == missing and start["reason"]
 
 
 def test_an_unknown_argument_of_the_model_is_one_line():
     with pytest.raises(BaselineError, match="^model: .*depth_multiplyer") as error:
-        new_model(MobileNetConfig(pretrained="", model={"depth_multiplyer": 1}))
+        new_model(pretrained="", model={"depth_multiplyer": 1})
     assert "\n" not in str(error.value)
 
 
@@ -88,23 +87,23 @@ def test_a_share_of_the_clips_is_drawn_within_each_emotion():
     assert drawn(rows, share=1, seed=0) is rows
 
 
-def test_a_trained_row_is_loaded_as_it_was_and_folds_genders(train, waveforms):
+def test_a_trained_baseline_is_loaded_as_it_was_and_folds_genders(train, waveforms):
     folder, results = train("mobilenet_v2", gender=True, epochs=1, batch_size=8, **TINY)
     assert results["initialisation"] == {"weights": "random"}
     assert results["blocks"] == {"train": 42, "validation": 14}
-    row = baselines.load(folder)
-    assert row.config["image_shape"] == [257, 251, 3]
-    found = row.predict_proba(waveforms)
+    baseline = baselines.load(folder)
+    assert baseline.config["image_shape"] == [257, 251, 3]
+    found = baseline.predict_proba(waveforms)
     assert found.shape == (7, 7) and found.dtype == np.float64
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-9)
     with torch.no_grad():
-        logits = row.model(torch.from_numpy(levels(waveforms[2])))
+        logits = baseline.model(torch.from_numpy(levels(waveforms[2])))
     chances = torch.softmax(logits.double(), dim=1)[0].reshape(7, 2).sum(dim=1)
     np.testing.assert_allclose(found[2], chances, atol=1e-6)
 
 
 def test_a_clip_shorter_than_a_block_is_named_by_its_number(waveforms):
-    model, _ = new_model(MobileNetConfig(**TINY))
-    row = MobileNetRow(config={"decision_shift": 1.0}, model=model)
+    model, _ = new_model(**TINY)
+    baseline = MobileNetBaseline(config={"decision_shift": 1.0}, model=model)
     with pytest.raises(AudioError, match=r"^clip 1: 0.50 s of audio, MobileNetV2 needs a block"):
-        row.predict_proba([waveforms[0], waveforms[1][:8000]])
+        baseline.predict_proba([waveforms[0], waveforms[1][:8000]])

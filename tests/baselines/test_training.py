@@ -76,6 +76,7 @@ def write_config(folder: Path, **settings) -> str:
         ({"family": "classical", "grid": {"p": 1}}, "grid: p must be a list"),
         ({"family": "cnn1d", "epochs": 0}, "epochs must be at least 1"),
         ({"family": "cnn1d", "seconds": 0.0}, "seconds must be 0.1 to 60"),
+        ({"family": "cnn1d", "dense": [3]}, "dense must be two widths"),
         ({"family": "mobilenet_v2", "block_shift": 2.0}, "block_shift must be 0.001 to 1"),
         ({"family": "mobilenet_v2", "clips_share": 0.0}, "clips_share must be above 0"),
     ],
@@ -91,7 +92,7 @@ def test_a_wrong_setting_is_one_line(settings, line, corpus, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("labels", "line"),
     [
-        (range(1, 2), "all training clips are calm: there is nothing to tell apart"),
+        (range(1, 2), "all training clips are calm: at least two emotions are needed"),
         (range(1, 7), "no training clip is angry; --allow-missing trains"),
     ],
 )
@@ -128,7 +129,7 @@ def test_only_short_clips_are_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (None, "no trained row"),
+        (None, "no trained baseline"),
         ("{", "is not JSON"),
         ("[]", "its family is None"),
         ('{"family": "hubert"}', "its family is 'hubert', known are classical"),
