@@ -1,1 +1,1 @@
-"""The model, its processor and its pipeline: exactly what is pushed to the Hub with a checkpoint."""
+"""Model, processor and pipeline: exactly the code that is pushed to the Hub with a checkpoint."""

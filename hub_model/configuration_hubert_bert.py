@@ -23,41 +23,40 @@ class HubertBertConfig(PreTrainedConfig):
 
     Args:
         audio_config: config (or dict with ``model_type``) of the speech encoder: HuBERT, wav2vec
-            2.0, WavLM, data2vec-audio, or Whisper, of which the encoder is used; HuBERT base when
-            not given.
+            2.0, WavLM, data2vec-audio, or the encoder of Whisper; HuBERT base when not given.
         text_config: config of the text encoder, any that ``AutoModel`` knows; BERT base when not
             given.
-        use_text: ``False`` for a model of the voice alone (the paper's "HuBERT standalone"),
-            which has no text encoder.
-        missing_text: what stands for the text of a clip without a transcript: ``zero``, or a
-            vector that is ``learned`` in training, from zero on.
+        use_text: ``False`` for an audio-only model (the paper's "HuBERT standalone"), which has no
+            text encoder.
+        missing_text: text vector of a clip without a transcript: ``zero``, or a parameter that is
+            ``learned`` in training and starts at zero.
         audio_pooling: ``mean`` over the real frames (the paper), or ``mean_std``, which appends
             their standard deviation.
         use_weighted_layer_sum: pool a learnt average of the speech encoder's embeddings and all
             its layers instead of its last layer, as SUPERB does (arXiv 2105.01051).
-        concatenate_layers: pool the embeddings and every layer on their own, and put the pooled
-            vectors side by side.
+        concatenate_layers: pool the embeddings and every layer separately, and concatenate the
+            pooled vectors.
         audio_dropout: dropout on the pooled speech vector.
         text_dropout: dropout on the pooled text vector.
-        text_modality_dropout: share of training clips whose transcript is hidden, so that the
-            model also learns to answer from audio alone.
+        text_modality_dropout: share of training clips whose transcript is dropped, so that the
+            model also learns to classify from audio only.
         audio_modality_dropout: share of training clips (of those whose transcript is kept) whose
-            audio is hidden.
+            audio is dropped.
         cleaning: settings of :class:`~hub_model.audio.Cleaning` with which the training clips
             were cleaned and with which the pipeline cleans.
-        window_s: longest chunk in seconds that goes through the encoder at once; the pipeline
-            cuts longer clips into equal windows and averages their logits.
+        window_s: longest chunk in seconds that the encoder gets; the pipeline cuts longer clips
+            into equal chunks and averages their logits.
         temperature: the pipeline divides logits by it before they become probabilities; fitted on
             the validation split in training.
-        class_mean_logits: mean logits of clips of each emotion, from audio alone, a row for each true
-            emotion; noted by ``calibrate``, and what ``adapt`` compares new recordings with.
-        logit_bias: what the pipeline adds to the logits of a clip with audio, one number a label;
+        class_mean_logits: mean audio-only logits of labelled clips, a row for each true emotion;
+            set by ``calibrate`` and needed by ``adapt``.
+        logit_bias: added by the pipeline to the logits of a clip with audio, one number a label;
             fitted by ``adapt`` to the recordings of one source.
         transcriber: speech transcriber that the pipeline uses by default: a transformers id or
             folder, ``"openai-whisper:<name or file>"``, or ``"none"``.
-        training: what the weights were trained on: corpora, protocol, speakers, data
-            fingerprint, seed, commit, versions.
-        custom_pipelines: tells ``transformers.pipeline`` which class serves this model.
+        training: the training record: corpora, protocol, speakers, data fingerprint, seed, commit,
+            versions.
+        custom_pipelines: the pipeline class, for ``transformers.pipeline``.
 
     The labels (``id2label``) default to :data:`EMOTIONS`.
 
@@ -137,15 +136,15 @@ class HubertBertConfig(PreTrainedConfig):
         if self.use_weighted_layer_sum and self.concatenate_layers:
             raise ValueError("use_weighted_layer_sum and concatenate_layers exclude each other")
         if self.use_weighted_layer_sum or self.concatenate_layers:
-            # Every layer is used, so that none may be skipped in training.
+            # Every layer is used, so none may be skipped in training.
             name = "encoder_layerdrop" if is_whisper(self.audio_config) else "layerdrop"
             setattr(self.audio_config, name, 0.0)
         if is_whisper(self.audio_config):
             longest = self.audio_config.max_source_positions * FRAME / SAMPLING_RATE
             if self.window_s > longest:
                 raise ValueError(
-                    f"window_s must be at most {longest:g}, not {self.window_s}: this Whisper "
-                    "encoder reads no more at once"
+                    f"window_s must be at most {longest:g}, not {self.window_s}: the Whisper "
+                    "encoder has no more positions"
                 )
         self.cleaning = Cleaning.from_dict(self.cleaning).to_dict()
         if self.custom_pipelines is None:
@@ -165,12 +164,12 @@ class HubertBertConfig(PreTrainedConfig):
 
     @property
     def text_embedding_size(self) -> int:
-        """Length of the pooled text vector; 0 for a model of the voice alone."""
+        """Length of the pooled text vector; 0 for an audio-only model."""
         return self.text_config.hidden_size if self.use_text else 0
 
 
 def is_whisper(config: PreTrainedConfig) -> bool:
-    """Whether a speech encoder is Whisper's, which reads spectrograms."""
+    """Whether a speech encoder is that of Whisper, whose input is a spectrogram."""
     return config.model_type == "whisper"
 
 

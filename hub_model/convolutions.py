@@ -1,4 +1,4 @@
-"""The convolutions of the wav2vec 2.0 family: told where each clip ends, and fast on a CPU."""
+"""The convolutions of the wav2vec 2.0 family, with masks for padding, and fast on a CPU."""
 
 import math
 from functools import partial
@@ -16,8 +16,8 @@ def masked_group_norm(
     """Group norm whose statistics leave out the padding of a batch.
 
     HuBERT base normalises the output of its first convolution over time. With the stock layer
-    the padding of a short clip enters the mean and the variance, so that a clip gets another
-    answer in a batch than alone.
+    the padding of a short clip enters the mean and the variance, so that a clip gets other
+    logits in a batch than by itself.
 
     Args:
         hidden_states: ``(batch, channels, frames)``.
@@ -25,7 +25,7 @@ def masked_group_norm(
         lengths: ``(batch,)``, the real frames of each row, on its left.
 
     Returns:
-        ``(batch, channels, frames)``; what it holds in the padding means nothing.
+        ``(batch, channels, frames)``; the values in the padding are undefined.
     """
     batch, channels, frames = hidden_states.shape
     shape = (norm.num_groups, channels // norm.num_groups)
@@ -42,12 +42,11 @@ def masked_group_norm(
 
 
 class MaskedFeatureEncoder(nn.Module):
-    """The convolutions of a wav2vec 2.0 family encoder, told where each row ends.
+    """The convolutions of a wav2vec 2.0 family encoder, given the length of each row.
 
     It takes the place of the encoder's own stack and holds the same layers under the same names.
-    The lengths are an argument: nothing is kept between calls, so that threads may share a model.
-    What has been through the convolutions passes unchanged, so that the encoder can be called with
-    the result.
+    The lengths are an argument, and a call keeps no state, so threads may share a model. The output
+    of the convolutions passes unchanged, so that the encoder can be called with it.
 
     Args:
         stock: the ``feature_extractor`` of the encoder.

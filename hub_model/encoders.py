@@ -146,7 +146,7 @@ def encode_speech(
         encoder: made by :func:`make_speech_encoder` or :func:`load_speech_encoder`.
         inputs: waveforms ``(batch, num_samples)``, or spectrograms ``(batch, bands, mel frames)``.
         mask: ``(batch, num_samples)`` or ``(batch, mel frames)``, 1 where real; all when not given.
-        all_layers: return the embeddings and the output of every layer, not of the last alone.
+        all_layers: return the embeddings and the output of every layer, not only of the last.
 
     Returns:
         hidden states ``(batch, frames, hidden)``, one or ``num_hidden_layers + 1`` of them, and the

@@ -1,4 +1,4 @@
-"""What a user may hand to the pipeline, and a clip on its way through it."""
+"""The inputs that the pipeline takes, and the clip that it makes of each."""
 
 import itertools
 import math
@@ -28,14 +28,15 @@ from .transcript import Transcript
 
 @dataclass
 class Clip:
-    """One clip on its way through the pipeline; ``error`` is set when it cannot go on.
+    """A clip between the steps of the pipeline; ``error`` says why it cannot be used.
 
     Attributes:
         original: float32 ``(num_samples,)`` at 16 kHz, for the transcriber.
         chunks: the cleaned clip in equal parts, each of which goes through the model at once.
-        text: its transcript. text_source: who says so. text_confidence: how sure they are.
+        text: its transcript. text_source: ``given``, or the name of the transcriber.
+        text_confidence: of the transcriber, 0 to 1.
         note: why there is no transcript.
-        logits: ``(num_labels,)`` by what they rest on: ``fused``, ``audio``, ``text``.
+        logits: ``(num_labels,)`` by modality: ``fused``, ``audio``, ``text``.
     """
 
     original: np.ndarray | None = None
@@ -52,21 +53,21 @@ class Clip:
         """Length before cleaning; 0 for a clip that cannot be used."""
         return 0.0 if self.original is None else self.original.size / SAMPLING_RATE
 
-    def give_text(self, text: str) -> None:
-        """Take the transcript that the user gives."""
+    def set_text(self, text: str) -> None:
+        """Set the transcript that the user gave."""
         self.text, self.text_source = text.strip(), "given"
         self.note = None if self.text else "no words were given"
 
-    def hear(self, transcript: Transcript, source: str) -> None:
-        """Take the transcript of a transcriber."""
+    def set_transcript(self, transcript: Transcript, source: str) -> None:
+        """Set the output of a transcriber."""
         if transcript.error is not None:
             self.note = transcript.error
             return
         self.text, self.text_source = transcript.text.strip(), source
         self.text_confidence = transcript.confidence
-        self.note = None if self.text else "no words were heard"
+        self.note = None if self.text else "no words were recognised"
 
-    def add(self, logits: dict[str, torch.Tensor]) -> None:
+    def add_logits(self, logits: dict[str, torch.Tensor]) -> None:
         """Add the logits of one chunk to their mean over all chunks."""
         for name, row in logits.items():
             share = row / len(self.chunks)
@@ -78,7 +79,7 @@ class Clip:
 
 
 def mean_clip(clips: Sequence[Clip]) -> Clip:
-    """One clip for all windows of a recording: the mean of their logits, without the words."""
+    """One clip for all windows of a recording: the mean of their logits, without a transcript."""
     spoken = [clip for clip in clips if clip.text]
     first = spoken[0] if spoken else clips[0]
     sure = [clip.text_confidence for clip in spoken if clip.text_confidence is not None]
@@ -96,7 +97,7 @@ def mean_clip(clips: Sequence[Clip]) -> Clip:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a clip is decoded and cleaned; it holds no weights, so that any process can do it.
+    """Decoding and cleaning of a clip, without weights, so that it runs in any process.
 
     Args:
         cleaning: as the training clips were cleaned.
@@ -111,7 +112,7 @@ class Preparation:
     check_speech: bool = True
 
     def __call__(self, source: Any) -> Clip:
-        """Decode, check and clean; what is wrong with a clip is kept, not raised."""
+        """Decode, check and clean; an error is kept in the clip, not raised."""
         try:
             original = _load(unwrap(source))
         except AudioError as error:
@@ -122,7 +123,7 @@ class Preparation:
         return self.of(original)
 
     def of(self, original: np.ndarray) -> Clip:
-        """Clean a waveform (float32 ``(num_samples,)``, 16 kHz) and cut it for the model."""
+        """Clean a waveform (float32 ``(num_samples,)``, 16 kHz) and cut it into chunks."""
         waveform = clean_audio(original, self.cleaning) if self.clean else original
         parts = math.ceil(waveform.size / (self.window_s * SAMPLING_RATE))
         return Clip(original=original, chunks=np.array_split(waveform, parts))

@@ -85,9 +85,9 @@ class HubertBertForEmotion(PreTrainedModel):
     real frames and tokens, passed through dropout, concatenated, and classified by one linear
     layer. The config may ask for the deviation beside the average, and for all layers of the
     speech encoder. A clip without a transcript gets a zero text vector, or a learned one; in
-    training some transcripts are hidden on purpose, so that the audio alone carries an answer.
+    training some transcripts are dropped, so that the model also classifies from audio only.
 
-    A model may be shared by threads: a call leaves nothing behind in it.
+    A call keeps no state, so threads may share a model.
     """
 
     config: HubertBertConfig
@@ -154,8 +154,8 @@ class HubertBertForEmotion(PreTrainedModel):
             audio: Hub id or folder of a speech encoder, such as ``facebook/hubert-base-ls960``; or
                 the settings of one that starts from random weights.
             text: Hub id or folder of a text encoder, such as ``google-bert/bert-base-uncased``;
-                or the settings of one that starts from random weights; or ``None`` for a model of
-                the voice alone.
+                or the settings of one that starts from random weights; or ``None`` for an
+                audio-only model.
             settings: other arguments of :class:`HubertBertConfig`.
 
         Raises:
@@ -203,11 +203,12 @@ class HubertBertForEmotion(PreTrainedModel):
 
         Args:
             input_values: float ``(batch, num_samples)``, normalised waveforms at 16 kHz, padded
-                with zeros on the right; ``None`` to answer from text alone.
+                with zeros on the right; ``None`` for text-only
+                logits.
             attention_mask: ``(batch, num_samples)``, 1 for real samples, or ``(batch, mel
                 frames)``; all real when not given.
-            input_ids: ``(batch, num_tokens)``, padded on the right; ``None`` to answer from audio
-                alone.
+            input_ids: ``(batch, num_tokens)``, padded on the right; ``None`` for
+                audio-only logits.
             text_attention_mask: ``(batch, num_tokens)``, 1 for real tokens. A row of zeros says
                 that this clip has no transcript.
             labels: ``(batch,)``, ids of the emotions.
@@ -215,13 +216,13 @@ class HubertBertForEmotion(PreTrainedModel):
                 place of ``input_values``.
 
         Raises:
-            ValueError: neither audio nor text was given, or text to a model of the voice alone.
+            ValueError: neither audio nor text was given, or text to an audio-only model.
         """
         sound = input_values if input_features is None else input_features
         if sound is None and input_ids is None:
             raise ValueError("the model needs audio, text, or both")
         if input_ids is not None and not self.config.use_text:
-            raise ValueError("this model reads no text")
+            raise ValueError("an audio-only model takes no text")
         if sound is None:
             text, has_text = self._embed_text(input_ids, text_attention_mask)
             audio = text.new_zeros(text.shape[0], self.config.audio_embedding_size)

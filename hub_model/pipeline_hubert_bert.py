@@ -15,7 +15,7 @@ from .audio import AudioError, Cleaning
 from .calibration import FittedPipeline
 from .inputs import Clip, Preparation, check_texts, each, is_one_clip, prepared, unbatched
 from .labels import Labels
-from .results import Options, clip_row, recording_row
+from .results import Options, clip_result, recording_result
 from .scoring import ClipScorer, return_freed_memory
 from .timeline import RecordingWindows, Window, length_of
 from .transcription import make_transcriber
@@ -32,19 +32,18 @@ AHEAD_SECONDS = 600
 """Audio that is held while they are gathered."""
 
 LONG_RECORDING_S = 60
-"""From here on a recording is worth processes of its own."""
+"""Shortest recording for which worker processes are started."""
 
 
 class SpeechTextEmotionPipeline(FittedPipeline):
-    """Emotions heard and said in a clip (paper, Figure 6).
+    """Emotions in the voice and the words of a clip (paper, Figure 6).
 
-    The clip is cleaned as the training clips were, transcribed, and classified from both.
+    A clip is cleaned as the training clips were, transcribed, and classified from audio and text.
 
     Args:
         transcriber: ``"none"``; a transformers id or folder of a transcriber; or
             ``"openai-whisper:<name or file>"``. That of the model's config when not given. When
-            its weights can be found nowhere, the answer comes from the audio alone, which is
-            said once.
+            its weights are not found, the model classifies from audio only, with one warning.
         language: spoken language, for multilingual classifiers; detected when not given.
         transcript_cache: folder in which transcripts are kept by the hash of the audio.
 
@@ -55,34 +54,34 @@ class SpeechTextEmotionPipeline(FittedPipeline):
     a list, a generator or a data set of these.
 
     Keyword arguments of a call:
-        text: the transcript, if it is known; it wins over the transcriber. An empty one says
-            that there is none. For a list of clips, a list of the same length.
+        text: the transcript, if it is known; the transcriber is then not called. An empty one
+            stands for no transcript. For a list of clips, a list of the same length.
         top_k: how many emotions to return; all when not given.
         labels: a dict that renames or merges labels (``{"happy": "positive"}``; to ``None`` leaves
             one out), a list of those to keep, or ``"four_class"``, ``"valence"``, ``"arousal"``.
             Probabilities are added up and renormalised.
-        abstain_below: do not decide when the highest probability is lower: 0 to 1.
-        contributions: say what the audio alone and the text alone would answer.
-        return_transcript: say what was heard.
+        abstain_below: give no label when the highest probability is lower: 0 to 1.
+        contributions: return the audio-only and text-only probabilities as well.
+        return_transcript: return the transcript.
         return_segments: cut a recording of any length into windows and segments; files are read
             from disk block by block.
         window_s: length of a window in seconds; 4 when not given.
         hop_s: seconds from one window to the next; half a window when not given.
         smoothing: windows, an odd number, of the moving average; 3 when not given, 1 for none.
         clean: ``False`` when the audio has already been cleaned.
-        check_speech: ``False`` to answer for noise, too. Otherwise a clip that is nothing but
-            noise is an error, and a window in which nobody speaks is ``"no speech"``.
-        batch_size: how many clips go through the model at once, at most, and as long as they make
-            no more than two minutes together; 8 when not given. The result does not depend on it.
-        num_workers: processes that decode and clean.
+        check_speech: ``False`` to classify noise as well. Otherwise a clip of noise is an error,
+            and a window without speech has the label ``"no speech"``.
+        batch_size: most clips in a batch, of at most two minutes of audio together; 8 when not
+            given. The result does not depend on it.
+        num_workers: processes that decode and clean; 0 for none.
 
     Returns:
         ``[{"label", "score"}]`` sorted by score. With ``return_transcript``, ``return_segments``,
         ``contributions`` or ``abstain_below`` a dict with
 
         - ``emotions``, that list (empty when there is no speech in a recording),
-        - ``transcript``, ``transcript_source``, ``transcript_confidence``, and ``note``, why there
-          is no transcript; ``modalities``, what the answer rests on,
+        - ``transcript``, ``transcript_source``, ``transcript_confidence``, and ``note``, the reason
+          for a missing transcript; ``modalities``, what the model got,
         - with ``abstain_below``: ``label``, ``None`` when ``abstained``,
         - with ``contributions``: see :func:`~hub_model.labels.contributions`,
         - with ``return_segments``: ``seconds``, ``windows`` (:func:`~hub_model.timeline.table_of`)
@@ -112,7 +111,7 @@ class SpeechTextEmotionPipeline(FittedPipeline):
     _load_video_processor = False
 
     supports_text = True
-    """Tells a caller that handles any audio classifier that this one takes ``text``."""
+    """For callers that handle any audio classifier: this one takes ``text``."""
 
     def __init__(
         self,
@@ -203,41 +202,41 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         for source, text in zip(each(sources), texts, strict=not isinstance(texts, repeat)):
             if text:
                 raise ValueError(
-                    "text: which of the words belong to which window is not known; with "
-                    "return_segments it can only be empty, for an answer from the audio alone"
+                    "text: the times of its words are not known; with return_segments it can only "
+                    "be empty, for audio-only results"
                 )
             try:
                 windows = self._windows(source, text, asked, batch_size, workers)
             except AudioError as error:
                 yield {"error": str(error)}
                 continue
-            yield recording_row(windows, asked=asked, labels=labels, temperature=temperature)
+            yield recording_result(windows, asked=asked, labels=labels, temperature=temperature)
 
     def preprocess(
         self, input_: Any, *, text: str | None = None, clean: bool = True, check_speech: bool = True
     ) -> Clip:
-        """Decode, check and clean one clip; what is wrong with it is kept, not raised."""
+        """Decode, check and clean one clip; an error is kept in the clip, not raised."""
         return self._with_text(self._preparation(clean, check_speech)(input_), text)
 
     def _forward(
-        self, clips: Clip | list[Clip], *, batch_size: int = 1, alone: Sequence[str] = ()
+        self, clips: Clip | list[Clip], *, batch_size: int = 1, separate: Sequence[str] = ()
     ) -> Clip | list[Clip]:
         """Transcribe and classify clips in place; those with an error stay as they are."""
         members = [clips] if isinstance(clips, Clip) else clips
-        self._scorer.score(members, batch_size=batch_size, alone=alone)
+        self._scorer.score(members, batch_size=batch_size, separate=separate)
         return clips
 
     def postprocess(self, clip: Clip, **options: Any) -> Any:
         """Turn the logits ``(num_labels,)`` of a clip into the result that the options ask for."""
         asked = Options(**options)
         temperature = self.model.config.temperature
-        return clip_row(clip, asked=asked, labels=self._labels(asked), temperature=temperature)
+        return clip_result(clip, asked=asked, labels=self._labels(asked), temperature=temperature)
 
     def _labels(self, asked: Options) -> Labels:
         return Labels(list(self.model.config.id2label.values()), asked.labels)
 
     def _logits(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """What the model says of a batch: float32 ``(batch, num_labels)`` on the CPU."""
+        """Logits of a batch, with the logit bias: float32 ``(batch, num_labels)`` on the CPU."""
         inputs = self._ensure_tensor_on_device(inputs, device=self.device)
         sound = {"input_values", "input_features"} & set(inputs)
         for name in sound:
@@ -257,10 +256,10 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         ahead: int,
         batch_size: int,
         workers: int,
-        alone: Sequence[str] | None = None,
+        separate: Sequence[str] | None = None,
     ) -> Iterator[Clip]:
         """Yield one scored clip per source, reading no more than ``ahead`` clips ahead."""
-        alone = asked.alone if alone is None else alone
+        separate = asked.separate if separate is None else separate
         batch: list[Clip] = []
         prepare = self._preparation(asked.clean, asked.check_speech)
         clips = prepared(sources, prepare, workers=workers)
@@ -270,16 +269,16 @@ class SpeechTextEmotionPipeline(FittedPipeline):
             batch.append(self._with_text(clip, text))
             held += clip.seconds
             if len(batch) == ahead or held > AHEAD_SECONDS:
-                yield from self.forward(batch, batch_size=batch_size, alone=alone)
+                yield from self.forward(batch, batch_size=batch_size, separate=separate)
                 batch, held = [], 0.0
-        yield from self.forward(batch, batch_size=batch_size, alone=alone)
+        yield from self.forward(batch, batch_size=batch_size, separate=separate)
 
     def _with_text(self, clip: Clip, text: str | None) -> Clip:
         if text is not None and not isinstance(text, str):
             raise ValueError(f"a text must be a string or None, not {type(text).__name__}")
         if text is None or clip.error is not None or not self.model.config.use_text:
             return clip
-        clip.give_text(text)
+        clip.set_text(text)
         return clip
 
     def _windows(
@@ -294,7 +293,7 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         waiting: list[Clip] = []
 
         def score() -> None:
-            for clip in self.forward(waiting, batch_size=batch_size, alone=asked.alone):
+            for clip in self.forward(waiting, batch_size=batch_size, separate=asked.separate):
                 clip.forget_audio()
             waiting.clear()
             return_freed_memory()
@@ -314,7 +313,7 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         return windows
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """Write a folder that works alone: weights, code, tokenizer and feature extractor."""
+        """Write a complete model folder: weights, code, tokenizer and feature extractor."""
         os.makedirs(save_directory, exist_ok=True)
         custom_object_save(self, save_directory)
         self.model.save_pretrained(save_directory, **kwargs)

@@ -34,7 +34,7 @@ class HubertBertProcessor(ProcessorMixin):
             text: one transcript per waveform; ``None`` or an empty one where there is none.
 
         Returns:
-            what :func:`~hub_model.encoders.audio_inputs` says of the audio; ``input_ids`` and
+            the tensors of :func:`~hub_model.encoders.audio_inputs`; ``input_ids`` and
             ``text_attention_mask`` ``(batch, num_tokens)`` when any transcript is given, with a
             row of zeros in the mask for a clip without one.
 
@@ -68,8 +68,8 @@ class HubertBertProcessor(ProcessorMixin):
         return [sound, "attention_mask", "input_ids", "text_attention_mask"]
 
 
-class VoiceProcessor(HubertBertProcessor):
-    """The processor of a model of the voice alone: it has no tokenizer, and leaves texts out."""
+class AudioOnlyProcessor(HubertBertProcessor):
+    """The processor of an audio-only model: it has no tokenizer and ignores texts."""
 
     tokenizer = None
 
@@ -78,4 +78,4 @@ class VoiceProcessor(HubertBertProcessor):
 
 
 HubertBertProcessor.register_for_auto_class()
-VoiceProcessor.register_for_auto_class()
+AudioOnlyProcessor.register_for_auto_class()

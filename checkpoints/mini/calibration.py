@@ -1,9 +1,9 @@
-"""What is fitted after training: a temperature, from labelled clips; a logit bias, from others.
+"""Fitting after training: a temperature from labelled clips, a logit bias from unlabelled ones.
 
-A new voice, room or microphone moves the logits of all its clips by about the same amount, and
-with them the answers. What a clip of each emotion gets on average is known from labelled clips; so
-is, roughly, how many clips of each emotion the new recordings hold. What is left of their mean is
-the offset, which the logit bias takes off again.
+A new voice, room or microphone adds about the same offset to the logits of all its clips. The mean
+logits of each class are known from labelled clips; the share of each class in the new recordings is
+estimated from their probabilities. The difference between the mean that follows from both and the
+mean of the new recordings is the logit bias.
 """
 
 import math
@@ -29,7 +29,7 @@ LOWEST, HIGHEST = 0.05, 20.0
 """Range of the temperature."""
 
 DOUBT = 3
-"""Clips that it takes to believe half of what they say of a logit bias."""
+"""Number of clips at which half of the estimated logit bias is used."""
 
 
 def negative_log_likelihood(
@@ -79,7 +79,7 @@ def class_mean_logits(references: ArrayLike, logits: ArrayLike) -> list[list[flo
 
     Args:
         references: int (num_clips,), the true class ids.
-        logits: float (num_clips, num_classes), from the audio alone.
+        logits: float (num_clips, num_classes), audio-only.
 
     Returns:
         (num_classes, num_classes), a row for each true class; ``None`` when a class has no clip.
@@ -97,7 +97,7 @@ def class_mean_logits(references: ArrayLike, logits: ArrayLike) -> list[list[flo
 
 
 def fit_logit_bias(logits: ArrayLike, means: Sequence[Sequence[float]]) -> list[float]:
-    """Find the bias that takes off what the recordings of one source add to their logits.
+    """Estimate the bias that removes the offset of one source from its logits.
 
     Half of the distance between their mean and that of all emotions is taken off. How many clips of
     each emotion they hold is then read off the probabilities, with one more clip of each for
@@ -106,7 +106,7 @@ def fit_logit_bias(logits: ArrayLike, means: Sequence[Sequence[float]]) -> list[
     voice that makes everything sound like it, as long as some of them are recognised.
 
     Args:
-        logits: float (num_clips, num_classes), from the audio alone.
+        logits: float (num_clips, num_classes), audio-only.
         means: of :func:`class_mean_logits`.
 
     Returns:
@@ -145,9 +145,9 @@ class FittedPipeline(Pipeline):
         """Fit the temperature on clips that the model did not learn from.
 
         It is put into the model's config, from where :meth:`save_pretrained` writes it. The order
-        of the emotions does not change, only the confidence. With clips of every emotion, what each
-        gets on average is noted as well, for :meth:`adapt`. Clips that cannot be used are left out,
-        with a warning.
+        of the emotions does not change, only the confidence. With clips of every emotion, the
+        class-mean logits are set as well, for :meth:`adapt`. Clips that cannot be used are left
+        out, with a warning.
 
         Args:
             clips: a list or data set of clips, as in a call.
@@ -168,7 +168,7 @@ class FittedPipeline(Pipeline):
         batch_size, workers = self._sizes(batch_size, num_workers)
         asked = Options(clean=clean, check_speech=False)
         answered = self._clips(
-            clips, text, asked, 4 * batch_size, batch_size, workers, alone=("audio",)
+            clips, text, asked, 4 * batch_size, batch_size, workers, separate=("audio",)
         )
         pairs = list(zip(answered, ids, strict=True))
         for clip, _ in pairs:
@@ -198,19 +198,19 @@ class FittedPipeline(Pipeline):
     ) -> dict[str, float]:
         """Fit the model to the recordings of one voice, room or microphone; no label is needed.
 
-        The logit bias that takes off what they add to the logits of all their clips is put into the
-        model's config; see :func:`~hub_model.calibration.fit_logit_bias`. A longer recording counts
-        as several clips. Recordings that cannot be used are left out.
+        The logit bias that removes their common offset is put into the model's config; see
+        :func:`~hub_model.calibration.fit_logit_bias`. A longer recording counts as several clips.
+        Recordings that cannot be used are left out.
 
         Args:
-            recordings: a list, generator or data set of them, as in a call. Ten clips do much, if
-                they hold several emotions.
+            recordings: a list, generator or data set of them, as in a call. Ten clips of
+                several emotions are enough for most of the gain.
             clean, batch_size, num_workers: as in a call.
             on_error: called with the line that says why a recording was left out; when not given,
                 it is logged as a warning.
 
         Returns:
-            what is added to the logit of each emotion.
+            the logit bias of each emotion.
 
         Raises:
             ValueError: the model was never calibrated with clips of every emotion, or there is no
@@ -219,7 +219,7 @@ class FittedPipeline(Pipeline):
         config = self.model.config
         if config.class_mean_logits is None:
             raise ValueError(
-                "the model does not know what each emotion gets on average; calibrate it first, "
+                "the model's config has no class_mean_logits; calibrate it first, "
                 "with clips of every emotion"
             )
         batch_size, workers = self._sizes(batch_size, num_workers)

@@ -46,7 +46,7 @@ the arousal."""
 
 
 class Labels:
-    """What the classes of a model are called in an answer.
+    """The labels of a result: those of the model, renamed, merged or selected.
 
     Args:
         names: the model's labels, in the order of their ids.
@@ -95,7 +95,7 @@ class Labels:
 
 
 def ranked(scores: Mapping[str, float], top_k: int | None = None) -> list[dict[str, Any]]:
-    """``[{"label", "score"}]``, the likeliest first."""
+    """``[{"label", "score"}]``, the most probable first."""
     rows = [{"label": label, "score": score} for label, score in scores.items()]
     return sorted(rows, key=lambda row: row["score"], reverse=True)[:top_k]
 
@@ -103,39 +103,39 @@ def ranked(scores: Mapping[str, float], top_k: int | None = None) -> list[dict[s
 def decided(
     scores: Mapping[str, float], abstain_below: float | None
 ) -> tuple[str | None, float, bool]:
-    """The likeliest label, its probability, and whether that is too little to say it.
+    """The most probable label, its probability, and whether the model abstains.
 
-    The label is ``None`` when it is.
+    The label is ``None`` when it does.
     """
     label = max(scores, key=scores.get)
     abstained = abstain_below is not None and scores[label] < abstain_below
     return None if abstained else label, scores[label], abstained
 
 
-def contributions(answers: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """How far each modality moved the answer.
+def contributions(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """The effect of each modality on the result.
 
     Args:
-        answers: probabilities by label, by what they rest on: ``fused`` and ``audio``, and
-            ``text`` when there is a transcript.
+        scores: probabilities by label, by modality: ``fused`` and ``audio``, and ``text`` when
+            there is a transcript.
 
     Returns:
-        the three answers (``text`` is ``None`` without a transcript) and ``moved``: by how much
-        of the probability the answer would differ without the audio, and without the text. 0 says
-        that nothing would change, 1 that everything would.
+        the three (``text`` is ``None`` without a transcript) and ``moved``: the total variation
+        distance, 0 to 1, between the fused probabilities and those without the audio, and without
+        the text.
     """
-    fused, text = answers["fused"], answers.get("text")
+    fused, text = scores["fused"], scores.get("text")
     return {
-        "audio": dict(answers["audio"]),
+        "audio": dict(scores["audio"]),
         "text": None if text is None else dict(text),
         "fused": dict(fused),
         "moved": {
             "audio": 1.0 if text is None else _distance(fused, text),
-            "text": 0.0 if text is None else _distance(fused, answers["audio"]),
+            "text": 0.0 if text is None else _distance(fused, scores["audio"]),
         },
     }
 
 
 def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """Total variation: the probability that would have to be moved from label to label."""
+    """Total variation distance, 0 to 1."""
     return sum(abs(one[label] - other[label]) for label in one) / 2

@@ -1,4 +1,4 @@
-"""What a call of the pipeline asks for, and the result that it gets."""
+"""The options of a call of the pipeline, and its results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ NO_SPEECH_FOUND = "no speech was found"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a call asks for; :class:`SpeechTextEmotionPipeline` says what each means.
+    """The options of a call, as :class:`SpeechTextEmotionPipeline` documents them.
 
     Raises:
         ValueError: a value outside its range, or one that needs another option.
@@ -69,13 +69,13 @@ class Options:
         )
 
     @property
-    def alone(self) -> tuple[str, ...]:
-        """Modalities that are asked for on their own as well."""
+    def separate(self) -> tuple[str, ...]:
+        """Modalities that are also scored separately."""
         return ("audio", "text") if self.contributions else ()
 
     @property
     def plain(self) -> bool:
-        """Whether the answer is the task's own ``[{"label", "score"}]``."""
+        """Whether the result is the task's own ``[{"label", "score"}]``."""
         return not (
             self.return_transcript
             or self.return_segments
@@ -84,8 +84,8 @@ class Options:
         )
 
 
-def clip_row(clip: Clip, *, asked: Options, labels: Labels, temperature: float) -> Any:
-    """What a clip is answered with, as :class:`SpeechTextEmotionPipeline` says it."""
+def clip_result(clip: Clip, *, asked: Options, labels: Labels, temperature: float) -> Any:
+    """The result of a clip, as :class:`SpeechTextEmotionPipeline` documents it."""
     if clip.error is not None:
         return {"error": clip.error}
     answers = {
@@ -112,10 +112,10 @@ def clip_row(clip: Clip, *, asked: Options, labels: Labels, temperature: float) 
     return row
 
 
-def recording_row(
+def recording_result(
     windows: Sequence[Window], *, asked: Options, labels: Labels, temperature: float
 ) -> dict[str, Any]:
-    """What a recording is answered with: as a clip, and its windows and segments.
+    """The result of a recording: that of a clip, with windows and segments.
 
     The recording as a whole follows the rule for a long clip: the mean of the logits of its
     windows.
@@ -123,7 +123,7 @@ def recording_row(
     clips = [window.clip for window in windows if window.clip is not None]
     whole = mean_clip(clips) if clips else Clip(note=NO_SPEECH_FOUND)
     whole.text = transcript_of(windows)
-    row = clip_row(whole, asked=asked, labels=labels, temperature=temperature)
+    row = clip_result(whole, asked=asked, labels=labels, temperature=temperature)
     probabilities = [
         None if window.clip is None else _probabilities(window.clip.logits["fused"], temperature)
         for window in windows

@@ -1,4 +1,4 @@
-"""From clips to logits: transcribe, then classify in batches."""
+"""From clips to logits: transcribe, then classify in batches of similar length."""
 
 import ctypes
 import functools
@@ -20,13 +20,13 @@ PADDED_SECONDS = 120
 
 
 class ClipScorer:
-    """Fills in the transcripts and logits of clips.
+    """Sets the transcripts and logits of clips.
 
     Args:
         processor: of the model.
         forward: the model's inputs to logits ``(batch, num_labels)`` on the CPU.
         transcriber: for clips without a text.
-        no_transcript: why there is no transcriber.
+        no_transcript: reason for a missing transcriber.
     """
 
     def __init__(
@@ -39,13 +39,15 @@ class ClipScorer:
         self._processor, self._forward = processor, forward
         self._transcriber, self._no_transcript = transcriber, no_transcript
 
-    def score(self, clips: Sequence[Clip], *, batch_size: int, alone: Sequence[str] = ()) -> None:
+    def score(
+        self, clips: Sequence[Clip], *, batch_size: int, separate: Sequence[str] = ()
+    ) -> None:
         """Transcribe and classify; clips that carry an error are left as they are.
 
         Args:
             clips: in any order.
             batch_size: most clips in a batch.
-            alone: ``audio``, ``text`` or both: what is asked for on its own as well.
+            separate: modalities that are also scored separately: ``audio``, ``text`` or both.
         """
         usable = [clip for clip in clips if clip.error is None]
         self._transcribe([clip for clip in usable if clip.text is None], batch_size)
@@ -54,45 +56,47 @@ class ClipScorer:
         for part in padded_batches(sizes, batch_size=batch_size):
             members = [chunks[place][0] for place in part]
             audio = [chunks[place][1] for place in part]
-            logits = self._logits(audio, [clip.text for clip in members], alone)
+            logits = self._logits(audio, [clip.text for clip in members], separate)
             for clip, row in zip(members, logits, strict=True):
-                clip.add(row)
+                clip.add_logits(row)
 
     def _logits(
-        self, audio: list[np.ndarray], texts: list[str | None], alone: Sequence[str]
+        self, audio: list[np.ndarray], texts: list[str | None], separate: Sequence[str]
     ) -> list[dict[str, torch.Tensor]]:
         fused = self._forward(dict(self._processor(audio=audio, text=texts)))
         rows = [{"fused": row} for row in fused]
-        spoken = [place for place, text in enumerate(texts) if text]
-        if "audio" in alone:
-            heard = self._forward(dict(self._processor(audio=audio))) if spoken else fused
-            for row, logits in zip(rows, heard, strict=True):
+        with_text = [place for place, text in enumerate(texts) if text]
+        if "audio" in separate:
+            audio_only = self._forward(dict(self._processor(audio=audio))) if with_text else fused
+            for row, logits in zip(rows, audio_only, strict=True):
                 row["audio"] = logits
-        if "text" in alone and spoken:
-            said = self._forward(dict(self._processor(text=[texts[place] for place in spoken])))
-            for place, logits in zip(spoken, said, strict=True):
+        if "text" in separate and with_text:
+            text_only = self._forward(
+                dict(self._processor(text=[texts[place] for place in with_text]))
+            )
+            for place, logits in zip(with_text, text_only, strict=True):
                 rows[place]["text"] = logits
         return rows
 
     def _transcribe(self, clips: list[Clip], batch_size: int) -> None:
         if self._no_transcript is None:
             try:
-                self._ask(clips, batch_size)
+                self._run_transcriber(clips, batch_size)
             except TranscriberUnavailable as error:
                 self._no_transcript = str(error)
-                logger.warning(f"Answering from audio alone. {error}")
+                logger.warning(f"Classifying from audio only. {error}")
         for clip in clips:
             if clip.text is None and clip.note is None:
                 clip.note = self._no_transcript
 
-    def _ask(self, clips: list[Clip], batch_size: int) -> None:
+    def _run_transcriber(self, clips: list[Clip], batch_size: int) -> None:
         if clips:
             self._transcriber.load()
         for start in range(0, len(clips), batch_size):
             part = clips[start : start + batch_size]
-            heard = self._transcriber.transcribe([clip.original for clip in part])
-            for clip, transcript in zip(part, heard, strict=True):
-                clip.hear(transcript, self._transcriber.name)
+            transcripts = self._transcriber.transcribe([clip.original for clip in part])
+            for clip, transcript in zip(part, transcripts, strict=True):
+                clip.set_transcript(transcript, self._transcriber.name)
 
 
 def padded_batches(

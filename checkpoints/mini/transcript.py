@@ -1,7 +1,7 @@
-"""What a transcriber is and gives, and transcripts kept on disk.
+"""The interface of transcribers, and a cache of transcripts on disk.
 
-A transcriber has two methods: ``load`` fetches its weights or says in one line why it cannot,
-``transcribe`` turns waveforms into texts, each with the transcriber's own confidence.
+A transcriber has two methods: ``load`` loads its weights or raises
+:class:`TranscriberUnavailable`, ``transcribe`` turns waveforms into transcripts.
 """
 
 import json
@@ -23,14 +23,14 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a transcriber heard in one clip.
+    """The transcript of one clip.
 
     Args:
         text: perhaps empty.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; ``None`` where the
-            transcriber does not tell.
-        no_speech: Whisper's probability that nobody speaks; ``None`` where it does not tell.
-        error: why the transcriber could not be asked, when it could not.
+            transcriber gives none.
+        no_speech: Whisper's probability of no speech; ``None`` where it gives none.
+        error: why there is no transcript, if the transcriber failed.
     """
 
     text: str
@@ -40,7 +40,7 @@ class Transcript:
 
 
 class TranscriberUnavailable(RuntimeError):
-    """The weights of a transcriber are nowhere to be found. The message is one line."""
+    """The weights of a transcriber are not found. The message is one line."""
 
 
 class Transcriber(Protocol):
@@ -56,15 +56,15 @@ class Transcriber(Protocol):
 
 
 class CachedTranscriber:
-    """A transcriber that is asked for every clip once.
+    """A transcriber whose results are kept on disk.
 
     A file is written whole under another name and then renamed, so that two processes may share a
     folder, and a file that is there is complete. One that cannot be read counts as missing.
 
     Args:
-        transcriber: asked for the clips that are not known yet, and loaded only then.
+        transcriber: called for the clips that are not in the cache, and loaded only then.
         folder: made when the first transcript is written.
-        settings: what the text depends on beside the transcriber's name and its files.
+        settings: what the text depends on besides the transcriber's name and its files.
     """
 
     def __init__(
@@ -76,15 +76,15 @@ class CachedTranscriber:
         self._folder = Path(folder) / sha256(key.encode()).hexdigest()[:16]
 
     def load(self) -> None:
-        """Load nothing: perhaps every clip is known."""
+        """Load nothing; the transcriber is loaded by the first clip that is not in the cache."""
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
-        """Return what is known, and ask for the rest in one batch.
+        """Return cached transcripts, and transcribe the rest in one batch.
 
-        When the transcriber is unavailable, the clips that are not known carry the error.
+        When the transcriber is unavailable, the clips that are not cached carry the error.
 
         Raises:
-            TranscriberUnavailable: it is, and no clip is known.
+            TranscriberUnavailable: it is, and no clip is cached.
         """
         paths = [self._path(waveform) for waveform in waveforms]
         found = {path: _read(path) for path in paths}
@@ -95,12 +95,12 @@ class CachedTranscriber:
         }
         if unknown:
             try:
-                heard = self._transcriber.transcribe(list(unknown.values()))
+                new = self._transcriber.transcribe(list(unknown.values()))
             except TranscriberUnavailable as error:
                 if len(unknown) == len(found):
                     raise
-                heard = [Transcript("", error=str(error)) for _ in unknown]
-            for path, transcript in zip(unknown, heard, strict=True):
+                new = [Transcript("", error=str(error)) for _ in unknown]
+            for path, transcript in zip(unknown, new, strict=True):
                 found[path] = transcript
                 if transcript.error is None:
                     _write(path, transcript)
@@ -112,7 +112,7 @@ class CachedTranscriber:
 
 
 def _files(name: str) -> list[Any]:
-    """What tells the files of a local transcriber from those it had before."""
+    """Names, sizes and times of the files of a local transcriber."""
     path = Path(name.rpartition(":")[2])
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     stats = [(file.name, file.stat()) for file in files if file.is_file()]

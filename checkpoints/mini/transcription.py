@@ -1,6 +1,6 @@
 """Speech to text behind one small interface (paper, section III-D.2: Whisper).
 
-The transcribers; what they have in common is in :mod:`.transcript`.
+The backends; their common interface is in :mod:`.transcript`.
 """
 
 import copy
@@ -26,7 +26,7 @@ OPENAI_PREFIX = "openai-whisper:"
 WHISPER_WINDOW = 30 * SAMPLING_RATE
 
 BEAMS = 5
-"""Texts that Whisper follows at once, as the stock pipeline of transformers does."""
+"""Beams of Whisper's search, as in the stock pipeline of transformers."""
 
 CONTEXT_STEP = 125
 """A short context is a multiple of so many frames (2.5 s), so that clips of about one length share
@@ -110,7 +110,7 @@ class OpenAIWhisperTranscriber:
         return [found[i] for i in range(len(waveforms))]
 
     def _read_long(self, waveform: np.ndarray) -> Transcript:
-        # Where a window is hard, Whisper samples; the same clip shall give the same text.
+        # Whisper samples where decoding is difficult; the seed makes the text reproducible.
         devices = [self._model.device] if self._model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)
@@ -120,7 +120,7 @@ class OpenAIWhisperTranscriber:
         if not tokens:
             return Transcript(result["text"].strip())
         logprob = sum(part["avg_logprob"] * len(part["tokens"]) for part in parts) / tokens
-        # Whoever speaks anywhere in it has spoken.
+        # Speech in any part is speech in the clip.
         silent = min(part["no_speech_prob"] for part in parts)
         return Transcript(result["text"].strip(), math.exp(logprob), silent)
 
@@ -128,8 +128,8 @@ class OpenAIWhisperTranscriber:
 class TransformersTranscriber:
     """Any speech transcriber that ``pipeline("automatic-speech-recognition")`` loads.
 
-    Whisper tells its confidence for clips of up to 30 s; other transcribers and longer clips go
-    through the stock pipeline, which tells none.
+    Whisper gives a confidence for clips of up to 30 s; other models and longer clips go through
+    the stock pipeline, which gives none.
 
     Args:
         model: Hub id or folder.
@@ -179,11 +179,11 @@ class TransformersTranscriber:
                 for i in members:  # spectrograms that differ in length cannot share a batch
                     found[i] = self._read([waveforms[i]], return_timestamps=True)[0]
             else:
-                heard = self._hear([waveforms[i] for i in members], context)
-                found |= dict(zip(members, heard, strict=True))
+                read = self._generate([waveforms[i] for i in members], context)
+                found |= dict(zip(members, read, strict=True))
         return [found[i] for i in range(len(waveforms))]
 
-    def _told_language(self) -> dict[str, Any]:
+    def _language_option(self) -> dict[str, Any]:
         # An English-only model refuses to be told a language.
         generation = self._pipeline.model.generation_config
         if self._language is None or not getattr(generation, "is_multilingual", True):
@@ -193,15 +193,15 @@ class TransformersTranscriber:
     def _read(self, waveforms: Sequence[np.ndarray], **options: Any) -> list[Transcript]:
         if not waveforms:
             return []
-        if options and (language := self._told_language()):
+        if options and (language := self._language_option()):
             options["generate_kwargs"] = language
         clips = [{"raw": waveform, "sampling_rate": SAMPLING_RATE} for waveform in waveforms]
         results = self._pipeline(clips, batch_size=len(clips), **options)
         return [Transcript(result["text"].strip()) for result in results]
 
     @torch.inference_mode()
-    def _hear(self, waveforms: Sequence[np.ndarray], context: int) -> list[Transcript]:
-        """Read clips of up to 30 s with Whisper, keeping what it thought of each token."""
+    def _generate(self, waveforms: Sequence[np.ndarray], context: int) -> list[Transcript]:
+        """Transcribe clips of up to 30 s with Whisper, with the probabilities of the tokens."""
         model, tokenizer = self._pipeline.model, self._pipeline.tokenizer
         mel = self._pipeline.feature_extractor(
             list(waveforms), sampling_rate=SAMPLING_RATE, return_tensors="pt"
@@ -214,7 +214,7 @@ class TransformersTranscriber:
         silence = model(**encoded, decoder_input_ids=first).logits[:, 0].float().softmax(-1)
         output = model.generate(
             **encoded,
-            **self._told_language(),
+            **self._language_option(),
             num_beams=BEAMS,
             length_penalty=1.0,  # the score of a text is then the mean over its tokens
             return_dict_in_generate=True,
@@ -250,7 +250,7 @@ def make_transcriber(
         cache: folder in which transcripts are kept by the hash of the audio; nothing is kept when
             not given, since a transcript may be private.
         short_context: let Whisper encode the length of a clip instead of 30 s. It is several times
-            faster on short clips; but Whisper was trained on 30 s, and may hear other words.
+            faster on short clips, but Whisper was trained on 30 s, and the text may differ.
 
     Example:
         >>> make_transcriber("none") is None

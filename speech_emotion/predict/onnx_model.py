@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from hub_model.audio import SAMPLING_RATE
 from hub_model.configuration_hubert_bert import HubertBertConfig
 from hub_model.modeling_hubert_bert import EmotionOutput, HubertBertForEmotion
-from hub_model.processing_hubert_bert import HubertBertProcessor, VoiceProcessor
+from hub_model.processing_hubert_bert import HubertBertProcessor, AudioOnlyProcessor
 
 FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_int8.onnx"}
 """Where the files lie in a model folder, as elsewhere on the Hub."""
@@ -242,7 +242,7 @@ def load_onnx(
         raise ValueError(f"{source}: no {FILES[precision]}; run speech-emotion export --onnx{flag}")
     config = HubertBertConfig.from_pretrained(folder)
     config.name_or_path = str(source)
-    kind = HubertBertProcessor if config.use_text else VoiceProcessor
+    kind = HubertBertProcessor if config.use_text else AudioOnlyProcessor
     processor = kind.from_pretrained(folder, trust_remote_code=True)
     return OnnxEmotion(config, file), processor
 

@@ -24,7 +24,7 @@ from hub_model.audio import Cleaning
 from hub_model.configuration_hubert_bert import PIPELINE_TASK, HubertBertConfig
 from hub_model.modeling_hubert_bert import HubertBertForEmotion, refuse_random_parts
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
-from hub_model.processing_hubert_bert import VoiceProcessor
+from hub_model.processing_hubert_bert import AudioOnlyProcessor
 from speech_emotion.predict.onnx_model import load_onnx
 from speech_emotion.predict.precision import PRECISIONS, set_precision
 
@@ -86,7 +86,7 @@ def load_classifier(
 
 def load_standalone(
     source: str | os.PathLike, **hub: Any
-) -> tuple[HubertBertForEmotion, VoiceProcessor]:
+) -> tuple[HubertBertForEmotion, AudioOnlyProcessor]:
     """Read a plain classifier of the wav2vec 2.0 family as a model of the voice alone.
 
     Args:
@@ -131,7 +131,7 @@ def load_standalone(
         if plain.config.use_weighted_layer_sum:
             model.layer_weights.copy_(plain.layer_weights)
     model.config.name_or_path = str(source)
-    return model.eval(), VoiceProcessor(AutoFeatureExtractor.from_pretrained(source, **hub))
+    return model.eval(), AudioOnlyProcessor(AutoFeatureExtractor.from_pretrained(source, **hub))
 
 
 def save_standalone(

@@ -15,7 +15,7 @@ from hub_model.configuration_hubert_bert import HubertBertConfig
 from hub_model.encoders import make_feature_extractor, max_tokens
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
-from hub_model.processing_hubert_bert import HubertBertProcessor, VoiceProcessor
+from hub_model.processing_hubert_bert import HubertBertProcessor, AudioOnlyProcessor
 from speech_emotion.training.config import REGIMES, ConfigError, TrainConfig
 from speech_emotion.training.data import corpus_cleaning, texts_for_vocabulary
 from speech_emotion.training.saving import one_line
@@ -56,7 +56,7 @@ def build_model(
     try:
         if config.init_from:
             model = HubertBertForEmotion.from_pretrained(config.init_from)
-            kind = HubertBertProcessor if model.config.use_text else VoiceProcessor
+            kind = HubertBertProcessor if model.config.use_text else AudioOnlyProcessor
             # Its classes are these here; otherwise a prompt would ask about the folder's copies.
             processor = kind.from_pretrained(config.init_from, trust_remote_code=False)
             model.config.cleaning = cleaning or model.config.cleaning
@@ -171,7 +171,7 @@ def _new_model(
         extractor = make_feature_extractor(model.config.audio_config)
     extractor.return_attention_mask = True
     if tokenizer is None:
-        return model, VoiceProcessor(extractor)
+        return model, AudioOnlyProcessor(extractor)
     tokenizer.model_max_length = max_tokens(model.config.text_config) or tokenizer.model_max_length
     return model, HubertBertProcessor(extractor, tokenizer)
 

@@ -121,7 +121,7 @@ def test_a_given_text_wins_over_the_transcriber(listening):
 def test_nothing_heard_is_said(model_folder, classifier, tmp_path):
     deaf = str(write_transformers_whisper(tmp_path, deaf=True))
     row = load(model_folder, transcriber=deaf)(CLIP, return_transcript=True)
-    assert row["note"] == "no words were heard"
+    assert row["note"] == "no words were recognised"
     assert row["transcript"] is None and row["transcript_source"] == deaf
     assert row["modalities"] == ["audio"]
     same(row["emotions"], classifier(CLIP))
@@ -132,7 +132,7 @@ def test_an_unavailable_transcriber_is_said_once(model_folder, classifier, caplo
     caplog.clear()
     rows = lonely([*CLIPS, *CLIPS], batch_size=2, return_transcript=True)
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    said = [message for message in said if "audio alone" in message]
+    said = [message for message in said if "audio only" in message]
     assert len(said) == 1
     assert "nobody/no-such-classifier" in said[0] and "\n" not in said[0]
     for row, clip in zip(rows, [*CLIPS, *CLIPS], strict=True):
