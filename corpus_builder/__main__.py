@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 # What is slow to import is imported where it is used: every worker process reads this file.
-from corpus_builder.sources import SOURCES, CorpusError, Iemocap, Ravdess, Source
+from corpus_builder import CorpusError
+from corpus_builder.sources import SOURCES, Iemocap, Ravdess, Source
 
 
 def main(argv: list[str] | None = None) -> int:

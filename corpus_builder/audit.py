@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from corpus_builder.sources import CorpusError
+from corpus_builder import CorpusError
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from corpus_builder import CorpusError
 from corpus_builder.cleaning import CleanedClip, encode_flac
 from corpus_builder.clip_store import PART_SIZE, PartTask, code_hash, read_waveform
-from corpus_builder.sources import CorpusError
 from hub_model.audio import AUDIO_SUFFIXES, SAMPLING_RATE, AudioError, audio_hash, load_audio
 
 STRETCH = (0.05, 0.15)

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from corpus_builder import provenance
+from corpus_builder import CorpusError, provenance
 from corpus_builder.audit import audit, require_no_leak, to_dicts
 from corpus_builder.augmentation import NoiseFolder
 from corpus_builder.balancing import Balancer, make_copies, rarest_labels
@@ -41,7 +41,7 @@ from corpus_builder.manifest import Manifest
 from corpus_builder.paper_tables import combined_counts
 from corpus_builder.records import Clip, features
 from corpus_builder.shards import MAX_SHARD_BYTES, read_rows, write_shards
-from corpus_builder.sources import CorpusError, Rejected, Source
+from corpus_builder.sources import Rejected, Source
 from corpus_builder.splits import HELD_OUT, PROTOCOLS, Splits
 from corpus_builder.statistics import describe_split
 from corpus_builder.transcripts import fill_transcripts, public_name

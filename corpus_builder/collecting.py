@@ -2,16 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from corpus_builder import CorpusError
 from corpus_builder.cleaning import rejection
 from corpus_builder.clip_store import read_part
-from corpus_builder.records import Clip
-from corpus_builder.sources import CorpusError, Rejected, Source, Utterance
+from corpus_builder.records import COLUMNS, Clip
+from corpus_builder.sources import Rejected, Source, Utterance
 
 BAD = ("name", "label", "missing", "unusable")
 """Reasons for a rejection that are faults of the files; the others are what a build does."""
+
+DESCRIPTION = [field.name for field in fields(Utterance) if field.name in COLUMNS]
+"""What a clip takes over from the recording that it is made of."""
 
 
 @dataclass
@@ -77,27 +81,13 @@ def collect_clips(parts: Iterable[Path], found: Found) -> list[Clip]:
                 continue
             clips.append(
                 Clip(
+                    **{name: getattr(utterance, name) for name in DESCRIPTION},
                     label=label,
-                    source_label=utterance.source_label,
-                    corpus=utterance.corpus,
-                    speaker_id=utterance.speaker_id,
-                    gender=utterance.gender,
-                    intensity=utterance.intensity,
-                    sentence_id=utterance.sentence_id,
-                    transcript=utterance.transcript,
                     transcript_source="corpus" if utterance.transcript else None,
                     duration=cleaned.duration,
-                    utterance_id=utterance.utterance_id,
                     source_id=utterance.utterance_id,
                     augmentation=None,
                     audio_hash=cleaned.audio_hash,
-                    fold=utterance.fold,
-                    session=utterance.session,
-                    age=utterance.age,
-                    votes=utterance.votes,
-                    valence=utterance.valence,
-                    activation=utterance.activation,
-                    dominance=utterance.dominance,
                     part=part,
                     part_row=row,
                     num_bytes=num_bytes,

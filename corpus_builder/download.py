@@ -20,7 +20,7 @@ import requests
 from pooch.downloaders import DataRepository, DataverseRepository, ZenodoRepository
 from tqdm import tqdm
 
-from corpus_builder.sources import CorpusError
+from corpus_builder import CorpusError
 
 ZENODO = "https://zenodo.org"
 DATAVERSE = "https://borealisdata.ca"

@@ -14,10 +14,10 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 
+from corpus_builder import CorpusError
 from corpus_builder.layout import BUILD_FILE
 from corpus_builder.records import SPLITS, Clip
 from corpus_builder.shards import read_rows
-from corpus_builder.sources import CorpusError
 from corpus_builder.splits import Splits
 
 MANIFEST_COLUMNS = (

@@ -6,18 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from huggingface_hub import HfApi
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    HTTPError,
-    LocalTokenNotFoundError,
-)
-
+from corpus_builder import CorpusError
 from corpus_builder.card import card_text
+from corpus_builder.hub import push_folder
 from corpus_builder.layout import BUILD_FILE, CARD_FILE, FIGURE_FILE, REJECTED_FILE
 from corpus_builder.manifest import write_manifest
-from corpus_builder.sources import CorpusError
 
 
 def read_report(out: Path) -> dict[str, Any]:
@@ -44,9 +37,6 @@ def publish(
     manifest_only: bool = False,
 ) -> str:
     """Push a built corpus to a data set repo, made when it is not there.
-
-    A push is one commit, so the repo never holds half a corpus. Files are sent by content: what
-    an interrupted push has sent is not sent again by the next.
 
     Args:
         out: the folder that ``build`` wrote.
@@ -86,25 +76,13 @@ def publish(
 def _push(
     folder: Path, files: list[str], *, repo: str, private: bool, report: Mapping[str, Any]
 ) -> str:
-    api = HfApi()
-    try:
-        api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
-        if private and not api.dataset_info(repo).private:
-            raise CorpusError(f"{repo} is a public repo already; name a new one or make it private")
-        commit = api.upload_folder(
-            folder_path=folder,
-            repo_id=repo,
-            repo_type="dataset",
-            allow_patterns=files,
-            delete_patterns=["*.parquet", "*.jsonl"],
-            commit_message=f"Corpus {report['fingerprint'][:12]}",
-        )
-    except HFValidationError as error:
-        raise CorpusError(f"{repo}: {error}") from error
-    except LocalTokenNotFoundError as error:
-        raise CorpusError("not logged in: run `hf auth login` or set HF_TOKEN") from error
-    except HfHubHTTPError as error:
-        raise CorpusError(f"{repo}: the Hub refused ({error.server_message or error})") from error
-    except (HTTPError, OSError) as error:
-        raise CorpusError(f"{repo}: the Hub cannot be reached ({error})") from error
+    commit = push_folder(
+        folder,
+        repo,
+        repo_type="dataset",
+        private=private,
+        files=files,
+        delete=["*.parquet", "*.jsonl"],
+        message=f"Corpus {report['fingerprint'][:12]}",
+    )
     return commit.commit_url

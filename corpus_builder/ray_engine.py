@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from corpus_builder import CorpusError
 from corpus_builder.clip_store import PartTask
 from corpus_builder.ray_cluster import RayCluster, RayError
-from corpus_builder.sources import CorpusError
 from corpus_builder.workers import Workers, keep_freed_memory
 
 

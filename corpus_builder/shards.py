@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features
 
+from corpus_builder import CorpusError
 from corpus_builder.clip_store import read_flac, replacing
 from corpus_builder.records import COLUMNS, SPLITS, Clip
-from corpus_builder.sources import CorpusError
 
 ROW_GROUP_SIZE = 100
 """Rows that are in memory at once, here and in a reader; the Hub's viewer wants small groups."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
+from corpus_builder import CorpusError
 from corpus_builder.records import SPLITS, Clip
-from corpus_builder.sources import CorpusError
 
 HELD_OUT = 0.2
 """Share that each cut takes away: 80:20, twice (paper, section III-A)."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from corpus_builder import CorpusError
 from corpus_builder.clip_store import read_flac, read_waveform
 from corpus_builder.records import Clip
-from corpus_builder.sources import CorpusError
 
 BATCH_SIZE = 16
 

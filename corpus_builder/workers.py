@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from corpus_builder import CorpusError
 from corpus_builder.clip_store import PartTask
-from corpus_builder.sources import CorpusError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

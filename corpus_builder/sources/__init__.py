@@ -1,28 +1,27 @@
 """One module per corpus."""
 
-from corpus_builder.sources.base import CorpusError, Rejected, Source, Utterance
+from corpus_builder.sources.base import Rejected, Source, Utterance
 from corpus_builder.sources.crema_d import CremaD
 from corpus_builder.sources.iemocap import Iemocap
 from corpus_builder.sources.ravdess import Ravdess
 from corpus_builder.sources.savee import Savee
-from corpus_builder.sources.table import Table
+from corpus_builder.sources.table import TableSource
 from corpus_builder.sources.tess import Tess
 
 SOURCES: dict[str, type[Source]] = {
-    source.name: source for source in (CremaD, Iemocap, Ravdess, Savee, Tess, Table)
+    source.name: source for source in (CremaD, Iemocap, Ravdess, Savee, Tess, TableSource)
 }
 """The readers, by the name that the command line uses."""
 
 __all__ = [
     "SOURCES",
-    "CorpusError",
     "CremaD",
     "Iemocap",
     "Ravdess",
     "Rejected",
     "Savee",
     "Source",
-    "Table",
+    "TableSource",
     "Tess",
     "Utterance",
 ]

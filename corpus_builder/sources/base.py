@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from corpus_builder import CorpusError
 from corpus_builder.labels import harmonise
 from hub_model.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
 SUFFIXES = AUDIO_SUFFIXES - VIDEO_SUFFIXES
 """File name endings taken for audio. Some corpora come with videos of the same recordings, which
 are not read. A file that cannot be decoded is listed as rejected."""
-
-
-class CorpusError(ValueError):
-    """A corpus that cannot be read, built or published. The message is one clear line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +155,11 @@ class Source(ABC):
         """Return a file of this corpus as rejected."""
         return Rejected(corpus=self.name, path=path, reason=reason, detail=detail)
 
+    def reject_repeated(self, path: Path, first: Path) -> Rejected:
+        """Return a second file of the same clip as rejected."""
+        where = first.relative_to(self.root).as_posix()
+        return self.reject(path, "repeated", f"same clip as {where}")
+
 
 class NamedSource(Source):
     """A corpus whose file names say everything, so that any folder layout will do.
@@ -167,31 +169,44 @@ class NamedSource(Source):
     """
 
     expected: ClassVar[str]
-    """What the names look like, for the error of a wrong folder."""
+    """What the names look like, for messages."""
 
     @abstractmethod
     def match(self, path: Path) -> re.Match[str] | None:
         """Return what a file's name says, or None when it is not a name of this corpus."""
 
     @abstractmethod
-    def utterance(self, path: Path, match: re.Match[str]) -> Utterance:
-        """Return the recording that a name describes."""
+    def utterance(self, path: Path, match: re.Match[str]) -> Utterance | Rejected | None:
+        """Return the recording that a name describes; None when it is left out."""
+
+    def reject_name(self, path: Path) -> Rejected:
+        """Return a file whose name does not match as rejected."""
+        return self.reject(path, "name", f"expected {self.expected}")
+
+    def check(self, files: list[Path], matches: list[re.Match[str]]) -> None:
+        """Check that the folder holds this corpus.
+
+        Args:
+            files: all audio files.
+            matches: what the names of this corpus among them say.
+
+        Raises:
+            CorpusError: no name is one of this corpus.
+        """
+        if not matches:
+            raise self.wrong_folder(self.expected, files)
 
     def read(self) -> Iterator[Utterance | Rejected]:
         """Yield the recordings in path order; see :meth:`Source.read`."""
         files = self.audio_files()
         named = [(path, self.match(path)) for path in files]
-        if not any(match for _, match in named):
-            raise self.wrong_folder(self.expected, files)
+        self.check(files, [match for _, match in named if match])
         seen: dict[str, Path] = {}
         for path, match in named:
-            if match is None:
-                yield self.reject(path, "name", f"expected {self.expected}")
-                continue
-            found = self.utterance(path, match)
-            first = seen.setdefault(found.utterance_id, path)
-            if first != path:
-                where = first.relative_to(self.root).as_posix()
-                yield self.reject(path, "repeated", f"same clip as {where}")
-            else:
+            found = self.utterance(path, match) if match else self.reject_name(path)
+            if isinstance(found, Utterance):
+                first = seen.setdefault(found.utterance_id, path)
+                if first != path:
+                    found = self.reject_repeated(path, first)
+            if found is not None:
                 yield found

@@ -1,13 +1,13 @@
 """CREMA-D: 91 actors, twelve sentences, six emotions, listeners' votes (paper, section III-A)."""
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from corpus_builder.labels import VOTE_CLASSES
-from corpus_builder.sources.base import CorpusError, NamedSource, Rejected, Utterance
+from corpus_builder.sources.base import NamedSource, Rejected, Utterance
+from corpus_builder.tables import read_table
 
 SENTENCES = {
     "IEO": "It's eleven o'clock",
@@ -27,6 +27,16 @@ INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": None, "X": None}
 VOTES = {"A": "angry", "D": "disgust", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
 NUM_FOLDS = 5
 
+PEOPLE = "VideoDemographics.csv"
+VOTE_COUNTS = "processedResults/tabulatedVotes.csv"
+MAJORITY_VOTES = "processedResults/summaryTable.csv"
+TABLES = {
+    PEOPLE: ("ActorID", "Age", "Sex"),
+    VOTE_COUNTS: ("", "fileName", *VOTES),
+    MAJORITY_VOTES: ("FileName", "VoiceVote"),
+}
+"""The tables of the corpus and the columns that are read."""
+
 NAME = re.compile(
     rf"(?P<actor>10\d\d)_(?P<sentence>{'|'.join(SENTENCES)})"
     r"_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<intensity>LO|MD|HI|XX?)"
@@ -34,7 +44,7 @@ NAME = re.compile(
 
 
 class CremaD(NamedSource):
-    """Reader of CREMA-D: the file name says most, three tables say the rest where they lie near.
+    """Reader of CREMA-D: file names, and up to three tables where they are found.
 
     ``VideoDemographics.csv`` gives gender and age. ``processedResults/tabulatedVotes.csv`` gives
     the shares of the listeners' votes on the voice alone; without it, the majority in
@@ -51,7 +61,7 @@ class CremaD(NamedSource):
 
     def read(self) -> Iterator[Utterance | Rejected]:
         """Read the tables, then the clips; see :meth:`Source.read`."""
-        self._people = {row["ActorID"]: row for row in self._table("VideoDemographics.csv")}
+        self._people = {row["ActorID"]: row for row in self._table(PEOPLE)}
         self._votes = self._read_votes()
         yield from super().read()
 
@@ -85,11 +95,11 @@ class CremaD(NamedSource):
     def _read_votes(self) -> dict[str, tuple[float, ...]]:
         """Return per clip the shares of :data:`VOTE_CLASSES`; empty without the tables."""
         found: dict[str, tuple[float, ...]] = {}
-        for row in self._table("processedResults/tabulatedVotes.csv"):
+        for row in self._table(VOTE_COUNTS):
             if row[""].startswith("1"):  # 1.....: voice alone; 2: face alone; 3: both
                 found[row["fileName"]] = _shares({key: float(row[key] or 0) for key in VOTES})
         if not found:
-            for row in self._table("processedResults/summaryTable.csv"):
+            for row in self._table(MAJORITY_VOTES):
                 majority = row["VoiceVote"].split(":")
                 found[row["FileName"]] = _shares({key: float(key in majority) for key in VOTES})
         return {name: shares for name, shares in found.items() if sum(shares)}
@@ -101,21 +111,7 @@ class CremaD(NamedSource):
         path = next((path for path in [*below, *above] if path.is_file()), None)
         if path is None:
             return []
-        wanted = {
-            "VideoDemographics.csv": ("ActorID", "Age", "Sex"),
-            "processedResults/tabulatedVotes.csv": ("", "fileName", *VOTES),
-            "processedResults/summaryTable.csv": ("FileName", "VoiceVote"),
-        }[name]
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                missing = set(wanted) - set(reader.fieldnames or ())
-                if missing:
-                    names = ", ".join(repr(column) for column in sorted(missing))
-                    raise CorpusError(f"{self.name}: {path}: no column {names}")
-                return list(reader)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise CorpusError(f"{self.name}: {path}: not a table ({error})") from error
+        return read_table(path, required=TABLES[name], allow_empty=True).rows
 
 
 def _shares(votes: Mapping[str, float]) -> tuple[float, ...]:

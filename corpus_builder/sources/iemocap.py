@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from corpus_builder.sources.base import CorpusError, Rejected, Source, Utterance
+from corpus_builder import CorpusError
+from corpus_builder.sources.base import Rejected, Source, Utterance
 
 TURN = re.compile(
     r"Ses0(?P<session>[1-5])(?P<side>[FM])_(?P<part>(?P<script>script\d\d_\d)\w*|impro\w+)"
@@ -81,8 +82,7 @@ class Iemocap(Source):
                 if not DIALOG.fullmatch(turn):
                     yield self.reject(path, "name", "expected names like Ses01F_impro01_F000.wav")
             elif turn in seen:
-                first = seen[turn].relative_to(self.root).as_posix()
-                yield self.reject(path, "repeated", f"same clip as {first}")
+                yield self.reject_repeated(path, seen[turn])
             else:
                 seen[turn] = path
                 if turn in evaluations:

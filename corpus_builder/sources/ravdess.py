@@ -1,11 +1,11 @@
 """RAVDESS: 24 actors, two statements, eight emotions, two intensities (paper, section III-A)."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from corpus_builder.sources.base import CorpusError, Rejected, Source, Utterance
+from corpus_builder import CorpusError
+from corpus_builder.sources.base import NamedSource, Rejected, Utterance
 
 EMOTIONS = {
     "01": "neutral",
@@ -31,7 +31,7 @@ FOLDS = (
 )
 """The five subject-wise folds of Luna-Jimenez et al. (2021), by actor."""
 FOLD_OF = {actor: fold for fold, actors in enumerate(FOLDS) for actor in actors}
-AUDIO_ONLY, SPEECH, SONG = "03", "01", "02"
+AUDIO_ONLY, SONG = "03", "02"
 
 NAME = re.compile(
     r"(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
@@ -40,7 +40,7 @@ NAME = re.compile(
 SEVEN_NUMBERS = re.compile(r"\d+(-\d+){6}")
 
 
-class Ravdess(Source):
+class Ravdess(NamedSource):
     """Reader of RAVDESS audio in any folder layout: the file name alone says everything.
 
     The official archives (``Actor_NN/``), their parents
@@ -57,6 +57,9 @@ class Ravdess(Source):
     url: ClassVar[str] = "https://doi.org/10.5281/zenodo.1188976"
     licence: ClassVar[str] = "cc-by-nc-sa-4.0"
     redistributable: ClassVar[bool] = True
+    expected: ClassVar[str] = (
+        "files named like 03-01-05-01-02-01-12.wav, usually in Actor_NN folders"
+    )
 
     def __init__(self, root: Path, *, song: bool = False) -> None:
         super().__init__(root)
@@ -66,37 +69,32 @@ class Ravdess(Source):
         """Return whether the sung clips are read."""
         return {"song": self.song}
 
-    def read(self) -> Iterator[Utterance | Rejected]:
-        """Yield the recordings in path order; see :meth:`Source.read`."""
-        files = self.audio_files()
-        channels = {SPEECH, SONG} if self.song else {SPEECH}
-        named = [match for path in files if (match := NAME.fullmatch(path.stem))]
-        if not any(match["channel"] in channels for match in named):
-            if named:
-                raise CorpusError(
-                    f"ravdess: found {len(named)} sung clips and no speech below {self.root}; "
-                    f"add --ravdess-song to read them"
-                )
-            raise self.wrong_folder(
-                "files named like 03-01-05-01-02-01-12.wav, usually in Actor_NN folders", files
-            )
-        seen: dict[str, Path] = {}
-        for path in files:
-            match = NAME.fullmatch(path.stem)
-            if not match:
-                yield self.reject(path, "name", _explain(path.stem))
-            elif match["modality"] != AUDIO_ONLY:
-                yield self.reject(path, "name", "not an audio-only clip (03-...)")
-            elif match["channel"] not in channels:
-                continue
-            elif path.stem in seen:
-                first = seen[path.stem].relative_to(self.root).as_posix()
-                yield self.reject(path, "repeated", f"same clip as {first}")
-            else:
-                seen[path.stem] = path
-                yield self._utterance(path, match)
+    def match(self, path: Path) -> re.Match[str] | None:
+        """See :meth:`NamedSource.match`."""
+        return NAME.fullmatch(path.stem)
 
-    def _utterance(self, path: Path, match: re.Match[str]) -> Utterance:
+    def check(self, files: list[Path], matches: list[re.Match[str]]) -> None:
+        """See :meth:`NamedSource.check`; sung clips alone are an error without ``song``."""
+        super().check(files, matches)
+        if not self.song and all(match["channel"] == SONG for match in matches):
+            raise CorpusError(
+                f"ravdess: found {len(matches)} sung clips and no speech below {self.root}; "
+                f"add --ravdess-song to read them"
+            )
+
+    def reject_name(self, path: Path) -> Rejected:
+        """See :meth:`NamedSource.reject_name`; a name with a wrong code is told apart."""
+        if SEVEN_NUMBERS.fullmatch(path.stem):
+            return self.reject(path, "name", f"{path.stem} holds a code that RAVDESS does not use")
+        detail = "not a RAVDESS name, which is seven numbers joined by hyphens"
+        return self.reject(path, "name", detail)
+
+    def utterance(self, path: Path, match: re.Match[str]) -> Utterance | Rejected | None:
+        """See :meth:`NamedSource.utterance`."""
+        if match["modality"] != AUDIO_ONLY:
+            return self.reject(path, "name", "not an audio-only clip (03-...)")
+        if match["channel"] == SONG and not self.song:
+            return None
         return Utterance(
             utterance_id=f"ravdess-{path.stem}",
             corpus=self.name,
@@ -109,10 +107,3 @@ class Ravdess(Source):
             transcript=STATEMENTS[match["statement"]],
             fold=FOLD_OF[int(match["actor"])],
         )
-
-
-def _explain(stem: str) -> str:
-    """Say what is wrong with a name; a well-formed one with a bad code is a mislabelled clip."""
-    if SEVEN_NUMBERS.fullmatch(stem):
-        return f"{stem} holds a code that RAVDESS does not use"
-    return "not a RAVDESS name, which is seven numbers joined by hyphens"

@@ -1,17 +1,19 @@
-"""``csv``: anybody's own recordings, from a table of path, emotion and speaker."""
+"""``csv``: a user's own recordings, from a table of path, emotion and speaker."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from corpus_builder import CorpusError
 from corpus_builder.labels import LABEL_MAPS
-from corpus_builder.sources.base import CorpusError, Rejected, Source, Utterance
+from corpus_builder.sources.base import Rejected, Source, Utterance
+from corpus_builder.tables import read_table
 
 REQUIRED = ("path", "emotion", "speaker")
+OPTIONAL = ("gender", "intensity", "sentence", "transcript", "session", "age", "fold")
 
 
-class Table(Source):
+class TableSource(Source):
     """Reader of a CSV file with the columns ``path``, ``emotion`` and ``speaker``.
 
     Paths are relative to the table. Further columns are used when they are there: ``gender``,
@@ -42,10 +44,11 @@ class Table(Source):
 
     def read(self) -> Iterator[Utterance | Rejected]:
         """Yield the recordings in the order of the table."""
+        table = read_table(self.table, required=REQUIRED, optional=OPTIONAL, allow_empty=True)
+        known = LABEL_MAPS[self.name]
         seen: set[str] = set()
-        for number, row in self._rows():
+        for number, row in zip(table.lines, table.rows, strict=True):
             path = self.root / row["path"]
-            known = LABEL_MAPS[self.name]
             label = row["emotion"].lower()
             inside = path.resolve().is_relative_to(self.root.resolve())
             if not row["path"] or not inside:
@@ -66,15 +69,11 @@ class Table(Source):
                 yield self._utterance(path, label, row)
 
     def _utterance(self, path: Path, label: str, row: Mapping[str, str]) -> Utterance:
-        def text(column: str) -> str | None:
-            return row.get(column) or None
-
         def number(column: str) -> int | None:
-            value = row.get(column, "")
-            return int(value) if value.isdecimal() else None
+            return int(row[column]) if row[column].isdecimal() else None
 
         name = path.relative_to(self.root).as_posix().replace("/", "--")
-        gender = row.get("gender", "").lower()
+        gender = row["gender"].lower()
         return Utterance(
             utterance_id=f"csv-{name}",
             corpus=self.name,
@@ -82,28 +81,10 @@ class Table(Source):
             source_label=label,
             speaker_id=f"csv-{row['speaker']}",
             gender={"f": "female", "m": "male"}.get(gender, gender) or None,
-            intensity=text("intensity"),
-            sentence_id=f"csv-{row['sentence']}" if text("sentence") else None,
-            transcript=text("transcript"),
+            intensity=row["intensity"] or None,
+            sentence_id=f"csv-{row['sentence']}" if row["sentence"] else None,
+            transcript=row["transcript"] or None,
             age=number("age"),
-            session=text("session"),
+            session=row["session"] or None,
             fold=number("fold"),
         )
-
-    def _rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        try:
-            with self.table.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, restval="")
-                columns = [name.strip().lower() for name in reader.fieldnames or ()]
-                missing = [name for name in REQUIRED if name not in columns]
-                if missing:
-                    raise CorpusError(
-                        f"csv: {self.table}: expected the columns {', '.join(REQUIRED)}; "
-                        f"found {', '.join(columns) or 'nothing'}"
-                    )
-                reader.fieldnames = columns
-                for row in reader:
-                    row.pop(None, None)
-                    yield reader.line_num, {name: value.strip() for name, value in row.items()}
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise CorpusError(f"csv: {self.table}: not a table ({error})") from error

@@ -13,10 +13,11 @@ import numpy as np
 from datasets import Audio, Dataset
 from numpy.typing import ArrayLike
 
+from corpus_builder import CorpusError
 from corpus_builder.labels import harmonise
 from corpus_builder.reading import open_corpus
 from corpus_builder.records import SPLITS
-from corpus_builder.sources.base import CorpusError, Rejected
+from corpus_builder.sources.base import Rejected
 from corpus_builder.sources.ravdess import Ravdess
 from hub_model.labels import EMOTIONS
 from speech_emotion.evaluation import EvaluationError, one_line

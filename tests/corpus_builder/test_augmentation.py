@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from corpus_builder import CorpusError
 from corpus_builder.augmentation import TECHNIQUES, NoiseFolder, augment, draw
-from corpus_builder.sources import CorpusError
 
 
 @pytest.fixture

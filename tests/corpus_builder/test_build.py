@@ -7,9 +7,10 @@ import pytest
 import soundfile
 from datasets import Audio, ClassLabel, load_dataset
 
+from corpus_builder import CorpusError
 from corpus_builder.build import BuildConfig, build
 from corpus_builder.shards import read_rows, write_shards
-from corpus_builder.sources import CorpusError, Ravdess
+from corpus_builder.sources import Ravdess
 from hub_model.audio import Cleaning, load_audio
 from hub_model.labels import EMOTIONS
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
 
+from corpus_builder import CorpusError
 from corpus_builder.publishing import publish, read_report
-from corpus_builder.sources import CorpusError
 
 REPO = {"repo_id": "owner/corpus", "repo_type": "dataset"}
 ROOT = Path(__file__).resolve().parents[2]

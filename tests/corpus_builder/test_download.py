@@ -12,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from corpus_builder import CorpusError
 from corpus_builder.__main__ import main
 from corpus_builder.download import download
-from corpus_builder.sources import CorpusError, CremaD, Ravdess, Tess, Utterance
+from corpus_builder.sources import CremaD, Ravdess, Tess, Utterance
 from tests.helpers.made_corpora import write_clip
 
 CREMA_D = "/CheyneyComputerScience/CREMA-D/archive/refs/heads/master.tar.gz"

@@ -4,9 +4,10 @@ import shutil
 import pytest
 import soundfile
 
+from corpus_builder import CorpusError
 from corpus_builder.build import BuildConfig, build
 from corpus_builder.manifest import Manifest, write_manifest
-from corpus_builder.sources import CorpusError, Ravdess
+from corpus_builder.sources import Ravdess
 from hub_model.audio import Cleaning
 
 

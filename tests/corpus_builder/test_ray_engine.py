@@ -2,8 +2,9 @@ import sys
 
 import pytest
 
+from corpus_builder import CorpusError
 from corpus_builder.build import BuildConfig, build
-from corpus_builder.sources import CorpusError, Ravdess
+from corpus_builder.sources import Ravdess
 from corpus_builder.workers import make_workers
 from hub_model.audio import Cleaning
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from corpus_builder import CorpusError
 from corpus_builder.labels import VOTE_CLASSES
 from corpus_builder.sources import (
     SOURCES,
-    CorpusError,
     CremaD,
     Iemocap,
     Ravdess,
     Rejected,
     Savee,
-    Table,
+    TableSource,
     Tess,
     Utterance,
 )
@@ -163,7 +163,7 @@ def test_crema_d_tables_may_lie_above_the_clips_or_be_absent(tmp_path):
 
 def test_a_broken_crema_d_table_is_named(tmp_path):
     crema_d(tmp_path, votes={"summaryTable.csv": "a,b\n1,2\n"})
-    with pytest.raises(CorpusError, match=r"summaryTable.csv: no column 'FileName', 'VoiceVote'"):
+    with pytest.raises(CorpusError, match=r"summaryTable.csv: .* FileName, VoiceVote; found a, b"):
         read(CremaD(tmp_path))
 
 
@@ -233,13 +233,13 @@ def test_csv_reads_anybodys_recordings(tmp_path):
         "path,emotion,speaker,gender,transcript,age,fold\n"
         "wav/one.wav,Happiness,anna,F,Hello there,31,2\ntwo.flac,calm,ben,,,,\n"
     )
-    utterances, rejected = read(Table(table(tmp_path, text)))
+    utterances, rejected = read(TableSource(table(tmp_path, text)))
     assert not rejected
     one, two = utterances["csv-wav--one.wav"], utterances["csv-two.flac"]
     assert (one.source_label, one.speaker_id, one.gender) == ("happiness", "csv-anna", "female")
     assert (one.transcript, one.age, one.fold) == ("Hello there", 31, 2)
     assert (two.gender, two.transcript, two.age, two.fold) == (None,) * 4
-    assert Table(tmp_path).harmonise("happiness") == "happy"
+    assert TableSource(tmp_path).harmonise("happiness") == "happy"
 
 
 def test_csv_says_what_is_wrong_with_a_line(tmp_path):
@@ -248,7 +248,7 @@ def test_csv_says_what_is_wrong_with_a_line(tmp_path):
         "path,emotion,speaker\na.wav,angry,x\na.wav,angry,x\nb.wav,angry,x\na.wav,bored,x\n"
         "a.wav,angry,\n../c.wav,angry,x\n"
     )
-    utterances, rejected = read(Table(table(tmp_path, text)))
+    utterances, rejected = read(TableSource(table(tmp_path, text)))
     assert len(utterances) == 1
     reasons = [item.reason for item in rejected]
     assert reasons == ["repeated", "missing", "label", "label", "name"]
@@ -264,7 +264,7 @@ def test_csv_says_what_is_wrong_with_a_line(tmp_path):
 )
 def test_a_table_of_other_columns_is_refused(tmp_path, text, line):
     with pytest.raises(CorpusError, match=line):
-        read(Table(table(tmp_path, text)))
+        read(TableSource(table(tmp_path, text)))
 
 
 @pytest.mark.parametrize("source", SOURCES.values())

@@ -2,7 +2,8 @@ import shutil
 
 import pytest
 
-from corpus_builder.sources import CorpusError, Ravdess, Rejected, Utterance
+from corpus_builder import CorpusError
+from corpus_builder.sources import Ravdess, Rejected, Utterance
 
 
 def read(root, **options):

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from corpus_builder import CorpusError
 from corpus_builder.records import Clip
-from corpus_builder.sources import CorpusError
 from corpus_builder.splits import PROTOCOLS, paper, speaker_disjoint
 from hub_model.labels import EMOTIONS
 

@@ -1,8 +1,9 @@
 import pytest
 
+from corpus_builder import CorpusError
 from corpus_builder.build import BuildConfig, build
 from corpus_builder.shards import read_rows
-from corpus_builder.sources import CorpusError, Ravdess, Savee
+from corpus_builder.sources import Ravdess, Savee
 from corpus_builder.transcripts import public_name
 from hub_model.audio import Cleaning
 from hub_model.transcription import OpenAIWhisperTranscriber, make_transcriber
