@@ -1,35 +1,43 @@
-"""Command line: ``python -m corpus_builder download | build | stats | publish``."""
+"""Command line of the corpus builder: download, build, stats, publish."""
 
 import argparse
 import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# What is slow to import is imported where it is used: every worker process reads this file.
+# Slow imports are in the functions that need them: every worker process imports this module.
 from corpus_builder import CorpusError
 from corpus_builder.sources import SOURCES, Iemocap, Ravdess, Source
 
+PROG = "python -m corpus_builder"
 
-def main(argv: list[str] | None = None) -> int:
+
+def main(arguments: list[str] | None = None, *, prog: str = PROG) -> int:
     """Run one command.
+
+    Args:
+        arguments: of the command line; those of this process when not given.
+        prog: what the user typed before them, for usage lines and messages.
 
     Returns:
         The exit code: 0; 1 when ``stats`` finds a leak; 2 on bad input; 130 when stopped.
     """
-    arguments = _parser().parse_args(argv)
+    options = _parser(prog).parse_args(arguments)
+    name = prog.removeprefix("python -m ")
     try:
-        return arguments.command(arguments)
+        return options.command(options)
     except CorpusError as error:
-        print(f"corpus_builder: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"corpus_builder: {where}{error.strerror or error}", file=sys.stderr)
+        print(f"{name}: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        print("\nstopped; run the same command again to continue", file=sys.stderr)
         return 130
 
 
@@ -90,7 +98,7 @@ def _stats(arguments: argparse.Namespace) -> int:
     from corpus_builder.audit import audit
     from corpus_builder.figure import class_figure
     from corpus_builder.layout import FIGURE_FILE
-    from corpus_builder.paper_tables import SLIPS, combined_counts, compare
+    from corpus_builder.paper_tables import ERRATA, combined_counts, compare
     from corpus_builder.publishing import read_report
     from corpus_builder.shards import read_rows
     from corpus_builder.statistics import count_by_corpus, text_table
@@ -116,16 +124,16 @@ def _stats(arguments: argparse.Namespace) -> int:
             counts = ", ".join(f"{label} {count}" for label, count in labels.items())
             print(f"dropped from {corpus}: {sum(labels.values())} {reason} ({counts})")
     if rows_of_paper:
-        print("\nThis corpus beside the paper's: ours (paper's, difference)")
+        print("\nThis corpus and the paper's: ours (paper's, difference)")
         for title, header, lines in compare(rows_of_paper, report["kept"]):
             print(f"\n{title}\n{text_table(header, lines)}")
-        print(f"\n{SLIPS}")
+        print(f"\n{ERRATA}")
     figure = arguments.out / FIGURE_FILE
     if not figure.exists():
         figure.write_bytes(class_figure(combined_counts(report)))
     print(f"\nFigure 2: {figure}")
     if leaks:
-        print("corpus_builder: the corpus holds a leak, see above", file=sys.stderr)
+        print(f"{arguments.out}: the corpus holds a leak, see above", file=sys.stderr)
     return 1 if leaks else 0
 
 
@@ -152,88 +160,140 @@ def _sources(named: list[str], options: dict[str, dict[str, Any]]) -> list[Sourc
                 f"--source {argument}: expected NAME=DIR with NAME one of {', '.join(SOURCES)}"
             )
         if name in sources:
-            raise CorpusError(f"--source {name} is given twice; name the folder above both")
+            raise CorpusError(f"--source {name} is given twice; name a folder that holds both")
         sources[name] = SOURCES[name](Path(folder), **options.get(name, {}))
     return list(sources.values())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m corpus_builder", description=__doc__)
-    commands = parser.add_subparsers(required=True)
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Build a labelled speech-emotion data set from raw corpora."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    download = commands.add_parser("download", help="download the corpora that are open")
-    download.add_argument("corpus", nargs="+", choices=["ravdess", "tess", "crema_d"])
-    download.add_argument("--to", type=Path, required=True, metavar="DIR")
-    download.add_argument("--mirror", metavar="URL", help="ask this host in place of all others")
-    download.set_defaults(command=_download)
+    def add(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> Any:
+        command = commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
+        command.set_defaults(command=run)
+        return command
 
-    build = commands.add_parser("build", help="build the data set from raw corpora")
-    build.add_argument("--source", action="append", required=True, metavar="NAME=DIR")
-    build.add_argument("--out", type=Path, required=True, metavar="DIR")
+    download = add("download", _download, "download the corpora that are open to all")
+    download.add_argument(
+        "corpus",
+        nargs="+",
+        metavar="CORPUS",
+        choices=["ravdess", "tess", "crema_d"],
+        help="ravdess, tess or crema_d",
+    )
+    download.add_argument(
+        "--to", type=Path, required=True, metavar="DIR", help="a folder per corpus is made in DIR"
+    )
+    download.add_argument(
+        "--mirror", metavar="URL", help="download from this host instead of the corpora's own"
+    )
+
+    build = add("build", _build, "build the data set from raw corpora")
+    build.add_argument(
+        "--source",
+        action="append",
+        required=True,
+        metavar="NAME=DIR",
+        help=f"a corpus and its folder, once per corpus; NAME is one of {', '.join(SOURCES)}; csv "
+        "takes a table with the columns path, emotion and speaker",
+    )
+    build.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the data set"
+    )
     build.add_argument(
         "--config",
         action="append",
         choices=["speaker_disjoint", "paper", "natural"],
-        help="configuration to write, may be repeated; all when not given",
+        help="configuration to write, may be repeated (default: all)",
     )
     build.add_argument(
         "--manifest",
         metavar="DIR_OR_ID",
-        help="build the corpus that a manifest describes; it also decides all other settings",
+        help="rebuild the corpus that this manifest describes, with its settings",
     )
-    build.add_argument("--seed", type=_seed, default=42)
-    build.add_argument("--workers", type=_positive, default=os.cpu_count(), help="processes")
+    build.add_argument(
+        "--seed", type=_seed, default=42, help="decides splits and copies (default: %(default)s)"
+    )
+    build.add_argument(
+        "--workers",
+        type=_positive,
+        default=os.cpu_count(),
+        metavar="N",
+        help="number of processes (default: one per core)",
+    )
     build.add_argument(
         "--engine",
         choices=["processes", "ray"],
         default="processes",
-        help="who does the work: processes of this machine, or a Ray cluster",
+        help="run on processes of this machine or on a Ray cluster (default: %(default)s)",
     )
-    build.add_argument("--keep-neutral", action="store_true", help="neutral as an eighth class")
+    build.add_argument(
+        "--keep-neutral", action="store_true", help="keep neutral as an eighth class"
+    )
     build.add_argument("--ravdess-song", action="store_true", help="read sung clips as well")
     build.add_argument(
-        "--iemocap-excited", action="store_true", help="read exc as happy; dropped when not given"
+        "--iemocap-excited",
+        action="store_true",
+        help="read excited (exc) as happy (default: exc is dropped)",
     )
     build.add_argument(
         "--target",
         type=_positive,
         metavar="N",
-        help="training clips per class; when not given the paper's 2,000, but at most as many as "
-        "the largest class has",
+        help="training clips per class (default: the paper's 2,000, but at most as many as the "
+        "largest class has)",
     )
     build.add_argument(
-        "--noise", type=Path, metavar="DIR", help="noise recordings; generated when not given"
+        "--noise",
+        type=Path,
+        metavar="DIR",
+        help="noise recordings for augmentation (default: generated noise)",
     )
     build.add_argument(
         "--transcriber",
         metavar="NAME",
-        help="hear missing transcripts: openai-whisper:base.en, or any transformers id or folder",
+        help="transcribe clips whose corpus has no transcript: openai-whisper:base.en, or a "
+        "transformers id or folder (default: they stay without)",
     )
-    build.add_argument("--strict", action="store_true", help="a file that is no use is an error")
-    build.add_argument("--min-duration", type=_seconds, default=1.0, metavar="SECONDS")
-    build.add_argument("--no-denoise", dest="denoise", action="store_false")
-    build.add_argument("--no-trim", dest="trim", action="store_false")
-    build.set_defaults(command=_build)
+    build.add_argument("--strict", action="store_true", help="stop at a file that cannot be used")
+    build.add_argument(
+        "--min-duration",
+        type=_seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="drop clips that are shorter after cleaning (default: %(default)s)",
+    )
+    build.add_argument(
+        "--no-denoise", dest="denoise", action="store_false", help="skip noise reduction"
+    )
+    build.add_argument(
+        "--no-trim", dest="trim", action="store_false", help="skip the removal of silence"
+    )
 
-    stats = commands.add_parser("stats", help="count a built data set and audit it for leaks")
-    stats.add_argument("out", type=Path, metavar="DIR")
-    stats.set_defaults(command=_stats)
+    stats = add("stats", _stats, "count a built data set and audit it for leaks")
+    stats.add_argument("out", type=Path, metavar="DIR", help="folder of the data set")
 
-    publish = commands.add_parser("publish", help="push a built data set to the Hub")
-    publish.add_argument("out", type=Path, metavar="DIR")
-    publish.add_argument("--repo", required=True, metavar="ID")
-    publish.add_argument("--private", action="store_true")
+    publish = add("publish", _publish, "push a built data set to the Hub")
+    publish.add_argument("out", type=Path, metavar="DIR", help="folder of the data set")
+    publish.add_argument(
+        "--repo", required=True, metavar="ID", help="you/name; made when it does not exist"
+    )
+    publish.add_argument("--private", action="store_true", help="push to a private repo only")
     publish.add_argument(
         "--i-have-the-rights",
         action="store_true",
-        help="you have the right to store audio there that may not be shared",
+        help="you may store audio in this private repo that must not be shared",
     )
     publish.add_argument(
         "--manifest-only",
         action="store_true",
-        help="push ids, labels, splits and hashes, from which build --manifest builds it again",
+        help="push ids, labels, splits and hashes without audio, for build --manifest",
     )
-    publish.set_defaults(command=_publish)
     return parser
 
 

@@ -1,7 +1,7 @@
-"""The leak audit: proves what crosses the splits of a configuration and what does not.
+"""The leak audit: what crosses the splits of a configuration.
 
-It reads rows as published, not the plan they came from, so it also catches a fault in the writing
-of the shards, and it can be run on any corpus of this layout at any later time.
+It reads the rows of the shards, so it also finds faults in the writing of the shards, and it can be
+run on any corpus of this layout at any time.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ CROSSING = {
     "duplicate recording": "audio_hash",
     "sentence": "sentence_id",
 }
-"""What may stand on both sides of a cut, and the column that tells."""
+"""What the audit looks for across splits, and its column."""
 
 AUGMENTED = "augmented clip"
 TWICE = "clip listed twice"
@@ -42,7 +42,7 @@ ALLOWED: Mapping[str, Mapping[str | tuple[str, ...], str]] = {
     },
     "natural": SENTENCES,
 }
-"""Per configuration: what it has by design, and why; with the splits when only there. Everything
+"""Per configuration: what may cross its splits, and why; with the splits when only there. Anything
 else is a leak."""
 
 
@@ -52,14 +52,14 @@ class LeakError(CorpusError):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing the audit looked for.
+    """The result of one check.
 
     Args:
-        what: a key of :data:`CROSSING`, or an augmented or repeated clip.
+        what: a key of :data:`CROSSING`, :data:`AUGMENTED`, :data:`TWICE` or :data:`SPEAKER_FOLDS`.
         splits: where it was looked for.
         count: how many distinct ones were found.
         examples: the first few.
-        allowed: why the configuration has it, or None when it may not.
+        allowed: why the configuration may have it; None when it may not.
     """
 
     what: str
@@ -124,7 +124,7 @@ def audit(splits: Mapping[str, Rows], *, config: str) -> list[Finding]:
 
 
 def require_no_leak(findings: Iterable[Finding], *, config: str) -> None:
-    """Raise :class:`LeakError`, naming every leak, unless there is none."""
+    """Raise :class:`LeakError`, which names every leak, unless there is none."""
     leaks = [str(finding) for finding in findings if finding.is_leak]
     if leaks:
         raise LeakError(f"{config}: leak: {'; '.join(leaks)}")

@@ -1,10 +1,10 @@
-"""Altered copies of a clip: stretch, pitch, gain, background noise (paper, section III-A).
+"""Augmented copies of a clip: stretch, pitch, gain, background noise (paper, section III-A).
 
-Parameters are drawn first, from a seed, and recorded; a worker then applies exactly what was
-recorded. So a copy can be made again from its row alone, on any machine and in any order.
+Parameters are drawn from a seed and recorded; a worker then applies what was recorded. So a copy
+can be made again from its row alone, on any machine and in any order.
 
-A copy is made from the cleaned clip, not from the original file: noise reduction would take out
-again the noise that is added here, and silence removal would undo part of a stretch.
+A copy is made from the cleaned clip, not from the original file: noise reduction would remove the
+noise that is added here, and silence removal would undo part of a stretch.
 """
 
 import json
@@ -27,7 +27,7 @@ from corpus_builder.clip_store import PART_SIZE, PartTask, code_hash, read_wavef
 from hub_model.audio import AUDIO_SUFFIXES, SAMPLING_RATE, AudioError, audio_hash, load_audio
 
 STRETCH = (0.05, 0.15)
-"""Change of speed, faster or slower; less would hardly be a new clip."""
+"""Change of speed, faster or slower; a smaller one makes no new clip."""
 PITCH = (0.5, 2.0)
 """Semitones, up or down; more would change the perceived speaker and arousal."""
 GAIN = (3.0, 6.0)
@@ -78,7 +78,7 @@ class NoiseFolder:
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
-    """A copy to be made.
+    """A copy that a task makes.
 
     Args:
         utterance_id: its own id.
@@ -95,7 +95,7 @@ class Copy:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationTask(PartTask):
-    """Copies to be made.
+    """A task that makes copies.
 
     Args:
         copies: what the part holds, in order.
@@ -151,7 +151,7 @@ def draw(
 ) -> str:
     """Draw the parameters of one copy.
 
-    The first copies of a clip change one thing, later ones two, then more, so that many copies of
+    The first copies of a clip use one technique, later ones two, then more, so that many copies of
     one clip still differ.
 
     Args:
@@ -205,8 +205,8 @@ def augment(
         noise: folder of the noise recordings, when the parameters name one.
 
     Returns:
-        float32 ``(num_samples,)``; longer or shorter when stretched; what would be louder than
-        full scale is turned down to it.
+        float32 ``(num_samples,)``; longer or shorter when stretched; a peak above full scale
+        is scaled down to it.
     """
     from audiomentations import AddBackgroundNoise, AddColorNoise, Gain, PitchShift, TimeStretch
 

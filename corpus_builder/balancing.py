@@ -1,6 +1,6 @@
-"""The same number of clips in every class, by leaving out and by augmented copies (section III-A).
+"""The same number of clips in every class, by down-sampling and augmentation (section III-A).
 
-Only training data comes here: what is held out for test is cut off before.
+Only training data is balanced: test data is cut off before.
 """
 
 import random
@@ -18,7 +18,7 @@ PAPER_TARGETS = {"happy": 1998, "surprised": 1858}
 """Clips per class in the paper's balanced train part: Table 1 plus Table 2, where not 2,000."""
 
 TOLERANCE = 0.01
-"""Share of a target that may be missing, or one clip: copies for so few would balance nothing."""
+"""Share of a target that may be missing; one clip may always be."""
 
 NUM_NOISE_CLASSES = 2
 """How many classes get background noise as well ("a couple of classes", section III-A)."""
@@ -124,11 +124,11 @@ def targets(sizes: Mapping[str, int], *, target: int | None = None) -> dict[str,
     """Return how many clips each class shall have.
 
     Without a target these are the paper's figures, but no more than the largest class has: a
-    small corpus is balanced, not blown up. A class that then lacks no
-    more than :data:`TOLERANCE` is left as it is.
+    small corpus is not enlarged. A class that lacks no more than :data:`TOLERANCE` is left as it
+    is.
 
     Args:
-        sizes: label -> clips that are there.
+        sizes: label -> number of clips.
         target: clips per class.
     """
     if target is not None:
@@ -142,9 +142,9 @@ def targets(sizes: Mapping[str, int], *, target: int | None = None) -> dict[str,
 
 
 def down_sample(clips: Sequence[Clip], size: int, *, rng: random.Random) -> list[Clip]:
-    """Leave out clips of the corpora that have most, so that small ones stay whole.
+    """Leave out clips of the largest corpora first.
 
-    That is what Table 1 shows: every angry clip of SAVEE, RAVDESS and TESS is still there.
+    Table 1 shows that: it still holds every angry clip of SAVEE, RAVDESS and TESS.
 
     Args:
         clips: those of one class.
@@ -165,6 +165,6 @@ def down_sample(clips: Sequence[Clip], size: int, *, rng: random.Random) -> list
 
 
 def rarest_labels(clips: Iterable[Clip]) -> frozenset[str]:
-    """Return the classes that need most copies: the :data:`NUM_NOISE_CLASSES` smallest."""
+    """Return the :data:`NUM_NOISE_CLASSES` smallest classes, which need most copies."""
     sizes = Counter(clip.label for clip in clips)
     return frozenset(sorted(sizes, key=lambda label: (sizes[label], label))[:NUM_NOISE_CLASSES])

@@ -21,11 +21,11 @@ from corpus_builder.card import card_text
 from corpus_builder.cleaning import MIN_DURATION
 from corpus_builder.clip_store import split_into_tasks
 from corpus_builder.collecting import (
-    Found,
+    Listing,
     collect_clips,
     read_sources,
     require_clips,
-    require_sound,
+    require_usable,
 )
 from corpus_builder.figure import class_figure
 from corpus_builder.labels import class_names
@@ -51,7 +51,7 @@ from hub_model.audio import Cleaning
 
 @dataclass(frozen=True, kw_only=True)
 class BuildConfig:
-    """What a build is made of; with the source files it decides every byte of the shards.
+    """Settings of a build; with the source files they decide every byte of the shards.
 
     Args:
         out: the data set's folder.
@@ -62,11 +62,11 @@ class BuildConfig:
         cleaning: audio settings.
         target: training clips per class; see :func:`corpus_builder.balancing.targets`.
         noise: folder of noise recordings for augmentation; generated noise when not given.
-        transcriber: fills in the transcripts that the corpora do not tell.
-        manifest: take the rows of each split from there instead of cutting and balancing.
+        transcriber: transcribes clips whose corpus has no transcript.
+        manifest: take the rows of each split from it instead of cutting and balancing.
         strict: a file that cannot be used is an error.
         max_shard_bytes: audio bytes in one parquet file.
-        workers: processes.
+        workers: number of processes.
         engine: ``processes`` of this machine, or ``ray``; the shards are the same.
     """
 
@@ -87,10 +87,11 @@ class BuildConfig:
 
     @classmethod
     def from_manifest(cls, manifest: Manifest, **where: Any) -> "BuildConfig":
-        """Take the settings of a manifest; ``where`` says what it does not know.
+        """Take the settings of a manifest; ``where`` holds those that it does not have.
 
         Raises:
-            CorpusError: it is not a manifest of this layout, or needs other noise recordings.
+            CorpusError: it is not a manifest of this layout; it needs other noise recordings, or a
+                transcriber.
         """
         try:
             settings = manifest.report["settings"]
@@ -138,11 +139,11 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
     roots = {source.name: source.root for source in sources}
     found = read_sources(sources, keep_neutral=config.keep_neutral)
     if config.strict:
-        require_sound(found.rejected, roots)
+        require_usable(found.rejected, roots)
     with make_workers(engine=config.engine, workers=config.workers) as workers:
         clips = _clean(found, config=config, workers=workers)
         if config.strict:
-            require_sound(found.rejected, roots)
+            require_usable(found.rejected, roots)
         require_clips(clips, found.rejected)
         clips = fill_transcripts(
             clips, transcriber=config.transcriber, cache=config.out / TRANSCRIPTS
@@ -199,7 +200,7 @@ def _settings(config: BuildConfig, noise: NoiseFolder | None) -> dict[str, Any]:
     }
 
 
-def _clean(found: Found, *, config: BuildConfig, workers: Workers) -> list[Clip]:
+def _clean(found: Listing, *, config: BuildConfig, workers: Workers) -> list[Clip]:
     tasks = split_into_tasks(
         list(found.utterances.values()),
         folder=config.out / WORK / "clips",
@@ -210,7 +211,7 @@ def _clean(found: Found, *, config: BuildConfig, workers: Workers) -> list[Clip]
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Refuse a folder whose content a build would mix with."""
+    """Refuse a folder that holds files which no build has written."""
     if out.exists() and not out.is_dir():
         raise CorpusError(f"--out {out}: a file, not a folder")
     ours = (out / BUILD_FILE).exists() or (out / WORK).exists()
@@ -219,7 +220,7 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _write_config(name: str, splits: Splits, *, config: BuildConfig) -> dict[str, Any]:
-    """Write the shards, audit what was written; return the configuration's description."""
+    """Write the shards, audit them, and return the description of the configuration."""
     folder = config.out / WORK / "shards"
     columns = features(keep_neutral=config.keep_neutral)
     shutil.rmtree(folder / name, ignore_errors=True)
@@ -257,7 +258,7 @@ def _install(
     roots: Mapping[str, Path],
     report: Mapping[str, Any],
 ) -> None:
-    """Put the finished files in place; ``build.json`` comes last and marks a whole build."""
+    """Move the finished files into place; ``build.json`` comes last and marks a whole build."""
     texts = {
         REJECTED_FILE: _rejected_text(rejected, roots),
         CARD_FILE: card_text(report),
@@ -277,7 +278,7 @@ def _install(
 
 
 def _rejected_text(rejected: Iterable[Rejected], roots: Mapping[str, Path]) -> str:
-    """Return ``rejected.csv``; paths are relative, so that it can be published."""
+    """Return ``rejected.csv``, with relative paths."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["corpus", "path", "label", "reason", "detail"])

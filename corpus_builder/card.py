@@ -1,4 +1,4 @@
-"""The data set card, written from what ``build.json`` holds."""
+"""The data set card, written from ``build.json``."""
 
 import json
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "1
 
 AUDIO_TEXT = "Every clip is 16 kHz mono FLAC, already cleaned."
 MANIFEST_TEXT = (
-    "This is its manifest: ids, labels, splits and hashes, no audio. Whoever holds the originals "
-    "builds the same corpus from it, see below."
+    "This is its manifest: ids, labels, splits and hashes, without audio. The same corpus can be "
+    "built from it and the originals, see below."
 )
 OPTIONS = (
     ("ravdess", "song", "--ravdess-song"),
@@ -29,44 +29,45 @@ OPTIONS = (
 
 PROTOCOL_TEXT = {
     "speaker_disjoint": (
-        "No speaker is in two splits, with labels, genders and corpora spread as evenly as whole "
-        "speakers allow. Only train is balanced. Report results on this one."
+        "No speaker is in two splits; labels, genders and corpora are spread as evenly as whole "
+        "speakers allow. Only train is balanced. Report results on this configuration."
     ),
     "paper": (
         "The paper's protocol: a random 80:20 cut into train and test, then 80:20 of train into "
         "train and validation, both stratified by label. Every speaker and sentence is in all "
-        "three splits, so results are **speaker-dependent** and look better than they would be "
-        "on a new voice. Never show them without those of `speaker_disjoint`. The train part is "
-        "balanced before validation is cut from it, so altered copies of one recording stand on "
-        "both sides of that cut, and validation results look better still. Test is untouched and "
-        "shares no recording with the others."
+        "three splits, so results are **speaker-dependent** and better than those for new "
+        "speakers. Never report them without those of `speaker_disjoint`. The train part is "
+        "balanced before validation is cut from it, so augmented copies of one recording are in "
+        "both, and validation results are better still. Test is not augmented and shares no "
+        "recording with the others."
     ),
     "natural": (
-        "The cut of `speaker_disjoint` without any balancing. For cross-validation put the splits "
-        "together and cut by the column `fold`: RAVDESS's five subject-wise folds, IEMOCAP's "
-        "sessions, one speaker left out in SAVEE and TESS, five groups of CREMA-D's actors."
+        "The splits of `speaker_disjoint` without balancing. For cross-validation join the splits "
+        "and cut by the column `fold`: RAVDESS's five subject-wise folds, IEMOCAP's sessions, one "
+        "speaker left out in SAVEE and TESS, five groups of CREMA-D's actors."
     ),
 }
 
 
 COLUMNS_TEXT = f"""\
-- `label` is the emotion, `source_label` the corpus's own word for it.
+- `label` is the emotion, `source_label` the label of the corpus.
 - `transcript` comes from the corpus where `transcript_source` is `corpus`, else from the
-  transcriber that it names.
-- `source_id` is the `utterance_id` of the recording a clip was made from, `augmentation` how
-  (JSON), null for a recording itself.
-- `audio_hash` is of the decoded samples of the source file, before cleaning; of an augmented copy,
-  of the copy.
-- `fold` counts within its corpus.
+  transcriber that `transcript_source` names.
+- `source_id` is the `utterance_id` of the recording that a clip was made from. `augmentation` holds
+  the parameters (JSON) of a copy; it is null for a recording.
+- `audio_hash` is the hash of the decoded samples: of the source file before cleaning, or of the
+  augmented copy.
+- `fold` is the number of the cross-validation fold within the corpus.
 - `votes` holds the shares of the listeners' votes for {", ".join(VOTE_CLASSES)}, in this order
-  (CREMA-D, voice alone). `valence`, `activation` and `dominance` run from 1 to 5 (IEMOCAP)."""
+  (CREMA-D, ratings of the audio only).
+- `valence`, `activation` and `dominance` run from 1 to 5 (IEMOCAP)."""
 
 
 def card_text(report: Mapping[str, Any], *, manifest: bool = False) -> str:
     """Return ``README.md`` with front matter that ``load_dataset`` and the Hub read.
 
     Args:
-        report: what ``build.json`` holds.
+        report: the content of ``build.json``.
         manifest: the card of a manifest, which has no audio.
     """
     front_matter = _front_matter(report, manifest=manifest)
@@ -127,7 +128,7 @@ def _body(report: Mapping[str, Any], *, manifest: bool) -> str:
     default, *_ = report["configs"]
     sections = [
         "# Speech Emotion Corpus",
-        f"Emotional speech with one set of labels: {', '.join(report['emotions'])}. Built after "
+        f"Emotional speech with one set of labels: {', '.join(report['emotions'])}. Built as in "
         'section III-A of "Speech and Text-Based Emotion Recognizer". '
         + (MANIFEST_TEXT if manifest else AUDIO_TEXT),
         f'```python\nfrom datasets import load_dataset\n\nload_dataset("<this>", "{default}")\n```',
@@ -153,9 +154,9 @@ def _body(report: Mapping[str, Any], *, manifest: bool) -> str:
     sections += [
         "" if manifest else f"## Columns\n\n{COLUMNS_TEXT}",
         "## Cleaning",
-        f"By `hub_model.audio` at 16 kHz: {_options(settings['cleaning'])}. Clips under "
-        f"{settings['min_duration']:g} s after cleaning are dropped, and so is every second copy "
-        "of a recording (by hash of the decoded samples). `rejected.csv` lists each dropped file.",
+        f"By `hub_model.audio` at 16 kHz: {_options(settings['cleaning'])}. Clips that are shorter "
+        f"than {settings['min_duration']:g} s after cleaning are dropped, and so are duplicates "
+        "(by hash of the decoded samples). `rejected.csv` lists every dropped file.",
         _drops(report),
         "## Balancing",
         _balancing(settings),
@@ -201,7 +202,7 @@ def _describe_config(name: str, config: Mapping[str, Any], emotions: list[str]) 
         f"### {name}",
         PROTOCOL_TEXT[name],
         table,
-        "The leak audit of the shards looked for each of these across splits:",
+        "The leak audit of the shards looked for these across splits:",
         audit,
     ]
 
@@ -230,18 +231,19 @@ def _options(options: Mapping[str, Any]) -> str:
 def _balancing(settings: Mapping[str, Any]) -> str:
     target = settings["target"]
     size = (
-        f"{target} clips a class"
+        f"{target} clips per class"
         if target
-        else "the paper's 2,000 clips a class (1,998 happy, 1,858 surprised), but no more than the "
-        "largest class has"
+        else "the paper's 2,000 clips per class (1,998 happy, 1,858 surprised), but at most as "
+        "many as the largest class has"
     )
     noise = "recorded" if settings["noise"] else "generated"
     return (
-        f"Where a configuration is balanced: {size}. Classes with more are cut down, the largest "
-        "corpora first. Classes with less get copies by audiomentations: stretched by 5 to 15 %, "
-        "shifted by 0.5 to 2 semitones, 3 to 6 dB louder or softer; the two rarest classes also "
-        f"with {noise} background noise at 10 to 25 dB. Copies are made from the cleaned clip. "
-        "`augmentation` holds the parameters of a copy as JSON, `source_id` its original."
+        f"Balanced configurations have {size}. Larger classes are down-sampled, the largest "
+        "corpora first. Smaller classes get augmented copies (audiomentations): time-stretched by "
+        "5 to 15 %, pitch-shifted by 0.5 to 2 semitones, 3 to 6 dB louder or softer; in the two "
+        f"rarest classes also with {noise} background noise at an SNR of 10 to 25 dB. Copies are "
+        "made from the cleaned clip. `augmentation` holds the parameters of a copy as JSON, "
+        "`source_id` its original."
     )
 
 

@@ -22,10 +22,10 @@ MIN_DURATION = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class CleanedClip:
-    """What cleaning one utterance gave; either ``flac`` is set or ``reason`` is.
+    """The result of cleaning one utterance; either ``flac`` or ``reason`` is set.
 
     Args:
-        utterance_id: whose clip this is.
+        utterance_id: of the utterance.
         duration: seconds after cleaning.
         audio_hash: hash of the source's decoded samples, before cleaning.
         flac: the cleaned clip, 16 kHz mono 16-bit FLAC.
@@ -46,8 +46,8 @@ def clean_utterance(
 ) -> CleanedClip:
     """Decode, resample, denoise, trim and encode one recording.
 
-    A clip that cannot be used is returned with its reason; nothing is raised for bad audio, so
-    that one bad file never stops a build.
+    A clip that cannot be used is returned with its reason. Nothing is raised for bad audio, so that
+    one bad file does not stop a build.
     """
     try:
         waveform = load_audio(utterance.path)
@@ -80,7 +80,7 @@ def encode_flac(waveform: np.ndarray) -> bytes:
 
 
 def rejection(utterance: Utterance, clip: CleanedClip, *, label: str) -> Rejected:
-    """Turn a dropped clip into its row of ``rejected.csv``."""
+    """Return the row of ``rejected.csv`` for a dropped clip."""
     return Rejected(
         corpus=utterance.corpus,
         path=utterance.path,

@@ -1,8 +1,9 @@
-"""Clips on their way from the workers to the shards: small Arrow files, one per part.
+"""Cleaned clips before they are written to shards: small Arrow files, one per part.
 
-A part is a fixed run of clips. Its name is a hash of everything that decides its content,
-and it appears under that name only when it is whole. So an interrupted build finds the parts it
-has finished, two settings never mix, and no audio passes through the parent process.
+A part holds up to :data:`PART_SIZE` clips. Its name is a hash of everything that decides its
+content, and it appears under that name only when it is whole. So an interrupted build finds the
+parts that it has finished, parts of two settings never mix, and no audio passes through the parent
+process.
 """
 
 import hashlib
@@ -46,7 +47,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class PartTask(ABC):
-    """One part to be made: picklable, independent of all others.
+    """A task that makes one part; picklable and independent of all others.
 
     Args:
         folder: where parts are kept.
@@ -65,16 +66,16 @@ class PartTask(ABC):
 
     @abstractmethod
     def make(self) -> Iterable[CleanedClip]:
-        """Do the work, clip by clip."""
+        """Yield the clips."""
 
     @property
     def path(self) -> Path:
-        """Return the part's file, named by its content's recipe."""
+        """Return the part's file, which is named by the hash of the recipe."""
         recipe = json.dumps(self.recipe(), sort_keys=True)
         return self.folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.arrow"
 
     def run(self) -> Path:
-        """Make the part unless that was done before; return its file."""
+        """Make the part unless its file exists; return the file."""
         path = self.path
         if not path.exists():
             write_part(path, self.make())
@@ -83,7 +84,7 @@ class PartTask(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class CleaningTask(PartTask):
-    """Source files to be cleaned.
+    """A task that cleans source files.
 
     Args:
         utterances: what the part holds, in order.
@@ -139,7 +140,7 @@ def write_part(path: Path, clips: Iterable[CleanedClip]) -> None:
 
 
 def read_part(path: Path) -> list[tuple[CleanedClip, int]]:
-    """Return every clip of a part without its audio, and the audio's size in bytes."""
+    """Return every clip of a part without its audio, and the size of the audio in bytes."""
     with pa.memory_map(str(path)) as file:
         table = pa.ipc.open_file(file).read_all()
         sizes = pc.binary_length(table["flac"]).to_pylist()
@@ -161,7 +162,7 @@ def read_waveform(path: Path, row: int) -> np.ndarray:
 
 @cache
 def code_hash(*modules: ModuleType) -> str:
-    """Hash what makes a clip: code and library versions. Old parts must not be used."""
+    """Hash the code and the library versions that make a clip, so that old parts are not used."""
     digest = hashlib.sha256(json.dumps(provenance.versions()).encode())
     for module in modules:
         digest.update(Path(module.__file__).read_bytes())
@@ -170,7 +171,7 @@ def code_hash(*modules: ModuleType) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` that becomes ``path`` when the block succeeds."""
+    """Yield a temporary path that becomes ``path`` when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

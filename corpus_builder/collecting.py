@@ -1,4 +1,4 @@
-"""From the sources to the clips of a build: what is there, what is used, what is dropped."""
+"""From the sources to the clips of a build: reading, harmonising, dropping duplicates."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,15 +12,15 @@ from corpus_builder.records import COLUMNS, Clip
 from corpus_builder.sources import Rejected, Source, Utterance
 
 BAD = ("name", "label", "missing", "unusable")
-"""Reasons for a rejection that are faults of the files; the others are what a build does."""
+"""Reasons of a rejection that are faults of a file, which ``--strict`` does not allow."""
 
 DESCRIPTION = [field.name for field in fields(Utterance) if field.name in COLUMNS]
-"""What a clip takes over from the recording that it is made of."""
+"""Columns of a clip that are copied from its recording."""
 
 
 @dataclass
-class Found:
-    """What the sources hold.
+class Listing:
+    """The recordings of all sources.
 
     Args:
         utterances: by id, in id order.
@@ -35,9 +35,9 @@ class Found:
     removed: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-def read_sources(sources: Iterable[Source], *, keep_neutral: bool) -> Found:
+def read_sources(sources: Iterable[Source], *, keep_neutral: bool) -> Listing:
     """Read every source and harmonise its labels."""
-    found = Found()
+    found = Listing()
     for source in sources:
         for item in source.read():
             if isinstance(item, Rejected):
@@ -53,10 +53,10 @@ def read_sources(sources: Iterable[Source], *, keep_neutral: bool) -> Found:
     return found
 
 
-def collect_clips(parts: Iterable[Path], found: Found) -> list[Clip]:
-    """Return the clips to publish in id order, each recording once.
+def collect_clips(parts: Iterable[Path], found: Listing) -> list[Clip]:
+    """Return the clips in id order, each recording once.
 
-    What cleaning dropped and every second copy of a recording is added to ``found.rejected``.
+    Clips that cleaning dropped and duplicates are added to ``found.rejected``.
     """
     clips: list[Clip] = []
     first_with: dict[str, str] = {}
@@ -97,15 +97,15 @@ def collect_clips(parts: Iterable[Path], found: Found) -> list[Clip]:
 
 
 def require_clips(clips: list[Clip], rejected: Iterable[Rejected]) -> None:
-    """Raise :class:`CorpusError`, saying why, when no clip is left."""
+    """Raise :class:`CorpusError` when no clip is left, with the reasons of the rejections."""
     if not clips:
         reasons = Counter(item.reason for item in rejected)
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
         raise CorpusError(f"no clip is left to build from (rejected: {counts or 'none'})")
 
 
-def require_sound(rejected: Iterable[Rejected], roots: Mapping[str, Path]) -> None:
-    """Raise :class:`CorpusError`, naming the first, when a file is faulty (``--strict``)."""
+def require_usable(rejected: Iterable[Rejected], roots: Mapping[str, Path]) -> None:
+    """Raise :class:`CorpusError`, which names the first, when a file is faulty (``--strict``)."""
     bad = [item for item in rejected if item.reason in BAD]
     if bad:
         first = bad[0]

@@ -1,7 +1,7 @@
-"""Downloading the corpora that are open: resumed where it broke, verified, unpacked safely.
+"""Downloading the open corpora: resumed after an interruption, verified, unpacked safely.
 
-RAVDESS lies on Zenodo and TESS on a Dataverse, whose checksums pooch knows; CREMA-D lies on
-GitHub, where an archive names each clip by its SHA-256 and the clips themselves are Git LFS files.
+RAVDESS is on Zenodo and TESS on a Dataverse, whose checksums pooch reads. CREMA-D is on GitHub:
+an archive holds the SHA-256 of each clip, and the clips are Git LFS files.
 """
 
 import re
@@ -29,7 +29,7 @@ GITHUB_MEDIA = "https://media.githubusercontent.com"
 
 ATTEMPTS = 3
 CONNECTIONS = 8
-CHUNK = 1 << 14  # bytes; so much may be lost where a download breaks off
+CHUNK = 1 << 14  # bytes; what an interrupted download may lose
 TIMEOUT = 60  # seconds without a byte
 POINTER = re.compile(rb"version https://git-lfs\S*\noid sha256:([0-9a-f]{64})\n")
 CREMA_D_FILES = re.compile(
@@ -42,14 +42,14 @@ BROKEN = (
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
 )
-"""What may go better when it is tried again."""
+"""Errors after which a download is tried again."""
 
 pooch.get_logger().setLevel("ERROR")
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where to ask: the real hosts, or one mirror in place of them all."""
+    """Where to download from: the real hosts, or one mirror for all of them."""
 
     mirror: str | None = None
 
@@ -64,13 +64,13 @@ def download(name: str, to: Path, *, mirror: str | None = None) -> Path:
     Args:
         name: a key of :data:`DOWNLOADS`.
         to: the folder for all corpora.
-        mirror: address that answers in place of the corpora's own hosts.
+        mirror: address of a host that replaces the hosts of all corpora.
 
     Returns:
-        The corpus's folder, which appears only when it is whole.
+        The folder of the corpus, which appears only when it is whole.
 
     Raises:
-        CorpusError: the host cannot be reached, a checksum does not fit, or an archive would
+        CorpusError: the host cannot be reached, a checksum differs, or an archive would
             write outside of its folder.
     """
     folder = to / name
@@ -83,8 +83,8 @@ def download(name: str, to: Path, *, mirror: str | None = None) -> Path:
     except requests.RequestException as error:
         host = urlsplit(error.request.url).netloc if error.request else "the host"
         raise CorpusError(
-            f"{name}: {host} cannot be reached or broke off; the same command goes on from here "
-            f"({type(error).__name__})"
+            f"{name}: {host} cannot be reached or closed the connection "
+            f"({type(error).__name__}); run the same command again to continue"
         ) from error
     except (KeyError, TypeError) as error:
         raise CorpusError(f"{name}: the host's answer lacks {error}") from error
@@ -139,11 +139,11 @@ DOWNLOADS: dict[str, Callable[[Path, Site], None]] = {
     "tess": _tess,
     "crema_d": _crema_d,
 }
-"""The corpora that are open; SAVEE and IEMOCAP are given out by their owners on request."""
+"""The open corpora; the owners of SAVEE and IEMOCAP send them on request."""
 
 
 def _fetch_all(repository: DataRepository, partial: Path, wanted: Callable[[str], bool]) -> None:
-    """Fetch a repository's wanted files, with its checksums, and unpack archives."""
+    """Download the wanted files of a repository, with its checksums, and unpack archives."""
     registry = pooch.create(path=partial, base_url="", registry={})
     repository.populate_registry(registry)
     files = [name for name in registry.registry if wanted(name)]
@@ -165,7 +165,7 @@ def _fetch_all(repository: DataRepository, partial: Path, wanted: Callable[[str]
 
 
 def _retrieve(url: str, path: Path, *, known_hash: str | None) -> None:
-    """Fetch one file unless it is there; what breaks off is tried again, then left for later."""
+    """Download one file unless it is there; try again after an interruption."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             pooch.retrieve(
@@ -182,11 +182,11 @@ def _retrieve(url: str, path: Path, *, known_hash: str | None) -> None:
         except ValueError as error:
             if isinstance(error, requests.RequestException):
                 raise
-            raise CorpusError(f"{url}: the checksum does not fit; run the command again") from error
+            raise CorpusError(f"{url}: the checksum differs; run the command again") from error
 
 
 class _Resuming:
-    """A downloader for pooch that keeps what has come and asks for the rest."""
+    """A downloader for pooch that keeps what it has received and requests the rest."""
 
     def __init__(self, path: Path) -> None:
         self._part = path.with_name(f"{path.name}.part")
@@ -206,7 +206,7 @@ class _Resuming:
 
 @contextmanager
 def _unpacking(folder: Path) -> Iterator[Path]:
-    """Give a folder that becomes ``folder`` when the block succeeds."""
+    """Yield a temporary folder that becomes ``folder`` when the block succeeds."""
     temporary = folder.with_name(f"{folder.name}.unpacking")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Figure 2: how many clips of each emotion the combined, cleaned corpus holds."""
+"""Figure 2: clips per emotion of the combined, cleaned corpus."""
 
 import io
 from collections.abc import Mapping

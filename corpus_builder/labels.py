@@ -1,11 +1,11 @@
-"""The seven emotions and how each corpus's own labels map to them (paper, section III-A)."""
+"""How the labels of each corpus map to the emotions (paper, section III-A)."""
 
 from collections.abc import Mapping
 
 from hub_model.labels import EMOTIONS, NEUTRAL
 
 VOTE_CLASSES = (*EMOTIONS, NEUTRAL)
-"""The order of the shares in the column ``votes``."""
+"""Order of the shares in the column ``votes``."""
 
 LABEL_MAPS: Mapping[str, Mapping[str, str]] = {
     "ravdess": {NEUTRAL: NEUTRAL} | {name: name for name in EMOTIONS},
@@ -64,7 +64,7 @@ def class_names(*, keep_neutral: bool = False) -> tuple[str, ...]:
 
 
 def harmonise(corpus: str, source_label: str, *, keep_neutral: bool = False) -> str | None:
-    """Return the emotion that a corpus's own label stands for, or None when it is removed.
+    """Return the emotion of a corpus's label, or None when the label is removed.
 
     Raises:
         KeyError: there is no label map for this corpus.

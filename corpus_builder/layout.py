@@ -6,7 +6,7 @@ REJECTED_FILE = "rejected.csv"
 FIGURE_FILE = "figure_2.png"
 
 TRANSCRIPTS = ".transcripts"
-"""Folder of what a transcriber has heard, kept for later builds and never published."""
+"""Folder of transcripts by a transcriber, kept for later builds and never published."""
 
 WORK = ".work"
 """Folder of an unfinished build."""

@@ -1,7 +1,7 @@
-"""A corpus without its audio: ids, labels, splits and hashes, to build it again from.
+"""Manifests: the ids, labels, splits and hashes of a corpus, from which it can be built again.
 
-Whoever holds the originals gets the same corpus: the rows are taken as the manifest lists them,
-every original is checked by the hash of its samples, every copy is made again from its recorded
+A build from a manifest gives the same corpus: the rows are taken as the manifest lists them, every
+original is checked by the hash of its samples, and every copy is made again from its recorded
 parameters.
 """
 
@@ -24,14 +24,14 @@ MANIFEST_COLUMNS = (
     *("utterance_id", "source_id", "corpus", "label", "source_label", "speaker_id"),
     *("fold", "duration", "augmentation", "audio_hash"),
 )
-"""What is published of a row. Transcripts are not: some corpora do not allow it."""
+"""The columns of a manifest. Some corpora do not allow their transcripts to be published."""
 
 Plan = Sequence[tuple[Clip, str, str]]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a corpus was made of.
+    """The content of a manifest.
 
     Args:
         report: its ``build.json``.
@@ -46,7 +46,7 @@ class Manifest:
         """Read a manifest from a folder or from a data set repo.
 
         Raises:
-            CorpusError: neither, or not a manifest.
+            CorpusError: there is no such folder or repo, or it holds no manifest.
         """
         folder = Path(where)
         if not folder.is_dir():
@@ -68,7 +68,7 @@ class Manifest:
 
         Args:
             config: its name.
-            clips: the originals that were found.
+            clips: the originals.
             make_copies: makes copies, given as (source, id, parameters).
 
         Raises:
@@ -79,7 +79,7 @@ class Manifest:
         every = [row for split in rows.values() for row in split]
         missing = sorted({row["source_id"] for row in every} - set(originals))
         if missing:
-            raise CorpusError(_complaint("not there", missing))
+            raise CorpusError(_error_line("not there", missing))
         other = [
             row["utterance_id"]
             for row in every
@@ -88,7 +88,7 @@ class Manifest:
             != (originals[row["utterance_id"]].audio_hash, originals[row["utterance_id"]].label)
         ]
         if other:
-            raise CorpusError(_complaint("other recordings or labels", sorted(other)))
+            raise CorpusError(_error_line("other recordings or labels", sorted(other)))
         plan = [
             (originals[row["source_id"]], row["utterance_id"], row["augmentation"])
             for row in every
@@ -131,6 +131,6 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _complaint(what: str, names: Sequence[str]) -> str:
+def _error_line(what: str, names: Sequence[str]) -> str:
     more = ", ..." if len(names) > 3 else ""
     return f"--manifest: {len(names)} recordings are {what}: {', '.join(names[:3])}{more}"

@@ -1,4 +1,4 @@
-"""Tables 1 to 4 of the paper, and a built corpus beside them."""
+"""Tables 1 to 4 of the paper, and the comparison of a built corpus with them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,23 +32,23 @@ PAPER: Mapping[str, Mapping[str, Sequence[int]]] = {
         "crema_d": (276, 0, 258, 262, 259, 272, 0),
     },
 }
-"""Tables 1 to 3: split -> corpus -> clips per emotion, as printed but for :data:`SLIPS`."""
+"""Tables 1 to 3: split -> corpus -> clips per emotion, as printed but for :data:`ERRATA`."""
 
 PAPER_COMBINED = (2955, 192, 1923, 1927, 2499, 2995, 745)
 """Table 4: clips per emotion after cleaning, before splitting."""
 
 TABLE_NUMBERS = {"train": 1, "validation": 2, "test": 3}
-SLIPS = (
-    "Slips in the paper's Table 3, corrected here: its total of surprised is printed 1149, but the "
-    "column sums to 149; SAVEE's sad is printed 4, but the totals of its row (73) and of its "
-    "column (599) need 14. With both the table sums to its printed 2648."
+ERRATA = (
+    "Errata of the paper's Table 3, corrected here: the total of surprised is printed 1149, but "
+    "the column sums to 149; SAVEE's sad is printed 4, but the totals of its row (73) and of its "
+    "column (599) need 14. With both corrections the table sums to its printed 2648."
 )
 
 
 def compare(
     splits: Mapping[str, Rows], kept: Mapping[str, Mapping[str, int]]
 ) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Put the ``paper`` configuration beside the paper's tables.
+    """Compare the ``paper`` configuration with the paper's tables.
 
     Args:
         splits: split -> rows of the ``paper`` configuration.

@@ -1,4 +1,4 @@
-"""Where an artefact comes from: versions, commit, data fingerprint (design rule 11)."""
+"""Provenance of an artefact: versions, commit, data fingerprint (design rule 11)."""
 
 import hashlib
 import importlib.metadata
@@ -20,7 +20,7 @@ PACKAGES = (
     "soundfile",
     "soxr",
 )
-"""The libraries that decide what a clip sounds like and where it goes."""
+"""The libraries that decide the audio of a clip and its split."""
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:

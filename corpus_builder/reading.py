@@ -8,10 +8,10 @@ from datasets.fingerprint import Hasher
 
 
 def open_corpus(name: str, protocol: str, **options: Any) -> Any:
-    """Call ``load_dataset`` without its trap: stale rows of a folder that was built anew.
+    """Call ``load_dataset`` with a cache that a rebuilt folder does not share.
 
-    ``datasets`` finds what it has cached of a local folder by the folder's name and card, not by
-    its files. Here every state of the files has a cache of its own.
+    ``datasets`` identifies a local folder by its name and card, not by its files, and would return
+    the rows of an earlier build.
 
     Args:
         name: folder or Hub id.

@@ -14,15 +14,15 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One row of the corpus and where its audio waits until the shards are written.
+    """One row of the corpus, and where its audio is stored until the shards are written.
 
-    What the corpus says of a recording is explained at :class:`corpus_builder.sources.Utterance`.
+    See :class:`corpus_builder.sources.Utterance` for what is not explained here.
 
     Args:
         label: the emotion, by name.
         source_label: the corpus's own label.
-        transcript_source: ``corpus`` when the corpus tells the text, or the transcriber's name;
-            None without transcript.
+        transcript_source: ``corpus`` when the text comes from the corpus, else the name of the
+            transcriber; None without transcript.
         duration: seconds after cleaning.
         source_id: ``utterance_id`` of the recording this clip was made from; its own when it was
             not augmented.

@@ -31,7 +31,7 @@ def write_shards(
 ) -> list[Path]:
     """Write one split as ``folder/split-00000-of-0000N.parquet``, in the order given.
 
-    The same clips give the same bytes. Every shard appears only when it is whole.
+    The same clips give the same bytes. A shard appears only when it is whole.
 
     Args:
         folder: the configuration's folder.
@@ -84,7 +84,7 @@ def read_rows(out: Path, config: str) -> dict[str, list[dict[str, Any]]]:
 
 
 class _Sink:
-    """A file that keeps its first error to itself until it is asked.
+    """A file that stores its first error until ``check`` is called.
 
     Arrow aborts the whole process when a write fails while it cuts chunks by content.
     """
@@ -109,7 +109,7 @@ class _Sink:
         return self._position
 
     def flush(self) -> None:
-        """Do nothing: what is written is checked by ``check`` and ``close``."""
+        """Do nothing: ``check`` and ``close`` report errors."""
 
     def check(self) -> None:
         if self._error is not None:
@@ -129,7 +129,7 @@ def _write_shard(
     schema = features.arrow_schema
     with (
         closing(_Sink(path)) as sink,
-        # Chunks cut by content let the Hub store a clip once that several configurations share.
+        # Content-defined chunks let the Hub store clips that configurations share only once.
         pq.ParquetWriter(
             pa.PythonFile(sink, mode="w"),
             schema,

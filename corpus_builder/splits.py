@@ -16,11 +16,11 @@ from corpus_builder import CorpusError
 from corpus_builder.records import SPLITS, Clip
 
 HELD_OUT = 0.2
-"""Share that each cut takes away: 80:20, twice (paper, section III-A)."""
+"""Share that each cut holds out: 80:20, twice (paper, section III-A)."""
 
 Splits = dict[str, list[Clip]]
 Balance = Callable[[Sequence[Clip]], list[Clip]]
-"""Takes training clips, returns balanced ones."""
+"""Balances training clips."""
 
 
 def paper(clips: Sequence[Clip], *, seed: int, balance: Balance = list) -> Splits:
@@ -32,7 +32,7 @@ def paper(clips: Sequence[Clip], *, seed: int, balance: Balance = list) -> Split
     Args:
         clips: all clips, in a fixed order.
         seed: decides which clips go where.
-        balance: what is done to train before the second cut.
+        balance: applied to train before the second cut.
 
     Raises:
         CorpusError: a class has too few clips to be in all three splits.
@@ -50,7 +50,7 @@ def speaker_disjoint(clips: Sequence[Clip], *, seed: int, balance: Balance = lis
     Args:
         clips: all clips, in a fixed order.
         seed: decides which speakers go where.
-        balance: what is done to train after both cuts.
+        balance: applied to train after both cuts.
 
     Raises:
         CorpusError: there are fewer than three speakers.
@@ -69,8 +69,8 @@ def speaker_disjoint(clips: Sequence[Clip], *, seed: int, balance: Balance = lis
 def natural(clips: Sequence[Clip], *, seed: int, balance: Balance = list) -> Splits:
     """Cut as :func:`speaker_disjoint` does and balance nothing.
 
-    Train differs from that configuration's, validation and test do not. For cross-validation put
-    the splits together again and cut by the column ``fold``.
+    Validation and test are those of ``speaker_disjoint``. For cross-validation join the splits and
+    cut by the column ``fold``.
     """
     return speaker_disjoint(clips, seed=seed)
 
@@ -103,8 +103,8 @@ def _cut_by_label(clips: Sequence[Clip], *, seed: int) -> tuple[list[Clip], list
 def _cut_by_speaker(clips: Sequence[Clip], *, seed: int) -> tuple[list[Clip], list[Clip]]:
     """Return (rest, held out), no speaker in both.
 
-    Of the folds that a stratified group split offers, the one whose mix of corpus, gender and
-    label is nearest to the whole is held out.
+    Of the folds of a stratified group split, the one whose shares of corpus, gender and label are
+    closest to those of all clips is held out.
     """
     speakers = np.array([clip.speaker_id for clip in clips])
     strata = np.array([f"{clip.corpus}|{clip.gender}|{clip.label}" for clip in clips])
@@ -131,7 +131,7 @@ def _cut_by_speaker(clips: Sequence[Clip], *, seed: int) -> tuple[list[Clip], li
 
 
 def _ordered(splits: Splits, *, seed: int) -> Splits:
-    """Shuffle within each split, so that a stream does not come class by class."""
+    """Shuffle within each split, so that streaming does not yield class after class."""
     for clips in splits.values():
         clips.sort(key=lambda clip: clip.utterance_id)
         random.Random(seed).shuffle(clips)

@@ -34,7 +34,7 @@ def describe_split(rows: Rows, labels: Sequence[str]) -> dict[str, Any]:
 
 
 def text_table(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    """Lay out a table for the terminal, first column left, the others right."""
+    """Format a table for the terminal, first column left, the others right."""
     cells = [[str(cell) for cell in line] for line in (header, *lines)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
     return "\n".join(
@@ -47,6 +47,6 @@ def text_table(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
 
 
 def markdown_table(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    """Lay out a table for a card, first column left, the others right."""
+    """Format a table in Markdown, first column left, the others right."""
     rows = [header, ["---", *["---:"] * (len(header) - 1)], *lines]
     return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)

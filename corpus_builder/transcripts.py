@@ -1,7 +1,7 @@
-"""The transcript column: what the corpus does not tell, a speech transcriber hears.
+"""Transcripts by a transcriber, for clips whose corpus has none.
 
-Texts are kept by the hash of the clip's audio, so that a later build asks for no clip again. Each
-batch is on disk before the next begins: a build that is stopped goes on where it was.
+Texts are stored by the hash of the clip's audio, so that a later build transcribes no clip again.
+Each batch is written before the next begins, so that a stopped build continues where it was.
 """
 
 import json
@@ -22,21 +22,21 @@ BATCH_SIZE = 16
 def fill_transcripts(
     clips: Sequence[Clip], *, transcriber: str | None, cache: Path, batch_size: int = BATCH_SIZE
 ) -> list[Clip]:
-    """Fill in the transcripts that are missing.
+    """Add the transcripts that are missing.
 
-    A sentence that the corpus fixes is kept. A clip in which nothing is heard stays without.
+    A clip in which no words are recognised stays without.
 
     Args:
-        clips: the cleaned clips, not yet augmented: a copy takes its source's text.
+        clips: the cleaned clips, before augmentation: a copy has the text of its source.
         transcriber: name as in :func:`hub_model.transcription.make_transcriber`.
         cache: folder of the texts; one file per transcriber.
-        batch_size: clips that are heard at once.
+        batch_size: clips that are transcribed at once.
 
     Returns:
         The clips, in the same order.
 
     Raises:
-        CorpusError: the transcriber's weights are nowhere to be found.
+        CorpusError: the transcriber's weights cannot be found.
     """
     wanting = [index for index, clip in enumerate(clips) if clip.transcript is None]
     if transcriber in (None, "none") or not wanting:
@@ -44,7 +44,7 @@ def fill_transcripts(
     # Slow to import, and needed only here.
     from hub_model.transcription import TranscriberUnavailable, make_transcriber
 
-    hearer = make_transcriber(transcriber)
+    model = make_transcriber(transcriber)
     path = cache / f"{sha256(transcriber.encode()).hexdigest()[:16]}.jsonl"
     known = _read(path)
     keys = {index: sha256(_flac(clips[index])).hexdigest() for index in wanting}
@@ -58,7 +58,7 @@ def fill_transcripts(
             batch = unknown[start : start + batch_size]
             waveforms = [read_waveform(clips[i].part, clips[i].part_row) for i in batch]
             try:
-                texts = [transcript.text for transcript in hearer.transcribe(waveforms)]
+                texts = [transcript.text for transcript in model.transcribe(waveforms)]
             except TranscriberUnavailable as error:
                 raise CorpusError(f"--transcriber: {error}") from error
             for index, text in zip(batch, texts, strict=True):
@@ -75,7 +75,7 @@ def fill_transcripts(
 
 
 def public_name(transcriber: str) -> str:
-    """Return a transcriber's name without folders of this machine."""
+    """Return the name of a transcriber without the path of a local folder."""
     prefix, separator, name = transcriber.rpartition(":")
     return f"{prefix}{separator}{Path(name).name}" if Path(name).exists() else transcriber
 
@@ -85,7 +85,7 @@ def _flac(clip: Clip) -> bytes:
 
 
 def _read(path: Path) -> dict[str, str]:
-    """Return hash -> text; a last line that was cut off by a kill is ignored."""
+    """Return hash -> text; an incomplete last line is removed."""
     known: dict[str, str] = {}
     if path.exists():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""Work spread over processes: of this machine, or of a Ray cluster."""
+"""Running tasks: in this process, on processes of this machine, or on a Ray cluster."""
 
 import ctypes
 import multiprocessing
@@ -21,7 +21,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 MALLOC = {
-    "mmap_threshold": (-3, 32 << 20),  # the most that glibc takes
+    "mmap_threshold": (-3, 32 << 20),  # the largest value that glibc accepts
     "trim_threshold": (-1, 256 << 20),
     "top_pad": (-2, 64 << 20),
 }
@@ -29,7 +29,7 @@ MALLOC = {
 
 
 class Workers(ABC):
-    """Something that runs tasks; a context manager that gives back what it holds."""
+    """Runs tasks; a context manager that frees its resources."""
 
     def __enter__(self) -> "Workers":
         return self
@@ -39,14 +39,14 @@ class Workers(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what is held."""
+        """Free the resources."""
 
     def run(self, tasks: Sequence[PartTask], *, what: str) -> list[Path]:
         """Run every task, with a progress bar.
 
         Args:
             tasks: independent of each other.
-            what: name of the work, for the progress bar.
+            what: label of the progress bar.
 
         Returns:
             The parts, in the order of the tasks.
@@ -68,11 +68,11 @@ class Workers(ABC):
         """Yield index and part of every task, in any order."""
 
 
-class Here(Workers):
-    """Does the work in this process."""
+class SingleProcess(Workers):
+    """Runs the tasks in this process."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there are no resources."""
 
     def _finished(self, tasks: Sequence[PartTask]) -> Iterator[tuple[int, Path]]:
         for index, task in enumerate(tasks):
@@ -80,10 +80,10 @@ class Here(Workers):
 
 
 class Processes(Workers):
-    """Spreads the work over processes of this machine, which are started when first needed.
+    """Runs the tasks on processes of this machine, which are started when first needed.
 
     Args:
-        count: how many.
+        count: number of processes.
     """
 
     def __init__(self, count: int) -> None:
@@ -91,7 +91,7 @@ class Processes(Workers):
         self._pool: ProcessPoolExecutor | None = None
 
     def close(self) -> None:
-        """Stop the processes; what they have not begun is dropped."""
+        """Stop the processes; tasks that have not begun are dropped."""
         if self._pool:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
@@ -111,17 +111,17 @@ class Processes(Workers):
                     yield futures[future], future.result()
             except BrokenProcessPool as error:
                 raise CorpusError(
-                    "a worker process died, perhaps for lack of memory; the same command goes on "
-                    "from here, with fewer --workers if need be"
+                    "a worker process died, perhaps for lack of memory; run the same command again "
+                    "to continue, with fewer --workers if that happens again"
                 ) from error
 
 
 def make_workers(*, engine: str = "processes", workers: int = 1) -> Workers:
-    """Choose who does the work.
+    """Make the workers of an engine.
 
     Args:
         engine: ``processes`` or ``ray``.
-        workers: how many.
+        workers: number of processes.
 
     Raises:
         CorpusError: Ray is not installed.
@@ -130,25 +130,25 @@ def make_workers(*, engine: str = "processes", workers: int = 1) -> Workers:
         from corpus_builder.ray_engine import RayWorkers
 
         return RayWorkers(workers)
-    return Processes(workers) if workers > 1 else Here()
+    return Processes(workers) if workers > 1 else SingleProcess()
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory it frees, up to a bound.
+    """Let this process keep the memory that it frees, up to a limit.
 
-    The spectra of one clip take tens of MiB. glibc gives them back and fetches them again, page by
-    page, for every clip, which takes as long as the noise reduction itself.
+    The spectra of one clip take tens of MiB. By default glibc returns them to the system and
+    requests them again for every clip, which takes as long as the noise reduction itself.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
-        return  # another C library; it only matters for speed
+        return  # another C library; this only affects speed
     for parameter, value in MALLOC.values():
         mallopt(parameter, value)
 
 
 def _start_worker() -> None:
-    """Leave stopping to the parent, and do not outlive it when it is killed."""
+    """Ignore Ctrl-C, which the parent handles, and exit when the parent is killed."""
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
@@ -161,7 +161,7 @@ def _exit_with_parent() -> None:
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Let every new process compute on one thread: the processes are the parallelism."""
+    """Limit every new process to one thread, as there is a process per core."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:

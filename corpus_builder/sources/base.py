@@ -1,4 +1,4 @@
-"""What a corpus reader is, and what it yields."""
+"""The base classes of corpus readers, and the recordings that they yield."""
 
 import re
 from abc import ABC, abstractmethod
@@ -18,20 +18,20 @@ are not read. A file that cannot be decoded is listed as rejected."""
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance:
-    """One recording as its corpus describes it, before anything is decoded.
+    """One recording as its corpus describes it; its audio is not decoded yet.
 
     Args:
         utterance_id: unique over all corpora, for example ``ravdess-03-01-05-01-02-01-12``.
         corpus: name of the source.
         path: the audio file.
-        source_label: the corpus's own label, never changed.
+        source_label: the label of the corpus, unchanged.
         speaker_id: unique over all corpora, for example ``ravdess-12``.
-        gender: ``female`` or ``male``; None when the corpus does not say.
-        intensity: the corpus's own word for it; None when it has none.
+        gender: ``female`` or ``male``; None when it is not known.
+        intensity: as the corpus names it; None when it has none.
         sentence_id: unique over all corpora; None when the speech is free.
-        transcript: the sentence, where the corpus tells it.
-        age: years, where the corpus tells it.
-        session: the recording session, where the corpus has such.
+        transcript: the sentence; None when the corpus has none.
+        age: years; None when it is not known.
+        session: the recording session; None when the corpus has none.
         fold: number of the corpus's cross-validation fold; None when it has none.
         votes: share of listeners per class, in the order of ``labels.VOTE_CLASSES``.
         valence: 1 (negative) to 5 (positive), mean of the raters.
@@ -59,15 +59,15 @@ class Utterance:
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """A file that does not reach the corpus, and why; one row of ``rejected.csv``.
+    """A file that is not used, and why; one row of ``rejected.csv``.
 
     Args:
-        reason: one word to count by: ``name`` (not a name this corpus uses), ``label`` (no usable
+        reason: one word: ``name`` (not a name this corpus uses), ``label`` (no usable
             label), ``missing`` (labelled, but not there), ``repeated`` (the same clip is stored
             twice), ``unusable`` (cannot be decoded, empty, silent), ``short`` or ``duplicate``
             (same samples as another clip).
-        detail: what exactly is wrong, one line.
-        label: the emotion, when the name tells it.
+        detail: what is wrong, one line.
+        label: the emotion, when it is known.
     """
 
     corpus: str
@@ -78,10 +78,10 @@ class Rejected:
 
 
 class Source(ABC):
-    """A corpus on disk. Subclasses know its layouts; licences are data (``redistributable``).
+    """A corpus on disk. A subclass reads its layouts and states its licence.
 
     Args:
-        root: the folder that the user names.
+        root: the folder of the corpus.
 
     Raises:
         CorpusError: the folder does not exist.
@@ -105,19 +105,19 @@ class Source(ABC):
         """Yield every recording in a fixed order.
 
         Raises:
-            CorpusError: the folder holds something else; says what was expected and found.
+            CorpusError: the folder holds something else.
         """
 
     def harmonise(self, source_label: str, *, keep_neutral: bool = False) -> str | None:
-        """Return the emotion that a label of this corpus stands for, None when it is removed."""
+        """Return the emotion of a label of this corpus, or None when the label is removed."""
         return harmonise(self.name, source_label, keep_neutral=keep_neutral)
 
     def options(self) -> dict[str, object]:
-        """Return the reader's settings, which belong to the recipe of a build."""
+        """Return the settings of the reader, which ``build.json`` stores."""
         return {}
 
     def describe(self) -> dict[str, object]:
-        """Return what a card and a push must know about this corpus, as JSON values."""
+        """Return title, licence and options of this corpus as JSON values, for ``build.json``."""
         return {
             "title": self.title,
             "url": self.url,
@@ -135,7 +135,7 @@ class Source(ABC):
         )
 
     def is_visible(self, path: Path) -> bool:
-        """Whether a path below the root is neither hidden nor a leftover of an archive."""
+        """Whether a path below the root is neither hidden nor metadata of a macOS archive."""
         parts = path.relative_to(self.root).parts
         return "__MACOSX" not in parts and not any(part.startswith(".") for part in parts)
 
@@ -162,22 +162,22 @@ class Source(ABC):
 
 
 class NamedSource(Source):
-    """A corpus whose file names say everything, so that any folder layout will do.
+    """A corpus whose file names hold all data, so that any folder layout can be read.
 
-    A second file of the same clip is rejected as ``repeated``: packs that store a set twice are
-    read once.
+    A second file of the same clip is rejected as ``repeated``: archives that
+    hold a set twice are read once.
     """
 
     expected: ClassVar[str]
-    """What the names look like, for messages."""
+    """Description of the names, for messages."""
 
     @abstractmethod
     def match(self, path: Path) -> re.Match[str] | None:
-        """Return what a file's name says, or None when it is not a name of this corpus."""
+        """Match the name of a file; None when it is not a name of this corpus."""
 
     @abstractmethod
     def utterance(self, path: Path, match: re.Match[str]) -> Utterance | Rejected | None:
-        """Return the recording that a name describes; None when it is left out."""
+        """Return the recording of a matched name; None when it is left out."""
 
     def reject_name(self, path: Path) -> Rejected:
         """Return a file whose name does not match as rejected."""
@@ -188,10 +188,10 @@ class NamedSource(Source):
 
         Args:
             files: all audio files.
-            matches: what the names of this corpus among them say.
+            matches: the matches of their names.
 
         Raises:
-            CorpusError: no name is one of this corpus.
+            CorpusError: none of the names is one of this corpus.
         """
         if not matches:
             raise self.wrong_folder(self.expected, files)

@@ -47,8 +47,8 @@ class CremaD(NamedSource):
     """Reader of CREMA-D: file names, and up to three tables where they are found.
 
     ``VideoDemographics.csv`` gives gender and age. ``processedResults/tabulatedVotes.csv`` gives
-    the shares of the listeners' votes on the voice alone; without it, the majority in
-    ``processedResults/summaryTable.csv`` does, a tie being shared. The tables may lie beside,
+    the shares of the listeners' votes on the audio only. Without it, the majority in
+    ``processedResults/summaryTable.csv`` is used; a tie is shared. The tables may lie beside,
     above or below the clips.
     """
 
@@ -72,7 +72,7 @@ class CremaD(NamedSource):
     def utterance(self, path: Path, match: re.Match[str]) -> Utterance:
         """See :meth:`NamedSource.utterance`.
 
-        No published folds keep the speakers apart, so a fold is the actor's number modulo 5.
+        There are no published speaker-disjoint folds, so the fold is the actor's number modulo 5.
         """
         person = self._people.get(match["actor"], {})
         age = person.get("Age", "")
@@ -96,7 +96,7 @@ class CremaD(NamedSource):
         """Return per clip the shares of :data:`VOTE_CLASSES`; empty without the tables."""
         found: dict[str, tuple[float, ...]] = {}
         for row in self._table(VOTE_COUNTS):
-            if row[""].startswith("1"):  # 1.....: voice alone; 2: face alone; 3: both
+            if row[""].startswith("1"):  # 1.....: audio; 2: video; 3: both
                 found[row["fileName"]] = _shares({key: float(row[key] or 0) for key in VOTES})
         if not found:
             for row in self._table(MAJORITY_VOTES):

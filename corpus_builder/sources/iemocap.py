@@ -31,16 +31,16 @@ class _Evaluation:
 
 
 class Iemocap(Source):
-    """Reader of the released tree; its root, a folder above it or one ``Session`` will do.
+    """Reader of the released folder, a folder above it, or one ``Session``.
 
     Clips come from ``Session*/sentences/wav``, labels with valence, activation and dominance from
-    ``dialog/EmoEvaluation``, text from ``dialog/transcriptions``. A turn's speaker is the session
-    and the turn's own letter, whoever wore the markers. Scripted turns carry the script as their
-    sentence id: sessions repeat the scripts.
+    ``dialog/EmoEvaluation``, text from ``dialog/transcriptions``. The speaker of a turn is given by
+    the session and the letter in the turn's name. The sentence id of a scripted turn is its script,
+    as sessions repeat the scripts.
 
     Args:
         root: a folder that holds the sessions.
-        excited: read ``exc`` as happy. The paper drops it: Table 4's happy only adds up so.
+        excited: read ``exc`` as happy. The paper drops it, as the count of happy in Table 4 shows.
     """
 
     name: ClassVar[str] = "iemocap"

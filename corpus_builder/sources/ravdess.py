@@ -41,15 +41,15 @@ SEVEN_NUMBERS = re.compile(r"\d+(-\d+){6}")
 
 
 class Ravdess(NamedSource):
-    """Reader of RAVDESS audio in any folder layout: the file name alone says everything.
+    """Reader of RAVDESS audio in any folder layout: the file name holds all data.
 
     The official archives (``Actor_NN/``), their parents
-    (``Audio_Speech_Actors_01-24/Actor_NN/``) and packs that store the set twice are all read;
-    any audio extension will do. A second file of the same name is rejected as ``repeated``.
+    (``Audio_Speech_Actors_01-24/Actor_NN/``) and archives that hold the set twice are read, with
+    any audio file ending. A second file of the same name is rejected as ``repeated``.
 
     Args:
         root: a folder that holds the clips at any depth.
-        song: read the sung clips as well. The paper's counts (Table 4: 192 calm) are speech alone.
+        song: read the sung clips as well. The paper counts speech only (Table 4: 192 calm).
     """
 
     name: ClassVar[str] = "ravdess"

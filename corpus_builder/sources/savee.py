@@ -13,8 +13,8 @@ NAME = re.compile(r"(?:(?P<speaker>DC|JE|JK|KL)_)?(?P<emotion>sa|su|[adfhn])(?P<
 class Savee(NamedSource):
     """Reader of both layouts: ``AudioData/DC/a01.wav`` and ``ALL/DC_a01.wav``.
 
-    The corpus comes without its sentences as text, so there is no transcript. The sentence id
-    stands for an emotion's n-th sentence, which all speakers read.
+    The corpus does not include its sentences as text, so there is no transcript. The sentence id
+    is that of the n-th sentence of an emotion, which all speakers read.
     """
 
     name: ClassVar[str] = "savee"

@@ -52,7 +52,7 @@ class TableSource(Source):
             label = row["emotion"].lower()
             inside = path.resolve().is_relative_to(self.root.resolve())
             if not row["path"] or not inside:
-                # Without a usable name there is only the table itself to point at.
+                # There is no usable path, so the table is the rejected file.
                 detail = f"line {number}: path {row['path']!r} is not below the table's folder"
                 yield self.reject(self.table, "name", detail)
             elif label not in known:

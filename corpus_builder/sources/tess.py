@@ -14,7 +14,7 @@ AGES = {"OAF": 64, "YAF": 26}
 
 
 class Tess(NamedSource):
-    """Reader of TESS in any folder layout and spelling: the file name alone says everything.
+    """Reader of TESS in any folder layout and spelling: the file name holds all data.
 
     ``ps`` is pleasant surprise. One released clip, ``OA_bite_neutral``, is OAF's.
     """
@@ -23,7 +23,7 @@ class Tess(NamedSource):
     title: ClassVar[str] = "TESS"
     url: ClassVar[str] = "https://doi.org/10.5683/SP2/E8H2MF"
     licence: ClassVar[str] = "cc-by-nc-nd-4.0"
-    # No derivatives: the audio may be passed on as it was released, not cleaned and cut.
+    # No derivatives: the audio may be shared as it was released, but not cleaned and cut.
     redistributable: ClassVar[bool] = False
     expected: ClassVar[str] = "files named like OAF_back_angry.wav"
 

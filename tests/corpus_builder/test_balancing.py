@@ -115,7 +115,7 @@ def test_the_paper_protocol_has_copies_across_train_and_validation_and_says_so(l
         "source recording",
         "augmented clip",
     }
-    assert "altered copies of one recording" in (out / "README.md").read_text()
+    assert "augmented copies of one recording" in (out / "README.md").read_text()
     assert not any(row["augmentation"] for row in read_rows(out, "paper")["test"])
 
 
