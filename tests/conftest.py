@@ -4,8 +4,10 @@ import os
 
 # Sums on several threads differ in their last bit from run to run, and the tests compare bits.
 os.environ["OMP_NUM_THREADS"] = "1"
-# huggingface_hub reads this once, when it is imported: the loopback hub speaks plain LFS only.
+# huggingface_hub reads these once, when it is imported. The loopback hub speaks plain LFS only, and
+# must be reached whatever the user has exported.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "0"
 
 from collections.abc import Iterator
 

@@ -35,9 +35,9 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def corpus(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The corpus built from ``raw`` with default settings on two processes; do not change it."""
+    """The corpus built from ``raw`` with default settings in this process; do not change it."""
     out = tmp_path_factory.mktemp("built") / "corpus"
-    arguments = ["build", "--source", f"ravdess={raw}", "--out", str(out), "--workers", "2"]
+    arguments = ["build", "--source", f"ravdess={raw}", "--out", str(out), "--workers", "1"]
     assert main(arguments) == 0
     return out
 

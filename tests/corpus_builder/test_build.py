@@ -99,11 +99,6 @@ def test_nothing_but_the_data_set_is_left(corpus):
     }
 
 
-def test_the_same_build_gives_the_same_bytes_whatever_the_processes(raw, corpus, tmp_path):
-    rebuild(raw, tmp_path / "out", cleaning=Cleaning(), workers=1)
-    assert files(tmp_path / "out") == files(corpus)
-
-
 def test_another_seed_gives_another_split(raw, tmp_path):
     one = rebuild(raw, tmp_path / "one", seed=1)
     two = rebuild(raw, tmp_path / "two", seed=2)

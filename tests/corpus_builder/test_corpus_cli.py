@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,36 @@ def test_the_command_line_does_not_need_ray():
     )
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
+
+
+def help_of(*command, prog="speech-emotion corpus", capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--help"], prog=prog)
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_usage_names_what_was_typed_and_help_explains_every_option(capsys):
+    commands = ("download", "build", "stats", "publish")
+    overview = help_of(capsys=capsys)
+    assert all(f"\n    {command} " in overview for command in commands)
+    for command in commands:
+        text = help_of(command, capsys=capsys)
+        assert text.startswith(f"usage: speech-emotion corpus {command} ")
+        entries = re.split(r"\n  (?=\S)", text.split("\noptions:\n")[1])
+        positional = re.findall(r"\n  ([A-Z]+)(  .*)?\n", text)
+        assert all(explanation for _, explanation in positional)
+        for entry in entries:
+            # The name and its explanation are at least two spaces or a line apart.
+            assert re.search(r"\S(  +|\n +)[a-z]", entry), entry
+    assert help_of("stats", prog="python -m corpus_builder", capsys=capsys).startswith(
+        "usage: python -m corpus_builder stats "
+    )
+
+
+def test_error_lines_name_what_was_typed(capsys):
+    assert main(["stats", "nowhere"], prog="speech-emotion corpus") == 2
+    assert capsys.readouterr().err.startswith("speech-emotion corpus: nowhere: ")
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from corpus_builder.__main__ import main
+
 ROOT = Path(__file__).resolve().parents[2]
 CLEANED_PARTS = 3  # 84 clips, 32 a part
 
 
-def command(raw, out):
-    options = ["--no-denoise", "--target", "40", "--workers", "2"]
-    source = f"ravdess={raw}"
-    module = [sys.executable, "-m", "corpus_builder"]
-    return [*module, "build", "--source", source, "--out", str(out), *options]
+def arguments(raw, out, *, workers=1):
+    """Two configurations; the first is balanced with 101 copies, in four parts."""
+    options = ["--no-denoise", "--target", "24", "--config", "paper", "--config", "natural"]
+    files = ["--source", f"ravdess={raw}", "--out", str(out)]
+    return ["build", *files, *options, "--workers", str(workers)]
 
 
-def run(arguments, **options):
-    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, **options)
+def command(raw, out, **options):
+    return [sys.executable, "-m", "corpus_builder", *arguments(raw, out, **options)]
 
 
 def files(out):
@@ -32,8 +34,7 @@ def files(out):
 @pytest.fixture(scope="module")
 def uninterrupted(raw, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "out"
-    done = run(command(raw, out))
-    assert done.returncode == 0, done.stderr
+    assert main(arguments(raw, out)) == 0
     return files(out)
 
 
@@ -50,17 +51,19 @@ def while_writing(out):
 
 
 @pytest.mark.parametrize(
-    "moment",
+    ("moment", "workers"),
     [
-        pytest.param(while_cleaning, marks=pytest.mark.slow),
-        pytest.param(while_augmenting, marks=pytest.mark.slow),
-        while_writing,
+        pytest.param(while_cleaning, 2, marks=pytest.mark.slow),
+        pytest.param(while_augmenting, 2, marks=pytest.mark.slow),
+        (while_writing, 1),
     ],
 )
-def test_a_killed_build_is_finished_by_the_same_command(raw, uninterrupted, tmp_path, moment):
+def test_a_killed_build_is_finished_by_the_same_command(
+    raw, uninterrupted, tmp_path, moment, workers
+):
     out = tmp_path / "out"
     build = subprocess.Popen(
-        command(raw, out),
+        command(raw, out, workers=workers),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -71,8 +74,8 @@ def test_a_killed_build_is_finished_by_the_same_command(raw, uninterrupted, tmp_
     assert build.wait() == -signal.SIGKILL
     assert not (out / "build.json").exists()
     assert not list(out.glob("*/*.parquet"))
-    done = run(command(raw, out))
-    assert done.returncode == 0, done.stderr
+    # Who finishes it does not matter, so it need not be another process.
+    assert main(arguments(raw, out)) == 0
     assert files(out) == uninterrupted
 
 
@@ -83,9 +86,11 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_shard(raw, uninterrupted, tm
     def few_bytes():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    done = run([*command(raw, out), "--workers", "1"], preexec_fn=few_bytes)
+    done = subprocess.run(
+        command(raw, out), cwd=ROOT, capture_output=True, text=True, preexec_fn=few_bytes
+    )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr and "corpus_builder: " in done.stderr.splitlines()[-1]
     assert not [name for name in files(out) if name.endswith((".tmp", ".parquet"))]
-    assert run(command(raw, out)).returncode == 0
+    assert main(arguments(raw, out)) == 0
     assert files(out) == uninterrupted

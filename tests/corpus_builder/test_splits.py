@@ -1,44 +1,11 @@
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from corpus_builder import CorpusError
-from corpus_builder.records import Clip
 from corpus_builder.splits import PROTOCOLS, paper, speaker_disjoint
 from hub_model.labels import EMOTIONS
-
-
-def clip(corpus, speaker, gender, label, take):
-    name = f"{corpus}-{speaker}-{label}-{take}"
-    return Clip(
-        label=label,
-        source_label=label,
-        corpus=corpus,
-        speaker_id=f"{corpus}-{speaker}",
-        gender=gender,
-        intensity=None,
-        sentence_id=None,
-        transcript=None,
-        transcript_source=None,
-        duration=1.0,
-        utterance_id=name,
-        source_id=name,
-        augmentation=None,
-        audio_hash=name,
-        part=Path("part"),
-        part_row=0,
-        num_bytes=1,
-    )
-
-
-def ravdess(actors, takes=8):
-    return [
-        clip("ravdess", actor, "male" if actor % 2 else "female", label, take)
-        for actor in actors
-        for label in EMOTIONS
-        for take in range(takes)
-    ]
+from tests.helpers.made_rows import clip, ravdess
 
 
 def pool():

@@ -20,6 +20,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants
+
 from tests.helpers.loopback_protocol import Call, HubProtocol, Reply
 
 LONGEST_PROCESS = 900  # seconds; only against a subprocess that hangs
@@ -122,6 +125,18 @@ class LoopbackHub:
             "NO_PROXY": "127.0.0.1,localhost",
             **extra,
         }
+
+    def use_here(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        """Make this the Hub of the test's own process, as its owner, with a cache in ``folder``.
+
+        For code that reads the settings of ``huggingface_hub`` when it is called. What keeps them
+        from its import on, such as ``datasets`` and code from the Hub, needs a process of its own.
+        """
+        template = f"{self.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "ENDPOINT", self.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+        monkeypatch.setenv("HF_TOKEN", self.token)
 
     def process(
         self,
