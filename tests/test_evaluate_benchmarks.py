@@ -17,7 +17,7 @@ from corpus_builder.build import BuildConfig, build
 from corpus_builder.sources.ravdess import Ravdess
 from evaluate_benchmarks import main
 from hub_model.labels import EMOTIONS
-from speech_emotion.evaluation.baseline import NAME as BASELINE
+from speech_emotion.evaluation.mfcc_baseline import NAME as BASELINE
 from tests.helpers.made_benchmark import (
     ACTORS,
     NO_CLEANING,
@@ -120,14 +120,14 @@ def test_a_planted_leak_is_shown_in_the_table(capsys):
     test_speakers = split_speakers(Path("corpus"), "speaker_disjoint", "test")
     assert row_of(result, "leaky", "speaker_disjoint")["overlap"]["speakers"] == test_speakers
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "| `leaky` |" in line)
-    heard = f"LEAK: heard {len(test_speakers)} of {len(test_speakers)} test speakers in training"
+    heard = f"LEAK: {len(test_speakers)} of {len(test_speakers)} test speakers in the training data"
     assert heard in line and test_speakers[0] in line
 
 
 def test_a_model_that_does_not_name_its_speakers_is_marked_unknown(capsys):
     evaluate("--model", "silent", "--data", "corpus", "--out", "silent.json")
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "| `silent` |" in line)
-    assert "unknown: the model does not say" in line
+    assert "unknown: no training record" in line
 
 
 def test_a_missing_protocol_is_not_filled_in(capsys):
@@ -194,7 +194,7 @@ def test_a_raw_folder_is_scored_on_speakers_the_model_has_not_heard(capsys):
     assert row["left_out"]["clips"] == heard * 14
     assert result["data"]["removed"] == {"neutral": 2 * len(ACTORS)}
     assert row_of(result, BASELINE, "speaker_disjoint")["scores"]["ua"] > 0.9
-    assert f"trained on them: {heard} speakers, {heard * 14} clips" in capsys.readouterr().out
+    assert f"in the training data: {heard} speakers, {heard * 14} clips" in capsys.readouterr().out
 
 
 def test_raw_and_built_clips_get_the_same_answers(both):
@@ -232,7 +232,7 @@ def test_a_bad_clip_counts_as_an_error_and_is_listed(folder, capsys):
     scores = row_of(result, "model", "speaker_disjoint")["scores"]
     assert scores["ua"] == pytest.approx(recalls.mean())
     printed = capsys.readouterr().out
-    assert f"No answer, counted as an error: {rows[0]['utterance_id']}" in printed
+    assert f"No prediction, counted as an error: {rows[0]['utterance_id']}" in printed
 
 
 def test_model_and_corpus_may_lie_on_the_hub(folder, both, hub):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -35,6 +36,11 @@ class Clips(Generic[Value]):
     def labels(self) -> np.ndarray:
         """int (num_clips,), the emotion ids."""
         return np.asarray(self.rows["label"][:], dtype=np.int64)
+
+
+def audio_bytes(audio: dict[str, Any]) -> bytes:
+    """The encoded bytes of a data set's audio, ``{"bytes", "path"}``."""
+    return audio["bytes"] if audio["bytes"] is not None else Path(audio["path"]).read_bytes()
 
 
 def collect(rows: Dataset, compute: Callable[[dict[str, Any]], Value], *, what: str) -> Clips:

@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from hub_model.audio import load_audio
 from speech_emotion.baselines import BaselineError
-from speech_emotion.baselines.clips import Clips, collect
+from speech_emotion.baselines.clips import Clips, audio_bytes, collect
 from speech_emotion.baselines.features import FEATURE_NAMES, FEATURE_VERSION, clip_features
 
 STORE_FILE = "features.parquet"
@@ -26,8 +26,7 @@ def clip_hash(audio: dict[str, Any]) -> str:
     The corpus's own ``audio_hash`` is that of the recording before cleaning, so it does not
     identify the cleaned clip.
     """
-    data = audio["bytes"] if audio["bytes"] is not None else Path(audio["path"]).read_bytes()
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(audio_bytes(audio)).hexdigest()
 
 
 def stored_features(rows: Dataset, cache: str | Path, *, what: str) -> Clips[np.ndarray]:

@@ -1,16 +1,16 @@
-"""What `evaluate_benchmarks.py` is made of: clips in, scores, tables and documents out."""
+"""Evaluation: clips and models in; predictions, scores, tables and documents out."""
 
 from datasets.exceptions import DatasetGenerationError
 
 
 class EvaluationError(ValueError):
-    """Something the user gave cannot be evaluated; the message is one clear line."""
+    """A model, data or a setting cannot be used; the message is one line."""
 
 
 def one_line(error: BaseException) -> str:
     """The first line of an error's message, or its name when it has none.
 
-    `datasets` wraps what went wrong in an error that says no more than that; its cause speaks.
+    `datasets` wraps an error in one without a message of its own; then the cause is used.
     """
     if isinstance(error, DatasetGenerationError) and error.__cause__:
         error = error.__cause__

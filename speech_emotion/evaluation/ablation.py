@@ -1,65 +1,63 @@
-"""What each part of the model is worth: audio, text, both; transcripts; cleaning."""
+"""Ablation: audio-only, text-only and fused; transcripts; cleaning."""
 
+from speech_emotion.evaluation.benchmark import Outcome, Settings
+from speech_emotion.evaluation.cached_predictor import predictors
 from speech_emotion.evaluation.classifiers import MODALITIES
 from speech_emotion.evaluation.clips import ClipSet
-from speech_emotion.evaluation.condition_tables import ANOTHER_MODEL
-from speech_emotion.evaluation.measuring import Outcome, Row, Settings, Timer, askers
 from speech_emotion.evaluation.models import Model
 
 VARIANTS = (
-    ("audio and text", {"text": "corpus", "also": MODALITIES}),
-    ("audio alone", {"text": "corpus", "modality": "audio"}),
-    ("text alone", {"text": "corpus", "modality": "text"}),
+    ("fused", {"text": "corpus", "also": MODALITIES}),
+    ("audio-only", {"text": "corpus", "modality": "audio"}),
+    ("text-only", {"text": "corpus", "modality": "text"}),
     ("no transcript", {"text": "none"}),
     ("transcript by the model's transcriber", {"text": "asr"}),
     ("without cleaning", {"text": "corpus", "clean": False}),
 )
-"""Every variant, and how the model is asked."""
+"""Every variant, with the arguments of the prediction."""
+
+ANOTHER_MODEL = "another model"
+"""System of a variant that needs its own training."""
 
 NEEDS_TRAINING = (
-    ("with augmentation in training", "--config configs/mini.yaml --augment 0.4"),
-    ("without augmentation in training", "--config configs/mini.yaml --augment 0"),
-    ("the voice alone in training", "--config configs/hubert.yaml"),
+    ("trained with augmentation", "--config configs/mini.yaml --augment 0.4"),
+    ("trained without augmentation", "--config configs/mini.yaml --augment 0"),
+    ("trained audio-only", "--config configs/hubert.yaml"),
 )
 
 
 def run(settings: Settings) -> Outcome:
-    """Score every model in every variant that it and the data allow; the others say why not.
+    """Score every model in every variant that it and the data allow; others get a reason.
 
     Raises:
         EvaluationError: a model or the data cannot be used.
     """
     outcome = Outcome()
-    for asker in askers(settings, outcome):
-        for name, how in VARIANTS:
-            reason = _cannot(asker.model, asker.clips, how)
+    for predictor in predictors(settings, outcome):
+        for variant, how in VARIANTS:
+            reason = _cannot(predictor.model, predictor.clips, how)
             if not reason and how["text"] == "asr":
-                reason = asker.classifier("asr").why_no_transcript(asker.clips.clips[0]["audio"])
+                clip = predictor.clips.clips[0]["audio"]
+                reason = predictor.classifier("asr").why_no_transcript(clip)
+            if not reason:
+                with outcome.timed(f"{predictor.name}, {variant}"):
+                    table = predictor.predict(**how)
+                if table["predicted"].isna().all():
+                    reason = table["error"].iloc[0]
             if reason:
-                outcome.rows.append(_not_run(asker.name, name, reason))
-                continue
-            with Timer(outcome, f"{asker.name}, {name}"):
-                table = asker.table(**how)
-            if table["predicted"].isna().all():
-                outcome.rows.append(_not_run(asker.name, name, table["error"].iloc[0]))
-                continue
-            outcome.rows.append(asker.row(table, variant=name))
-            outcome.tables.append(table.assign(system=asker.name, variant=name))
-    outcome.rows += [
-        _not_run(
-            ANOTHER_MODEL,
-            name,
-            f"`python train.py {options} --data corpus --out FOLDER`, then add `--model FOLDER`",
-        )
-        for name, options in NEEDS_TRAINING
-    ]
+                outcome.not_run(predictor.name, reason, variant=variant)
+            else:
+                outcome.add(predictor.result(table, variant=variant), table, variant=variant)
+    for variant, options in NEEDS_TRAINING:
+        command = f"python train.py {options} --data corpus --output-dir FOLDER"
+        outcome.not_run(ANOTHER_MODEL, f"`{command}`, then add `--model FOLDER`", variant=variant)
     return outcome
 
 
 def _cannot(model: Model, clips: ClipSet, how: dict) -> str | None:
     reads_text = model.family == "pipeline"
     if not reads_text and (how["text"] != "corpus" or "modality" in how):
-        return "it hears the voice alone"
+        return "it is audio-only"
     if (
         how["text"] == "corpus"
         and reads_text
@@ -68,9 +66,5 @@ def _cannot(model: Model, clips: ClipSet, how: dict) -> str | None:
     ):
         return "the data has no transcripts"
     if how.get("clean") is False and clips.cleaned:
-        return "the clips of a built corpus are cleaned already: give the raw RAVDESS folder"
+        return "the clips of a built corpus have been cleaned: give the raw RAVDESS folder"
     return None
-
-
-def _not_run(system: str, variant: str, reason: str) -> Row:
-    return {"kind": "not_run", "system": system, "variant": variant, "reason": reason}

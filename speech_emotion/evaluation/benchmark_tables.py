@@ -1,4 +1,4 @@
-"""Tables of the benchmarks: speed, memory, size; from ``benchmarks/results/*.json``."""
+"""Markdown of speed, memory and size, from ``benchmarks/results/*.json``."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ Figures = Mapping[str, Any]
 
 
 def throughput_table(figures: Figures) -> str:
-    """Answers beside the stock pipeline of ``transformers``, by precision and batch size."""
+    """Throughput beside the stock pipeline of ``transformers``, by precision and batch size."""
     rows = [
         [
             name,
@@ -22,9 +22,9 @@ def throughput_table(figures: Figures) -> str:
     ]
     return (
         f"{figures['clips']} real clips, {figures['model']}, no cleaning and no transcript on "
-        "either side. The ratio is to the faster of the stock rows; labels and probabilities are "
-        "held against the stock pipeline, one clip at a time, on samples decoded alike. Its rows "
-        "here decode for themselves, and its batches hide no padding.\n\n"
+        "either side. The ratio is to the faster of the stock pipeline's runs. Labels and "
+        "probabilities are compared with the stock pipeline, one clip at a time, on the same "
+        "samples. Its timed runs decode with ffmpeg, and its batches are not masked.\n\n"
         + markdown_table(
             ["", "clips a second", "ratio", "same label", "largest difference of a probability"],
             rows,
@@ -33,7 +33,7 @@ def throughput_table(figures: Figures) -> str:
 
 
 def batch_parity_table(figures: Figures) -> str:
-    """Answers of batches beside those of single clips."""
+    """Predictions in batches beside those of single clips."""
     rows = [
         [
             model,
@@ -47,13 +47,13 @@ def batch_parity_table(figures: Figures) -> str:
     shortest, longest = figures["seconds"]
     return (
         f"{figures['clips']} real clips of {shortest:.1f} to {longest:.1f} s. The pipeline cleans "
-        "them and puts clips of about one length together; the model is given them as they come."
+        "them and sorts them into batches of similar length; the model gets them in random order."
         "\n\n" + markdown_table(["model", "", "same label", "largest difference"], rows)
     )
 
 
 def onnx_table(figures: Figures) -> str:
-    """Size, speed and differences of exported files beside torch."""
+    """Size, speed and differences of ONNX files beside torch."""
     rows = [
         [
             model,
@@ -69,7 +69,7 @@ def onnx_table(figures: Figures) -> str:
         for kind, row in kinds.items()
         if isinstance(row, dict)
     ]
-    return f"{figures['clips']} real clips, one at a time, audio alone.\n\n" + markdown_table(
+    return f"{figures['clips']} real clips, one at a time, audio-only.\n\n" + markdown_table(
         ["model", "", "MiB", "speed beside torch", "same label", "largest difference"], rows
     )
 
@@ -94,7 +94,7 @@ def long_recording_table(figures: Figures) -> str:
 
 
 def features_table(figures: Figures) -> str:
-    """The 94 features beside librosa's functions and openSMILE."""
+    """Extraction of the 94 features beside librosa's functions and openSMILE."""
     names = {
         "ours": "94 features, one transform",
         "librosa": "librosa's five functions, one after the other",
@@ -118,7 +118,7 @@ def features_table(figures: Figures) -> str:
 
 
 def corpus_build_table(figures: Figures) -> str:
-    """A build beside a plain loop, and its memory."""
+    """A corpus build beside a simple loop, and its memory."""
     speed = figures["speed"]
     rows = [
         [
@@ -130,17 +130,17 @@ def corpus_build_table(figures: Figures) -> str:
     ]
     return (
         f"{speed['clips']} clips with {speed['workers']} workers: {speed['ratio']:.2f} times as "
-        "fast as a plain loop over librosa and noisereduce in one process.\n\n"
+        "fast as a simple loop over librosa and noisereduce in one process.\n\n"
         + markdown_table(["clips", "peak memory, main process", "workers"], rows)
     )
 
 
 def space_load_table(figures: Figures) -> str:
-    """What many clients at once saw of the demo."""
+    """The demo under load by many clients."""
     latency, memory = figures["latency_seconds"], figures["memory_megabytes"]
     return (
         f"{figures['clients']} clients for {figures['seconds']:.0f} s: "
-        f"{figures['answers']} answers to {figures['asked']} questions, "
+        f"{figures['answers']} answers to {figures['asked']} requests, "
         f"{figures['lost']} lost, {figures['mixed_up']} mixed up; "
         f"median {latency['median']:.1f} s, worst {latency['worst']:.1f} s; memory "
         f"{memory['before']:.0f} MB before, {memory['most']:.0f} MB at most, "
@@ -178,7 +178,7 @@ def training_equivalence_table(figures: Figures) -> str:
 
 
 def bare_classifiers_table(figures: Figures) -> str:
-    """UA of the rows of Table 6 and of a bare script."""
+    """UA of the baselines of Table 6 and of a plain scikit-learn script."""
     rows = [
         [
             row["row"],
@@ -191,21 +191,21 @@ def bare_classifiers_table(figures: Figures) -> str:
     seeds = ", ".join(map(str, figures["seeds"]))
     return (
         "UA on the test split in per cent; the script scales, fits and scores with scikit-learn, "
-        f"xgboost and lightgbm alone, with seeds {seeds}. The rows have seed 0.\n\n"
-        + markdown_table(["row", "protocol", "UA", "UA of the script, by seed"], rows)
+        f"xgboost and lightgbm alone, with seeds {seeds}. The baselines have seed 0.\n\n"
+        + markdown_table(["baseline", "protocol", "UA", "UA of the script, by seed"], rows)
     )
 
 
 BENCHMARKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
-    "throughput": ("Answering, beside the stock pipeline", throughput_table),
-    "batch_parity": ("A batch gives what singles give", batch_parity_table),
+    "throughput": ("Throughput beside the stock pipeline", throughput_table),
+    "batch_parity": ("Batches beside single clips", batch_parity_table),
     "onnx_export": ("ONNX", onnx_table),
     "long_recording": ("Long recordings", long_recording_table),
-    "feature_extraction": ("The 94 features", features_table),
-    "bare_classifiers": ("Table 6 beside a bare script", bare_classifiers_table),
+    "feature_extraction": ("Extraction of the 94 features", features_table),
+    "bare_classifiers": ("Table 6 beside a plain script", bare_classifiers_table),
     "corpus_build": ("Building a corpus", corpus_build_table),
     "head_training": ("Training a head on frozen encoders", head_training_table),
-    "training_equivalence": ("Two processes, and a killed run", training_equivalence_table),
+    "training_equivalence": ("Two processes, and a resumed run", training_equivalence_table),
     "space_load": ("The demo under load", space_load_table),
 }
 """Title and table of every benchmark, by the name of its results file, in the order shown."""
@@ -219,8 +219,9 @@ def benchmarks_document(results: Mapping[str, Figures]) -> str:
     """
     parts = [
         "# Speed, memory and size",
-        "Written by `python -m speech_emotion.evaluation.report` from the files in `benchmarks/results/`; do not "
-        "edit. Every ratio is to a peer in the same run on the same machine.",
+        "Written by `python -m speech_emotion.evaluation.report` from the files in "
+        "`benchmarks/results/`; do not edit. Every ratio is to a reference in the same run on the "
+        "same machine.",
     ]
     for name, (title, table) in BENCHMARKS.items():
         if name not in results:

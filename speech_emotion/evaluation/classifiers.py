@@ -1,4 +1,4 @@
-"""Models loaded and asked: clips in, probabilities or one-line errors out."""
+"""Loading models and predicting: clips in, probabilities or one-line errors out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from speech_emotion.evaluation.models import Model
 from speech_emotion.predict.stock_checkpoints import load_classifier as load_hub_classifier
 
 TEXT_MODES = ("corpus", "none", "asr")
-"""Where a model's text comes from: the corpus's transcript, nowhere, its own transcriber."""
+"""Source of the transcripts: the corpus, none, or the model's transcriber."""
 
 MODALITIES = ("fused", "audio", "text")
-"""What an answer rests on."""
+"""Fused, audio-only and text-only predictions."""
 
-Answer = np.ndarray | str
-"""Probabilities in the order of the classes, or one line saying why there are none."""
+Prediction = np.ndarray | str
+"""Probabilities in the order of the classes, or an error line."""
 
 
 class Classifier(Protocol):
-    """Anything that is scored: clips in, probabilities or one-line errors out."""
+    """Any model that is scored: clips in, probabilities or one-line errors out."""
 
     def __call__(
         self,
@@ -38,14 +38,14 @@ class Classifier(Protocol):
         texts: Sequence[str | None] | None,
         clean: bool,
         modalities: Sequence[str],
-    ) -> list[dict[str, Answer]]:
-        """Answer every clip, in order.
+    ) -> list[dict[str, Prediction]]:
+        """Predict every clip, in order.
 
         Args:
             clips: whatever :func:`hub_model.audio.load_audio` reads.
-            texts: a transcript a clip; None when there are none.
-            clean: the clips have not been cleaned yet.
-            modalities: some of :data:`MODALITIES`, all answered in one pass.
+            texts: a transcript for each clip; None when there are none.
+            clean: clean the clips first.
+            modalities: some of :data:`MODALITIES`, all predicted in one pass.
 
         Returns:
             for each clip, by modality, float ``(num_classes,)`` with the sum 1, or its error.
@@ -59,23 +59,25 @@ def load_classifier(
     classes: Sequence[str] = EMOTIONS,
     batch_size: int = 8,
     workers: int = 0,
+    trust_remote_code: bool = False,
 ) -> Classifier:
-    """Load the model for answering.
+    """Load a model.
 
     Args:
-        model: what :func:`open_model` found.
-        text: one of :data:`TEXT_MODES`; only "asr" wakes the model's transcriber.
-        classes: what is answered; what the model gives to other labels is left out.
+        model: see :func:`~speech_emotion.evaluation.models.open_model`.
+        text: one of :data:`TEXT_MODES`; only "asr" loads the model's transcriber.
+        classes: the emotions that are predicted; the probabilities of others are left out.
         batch_size: clips in one forward pass, where there is one.
         workers: processes that decode and clean.
+        trust_remote_code: run Python code of the model folder that this package does not know.
 
     Raises:
         EvaluationError: it cannot be loaded.
     """
-    if model.family == "row":
+    if model.family == "baseline":
         try:
-            row = baselines.load(model.folder)
-            return RowClassifier(row, _weights(model.labels, classes), workers=workers)
+            baseline = baselines.load(model.folder)
+            return BaselineClassifier(baseline, _weights(model.labels, classes), workers=workers)
         except baselines.BaselineError as error:
             raise EvaluationError(f"--model {model.name}: {one_line(error)}") from error
     options = {} if text == "asr" else {"transcriber": "none"}
@@ -95,11 +97,11 @@ def load_classifier(
 
 @dataclass(frozen=True)
 class PipelineClassifier:
-    """This project's model, or a plain classifier, in the pipeline of `hub_model`.
+    """A custom or stock checkpoint in the pipeline of `hub_model`.
 
     Attributes:
         pipe: the pipeline.
-        columns: for each label float ``(num_classes,)``, which class its probability counts for.
+        columns: for each label float ``(num_classes,)``, 1 at the class it counts for.
         batch_size: clips in one forward pass.
         workers: processes that decode and clean.
     """
@@ -116,22 +118,22 @@ class PipelineClassifier:
         texts: Sequence[str | None] | None,
         clean: bool,
         modalities: Sequence[str],
-    ) -> list[dict[str, Answer]]:
+    ) -> list[dict[str, Prediction]]:
         """See :class:`Classifier`."""
         shares = {} if set(modalities) == {"fused"} else {"contributions": True}
         if self.workers:
             shares["num_workers"] = self.workers
         rows = self.pipe(list(clips), text=texts, clean=clean, batch_size=self.batch_size, **shares)
-        return [{name: self._answer(row, name) for name in modalities} for row in rows]
+        return [{name: self._prediction(row, name) for name in modalities} for row in rows]
 
     def why_no_transcript(self, clip: Any) -> str | None:
-        """Why the transcriber cannot be used, found out on one clip; None when it can."""
+        """Why the transcriber cannot be used, tested on one clip; None when it can."""
         row = next(iter(self.pipe([clip], return_transcript=True, clean=False)))
         if "error" in row or row["transcript_source"] is not None:
             return None
         return row["note"]
 
-    def _answer(self, row: Any, modality: str) -> Answer:
+    def _prediction(self, row: Any, modality: str) -> Prediction:
         if isinstance(row, list):
             scores = {item["label"]: item["score"] for item in row}
         elif "error" in row:
@@ -139,21 +141,21 @@ class PipelineClassifier:
         else:
             scores = (row["contributions"] or {}).get(modality)
         if scores is None:
-            return f"no answer from the {modality} alone: {row['note'] or 'nothing heard'}"
+            return f"no {modality}-only prediction: {row['note'] or 'no speech'}"
         return _renormalised(sum(scores[name] * self.columns[name] for name in self.columns))
 
 
 @dataclass(frozen=True)
-class RowClassifier:
-    """A trained baseline row, classical or convolutional.
+class BaselineClassifier:
+    """A trained baseline, classical or neural.
 
     Attributes:
-        row: what :func:`baselines.load` gave.
-        columns: float ``(7, num_classes)``, which class each probability counts for.
+        baseline: see :func:`baselines.load`.
+        columns: float ``(7, num_classes)``, 1 at the class each probability counts for.
         workers: processes that decode and clean.
     """
 
-    row: baselines.Row
+    baseline: baselines.Baseline
     columns: np.ndarray
     workers: int = 0
 
@@ -164,22 +166,22 @@ class RowClassifier:
         texts: Sequence[str | None] | None,
         clean: bool,
         modalities: Sequence[str],
-    ) -> list[dict[str, Answer]]:
-        """See :class:`Classifier`; a row reads no text."""
+    ) -> list[dict[str, Prediction]]:
+        """See :class:`Classifier`; a baseline reads no text."""
         waveforms = unbatched(Waveforms(clips, clean=clean), self.workers)
-        return [dict.fromkeys(modalities, self._answer(waveform)) for waveform in waveforms]
+        return [dict.fromkeys(modalities, self._prediction(waveform)) for waveform in waveforms]
 
-    def _answer(self, waveform: np.ndarray | str) -> Answer:
+    def _prediction(self, waveform: np.ndarray | str) -> Prediction:
         if isinstance(waveform, str):
             return waveform
         try:
-            return _renormalised(self.row.predict_proba([waveform])[0] @ self.columns)
+            return _renormalised(self.baseline.predict_proba([waveform])[0] @ self.columns)
         except AudioError as error:
             return str(error)
 
 
 class Waveforms(Dataset):
-    """Clips by number, decoded and cleaned: float32 (num_samples,), or the reason why not."""
+    """Clips by index, see :func:`decoded`."""
 
     def __init__(self, clips: Sequence[Any], *, clean: bool) -> None:
         self._clips, self._clean = clips, clean
@@ -188,25 +190,32 @@ class Waveforms(Dataset):
         return len(self._clips)
 
     def __getitem__(self, index: int) -> np.ndarray | str:
-        try:
-            waveform = load_audio(self._clips[index])
-            return clean_audio(waveform) if self._clean else waveform
-        except AudioError as error:
-            return str(error)
+        return decoded(self._clips[index], clean=self._clean)
 
 
-def answers(pipe: Pipeline, clips: ClipSet, *, text: str, batch_size: int) -> list[Answer]:
-    """Ask a pipeline of the seven emotions about every clip, in order.
+def decoded(source: Any, *, clean: bool) -> np.ndarray | str:
+    """A clip's waveform, float32 (num_samples,), cleaned if asked for; or its error line."""
+    try:
+        waveform = load_audio(source)
+        return clean_audio(waveform) if clean else waveform
+    except AudioError as error:
+        return str(error)
 
-    A clip that cannot be answered gets its error instead; the others go on.
+
+def pipeline_predictions(
+    pipe: Pipeline, clips: ClipSet, *, text: str, batch_size: int
+) -> list[Prediction]:
+    """Predict every clip, in order, with a pipeline of the seven emotions.
+
+    A clip that cannot be predicted gets its error line; the others go on.
     """
     names = list(pipe.model.config.id2label.values())
     columns = dict(zip(names, _weights([(n, n) for n in names], EMOTIONS), strict=True))
     classifier = PipelineClassifier(pipe, columns, batch_size=batch_size)
-    return ask(classifier, clips, text=text, batch_size=batch_size)["fused"]
+    return predict_clips(classifier, clips, text=text, batch_size=batch_size)["fused"]
 
 
-def ask(
+def predict_clips(
     classifier: Classifier,
     clips: ClipSet,
     *,
@@ -216,24 +225,24 @@ def ask(
     modalities: Sequence[str] = ("fused",),
     what: str = "clips",
     sources: Sequence[Any] | None = None,
-) -> dict[str, list[Answer]]:
-    """Ask about every clip, in order, with a progress bar.
+) -> dict[str, list[Prediction]]:
+    """Predict every clip, in order, with a progress bar.
 
     Args:
-        classifier: who is asked.
-        clips: what is asked about.
+        classifier: the model.
+        clips: the clips.
         text: one of :data:`TEXT_MODES`.
         batch_size: clips that are read at once.
-        clean: whether they are cleaned first; when None, if they have not been.
-        modalities: some of :data:`MODALITIES`, all answered in one pass.
+        clean: whether they are cleaned first; when None, unless they have been cleaned.
+        modalities: some of :data:`MODALITIES`, all predicted in one pass.
         what: name on the progress bar.
-        sources: what is heard instead of each clip's own audio.
+        sources: audio that replaces each clip's own.
 
     Returns:
-        the answers of every clip by modality.
+        the predictions of every clip by modality.
     """
     transcripts = clips.clips["transcript"][:]
-    found: list[dict[str, Answer]] = []
+    found: list[dict[str, Prediction]] = []
     with tqdm(total=len(transcripts), desc=what, unit="clip", disable=None) as progress:
         for start in range(0, len(transcripts), batch_size):
             batch = slice(start, start + batch_size)
@@ -247,7 +256,7 @@ def ask(
                 modalities=modalities,
             )
             progress.update(len(transcripts[batch]))
-    return {name: [answers[name] for answers in found] for name in modalities}
+    return {name: [by_modality[name] for by_modality in found] for name in modalities}
 
 
 def _weights(labels: Sequence[tuple[str, str | None]], classes: Sequence[str]) -> np.ndarray:
@@ -255,8 +264,8 @@ def _weights(labels: Sequence[tuple[str, str | None]], classes: Sequence[str]) -
     return np.array([[float(emotion == name) for name in classes] for _, emotion in labels])
 
 
-def _renormalised(probabilities: np.ndarray) -> Answer:
+def _renormalised(probabilities: np.ndarray) -> Prediction:
     total = probabilities.sum()
     if not total > 0:
-        return "all probability is on labels that are not scored here"
+        return "all probability is on labels that are not scored"
     return probabilities / total

@@ -20,40 +20,41 @@ from corpus_builder.records import SPLITS
 from corpus_builder.sources.base import Rejected
 from corpus_builder.sources.ravdess import Ravdess
 from hub_model.labels import EMOTIONS
+from speech_emotion.baselines.clips import audio_bytes
 from speech_emotion.evaluation import EvaluationError, one_line
 
 PROTOCOLS = ("speaker_disjoint", "paper")
 """Configurations of a built corpus, the headline first."""
 
 WHOLE = "natural"
-"""The configuration that holds every recording once."""
+"""The configuration with every recording once."""
 
 COLUMNS = ("audio", "label", "speaker_id", "utterance_id", "transcript")
-"""What every clip has, and by which a set of clips is known."""
+"""Columns of every clip; the fingerprint of a set of clips is over these."""
 
 DETAILS = ("corpus", "gender", "intensity", "age", "audio_hash")
-"""What is known of some clips: by these they are grouped, and held against a training record."""
+"""Columns of some data: for groups of clips, and for the leak guard."""
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 class EmptyError(EvaluationError):
-    """There is no clip of what was asked for."""
+    """No clip is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSet:
-    """Labelled clips and how they came to be chosen.
+    """Labelled clips and how they were selected.
 
     Attributes:
         clips: rows of audio ({"bytes", "path"}), label (int, id of one of the seven
             emotions), speaker_id, utterance_id and transcript (None when there is none), and
             those of :data:`DETAILS` that the data has.
-        cleaned: the audio went through `hub_model.audio.clean_audio` when it was built.
-        removed: clips left out because the benchmark does not use them, by reason.
-        left_out_speakers: speakers left out because the model was trained on them.
+        cleaned: the audio was cleaned by `hub_model.audio.clean_audio` when it was built.
+        removed: number of clips outside the benchmark, by reason.
+        left_out_speakers: speakers left out because they are in the training data.
         left_out_clips: their number of clips.
-        rejected: files of a raw folder that are no clips, one line each.
+        rejected: unusable files of a raw folder, one line each.
     """
 
     clips: Dataset
@@ -75,7 +76,7 @@ class ClipSet:
 
     @property
     def corpora(self) -> list[str]:
-        """str (num_clips,), the corpus of each clip; "unknown" when the data does not say."""
+        """str (num_clips,), the corpus of each clip; "unknown" when the data does not name it."""
         return self.details("corpus", "unknown")
 
     @property
@@ -94,7 +95,7 @@ class ClipSet:
         return replace(self, clips=self.clips.select(np.flatnonzero(np.asarray(wanted))))
 
     def of_emotions(self, emotions: Collection[str]) -> "ClipSet":
-        """The clips of some of the seven emotions alone.
+        """Only the clips of some of the seven emotions.
 
         Raises:
             EvaluationError: none is left.
@@ -105,17 +106,17 @@ class ClipSet:
         return self.chosen(wanted)
 
     def without_speakers(self, speakers: Collection[str]) -> "ClipSet":
-        """The same set less all clips of some speakers, which are counted as left out."""
-        heard = np.isin(self.speakers, sorted(speakers))
+        """The set without the clips of some speakers, which are counted as left out."""
+        seen = np.isin(self.speakers, sorted(speakers))
         return replace(
             self,
-            clips=self.clips.select(np.flatnonzero(~heard)),
-            left_out_speakers=tuple(sorted(set(self.speakers[heard]))),
-            left_out_clips=int(heard.sum()),
+            clips=self.clips.select(np.flatnonzero(~seen)),
+            left_out_speakers=tuple(sorted(set(self.speakers[seen]))),
+            left_out_clips=int(seen.sum()),
         )
 
     def only_speakers(self, speakers: Collection[str]) -> "ClipSet":
-        """The clips of some speakers alone."""
+        """Only the clips of some speakers."""
         kept = np.flatnonzero(np.isin(self.speakers, sorted(speakers)))
         return replace(self, clips=self.clips.select(kept))
 
@@ -134,11 +135,6 @@ class ClipSet:
             digest.update(repr(facts).encode())
             digest.update(hashlib.sha256(audio_bytes(row["audio"])).digest())
         return digest.hexdigest()
-
-
-def audio_bytes(audio: dict[str, Any]) -> bytes:
-    """The encoded bytes of a row's audio, wherever they lie."""
-    return audio["bytes"] if audio["bytes"] is not None else Path(audio["path"]).read_bytes()
 
 
 def is_raw_folder(data: str) -> bool:
@@ -164,7 +160,7 @@ def corpus_configurations(data: str) -> list[str]:
     try:
         return datasets.get_dataset_config_names(data)
     except Exception as error:
-        # `datasets` raises a dozen unrelated types here; each one's first line says it all.
+        # `datasets` raises many unrelated types here; the first line of each is enough.
         raise EvaluationError(f"--data {data}: cannot be opened: {one_line(error)}") from error
 
 
@@ -182,8 +178,8 @@ def read_corpus(
         data: folder or Hub data set id.
         protocol: the corpus's configuration, "speaker_disjoint" or "paper".
         split: "train", "validation" or "test".
-        corpus: keep the clips of this source alone, such as "ravdess"; None keeps all.
-        classes: keep the clips of these emotions alone; a label is an index into them.
+        corpus: keep only the clips of this corpus, such as "ravdess"; None keeps all.
+        classes: keep only the clips of these emotions; a label is an index into them.
 
     Raises:
         EvaluationError: it cannot be opened, lacks the split or a column, or nothing is left.

@@ -1,4 +1,4 @@
-"""What happens to speech on its way to a classifier: each condition is one function of a clip."""
+"""Degradations of a clip: noise, telephone, codecs, clipping, gain, reverberation, speed."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ Transform = Callable[[Waveform, np.random.Generator], Waveform]
 
 MU = 255
 REVERBERATION_S = 0.6
-"""Time in which the made room's echo falls by 60 dB."""
+"""Reverberation time (RT60) of the synthetic room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,10 @@ class Condition:
     Attributes:
         key: its name in results files.
         name: its name in tables.
-        group: the conditions with which it makes a curve; "" for one that stands alone.
-        level: its place on the curve.
-        transform: what is done; None leaves a clip as it is.
-        encoder: the encoder of ffmpeg that it needs.
+        group: name of the curve it belongs to; "" for none.
+        level: its position on the curve.
+        transform: the degradation; None leaves a clip as it is.
+        encoder: the ffmpeg encoder that it needs.
     """
 
     key: str
@@ -43,14 +43,14 @@ class Condition:
     encoder: str | None = None
 
     def apply(self, waveform: Waveform, *, seed: int) -> Waveform:
-        """Do it to one clip.
+        """Degrade one clip.
 
         Args:
             waveform: see :data:`Waveform`.
             seed: same seed, same clip.
 
         Raises:
-            CodecError: ffmpeg does not do its part.
+            CodecError: ffmpeg fails.
         """
         if self.transform is None:
             return waveform
@@ -87,18 +87,18 @@ def telephone(waveform: Waveform, rng: np.random.Generator) -> Waveform:
 
 
 def clipping(waveform: Waveform, rng: np.random.Generator, *, share: float) -> Waveform:
-    """Cut everything above a share of the clip's peak, as an overdriven microphone does."""
+    """Clip at a share of the peak, as an overdriven microphone does."""
     limit = share * np.abs(waveform).max()
     return np.clip(waveform, -limit, limit)
 
 
 def gain(waveform: Waveform, rng: np.random.Generator, *, decibels: float) -> Waveform:
-    """Make it louder or quieter; what exceeds full scale is cut."""
+    """Amplify or attenuate; values above full scale are clipped."""
     return waveform * 10 ** (decibels / 20)
 
 
 def reverberation(waveform: Waveform, rng: np.random.Generator) -> Waveform:
-    """A made room: the direct sound, and noise that decays, with as much energy (0 dB)."""
+    """A synthetic room: the direct sound, and decaying noise of the same energy (0 dB)."""
     time = np.arange(round(REVERBERATION_S * SAMPLING_RATE)) / SAMPLING_RATE
     tail = rng.normal(size=time.size) * 10 ** (-3 * time / REVERBERATION_S)
     tail[: SAMPLING_RATE // 100] = 0  # the first echo comes after 10 ms
@@ -109,14 +109,14 @@ def reverberation(waveform: Waveform, rng: np.random.Generator) -> Waveform:
 
 
 def speed(waveform: Waveform, rng: np.random.Generator, *, factor: float) -> Waveform:
-    """Play it faster or slower; the pitch moves along."""
+    """Resample: faster or slower, with the pitch shifted accordingly."""
     return soxr.resample(waveform, SAMPLING_RATE, SAMPLING_RATE / factor)
 
 
 def coded(
     waveform: Waveform, rng: np.random.Generator, *, encoder: str, container: str, kbits: int
 ) -> Waveform:
-    """Encode and decode by ffmpeg; the codec's delay at the start is left as it is."""
+    """Encode and decode with ffmpeg; the codec's delay is kept."""
     raw = ("-f", "f32le", "-ar", str(SAMPLING_RATE), "-ac", "1")
     to = ("-c:a", encoder, "-b:a", f"{kbits}k", "-bitexact", "-f", container, "pipe:1")
     packed = _ffmpeg(*raw, "-i", "pipe:0", *to, given=waveform.astype("<f4").tobytes())
@@ -180,7 +180,7 @@ CONDITIONS: tuple[Condition, ...] = (
         for factor in (0.9, 1.1)
     ),
 )
-"""Every condition, in the order of the table; the first is what the others are held against."""
+"""Every condition, in the order of the table; the first is the reference."""
 
 
 def _fitted(waveform: Waveform, size: int) -> Waveform:
@@ -191,14 +191,14 @@ def _ffmpeg(*arguments: str, given: bytes) -> bytes:
     command = ["ffmpeg", "-hide_banner", "-loglevel", "error", *arguments]
     done = subprocess.run(command, input=given, capture_output=True, check=False)
     if done.returncode or not done.stdout:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise CodecError(f"ffmpeg: {said[-1]}")
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise CodecError(f"ffmpeg: {lines[-1]}")
     return done.stdout
 
 
 @cache
 def _encoders() -> frozenset[str]:
-    """Audio encoders of the ffmpeg on this machine; none without ffmpeg."""
+    """Audio encoders of the installed ffmpeg; none without ffmpeg."""
     if shutil.which("ffmpeg") is None:
         return frozenset()
     listed = subprocess.run(

@@ -1,8 +1,8 @@
-"""Cross-validation: one run after the other, each tested on a fold that it has not heard.
+"""Cross-validation: one training run per fold, each tested on its fold.
 
-The folder holds a checkpoint for every fold, the answers to all test clips in
-``predictions.parquet``, and the figures in ``cross_validation.json``. A fold that is finished is
-not trained again.
+The folder holds a checkpoint for every fold, the predictions of all test clips in
+``predictions.parquet``, and the figures in ``cross_validation.json``. A finished fold is not
+trained again.
 """
 
 import json
@@ -20,11 +20,18 @@ from datasets import Dataset
 from corpus_builder.provenance import versions
 from hub_model.calibration import fit_temperature
 from hub_model.labels import EMOTIONS
-from speech_emotion.evaluation.classifiers import answers
+from speech_emotion.evaluation.classifiers import pipeline_predictions
 from speech_emotion.evaluation.clips import ClipSet
+from speech_emotion.evaluation.folds import FIGURES_FILE, PREDICTIONS_FILE
 from speech_emotion.evaluation.provenance import command_line, git_state, portable
-from speech_emotion.evaluation.scoring import PROBABILITIES, prediction_table, score
-from speech_emotion.metrics import NO_ANSWER, ua, wa
+from speech_emotion.evaluation.scoring import (
+    answered_of,
+    brief_scores,
+    ids_of,
+    log_probabilities,
+    prediction_table,
+    score,
+)
 from speech_emotion.predict.stock_checkpoints import load_classifier
 from speech_emotion.training.config import ConfigError, TrainConfig
 from speech_emotion.training.data import load_splits, open_splits, speakers_and_fingerprint
@@ -32,12 +39,10 @@ from speech_emotion.training.folds import Selection
 from speech_emotion.training.provenance import DECIDES_NOTHING, PACKAGES
 from speech_emotion.training.saving import check_settings, refuse_failed_writes
 
-FIGURES_FILE = "cross_validation.json"
-PREDICTIONS_FILE = "predictions.parquet"
 LOGITS = [f"logit_{emotion}" for emotion in EMOTIONS]
 
 TEXTS = ("corpus", "none")
-"""A clip is answered with its own transcript, and once more without any text."""
+"""A clip is predicted with its transcript, and once more without text."""
 
 
 def cross_validate(
@@ -45,12 +50,12 @@ def cross_validate(
     train: Callable[[TrainConfig], list[dict[str, Any]]],
     arguments: list[str] | None,
 ) -> str:
-    """Train and test every fold that ``config.folds`` names, and score all answers together.
+    """Train and test every fold that ``config.folds`` names, and score all predictions together.
 
     Args:
         config: settings of every run; ``out`` gets a folder for each fold.
         train: trains one of them.
-        arguments: the command line, for the record.
+        arguments: the command line, to be recorded.
 
     Returns:
         one line on the pooled figures.
@@ -103,69 +108,65 @@ def cross_validate(
 
 
 def predict_fold(config: TrainConfig) -> pd.DataFrame:
-    """Answer the test part of a fold through the pipeline of the checkpoint that is its own.
+    """Predict the test part of a fold with the pipeline of its checkpoint.
 
     Returns:
-        the columns of :func:`~speech_emotion.evaluation.scoring.prediction_table`, ``fold``, ``corpus``, ``text``
-        (one of :data:`TEXTS`), and ``logit_<emotion>``: what the probabilities are made of, up to a
-        constant a clip, before the temperature.
+        the columns of :func:`~speech_emotion.evaluation.scoring.prediction_table`, ``fold``,
+        ``corpus``, ``text`` (one of :data:`TEXTS`), and ``logit_<emotion>``: the logits before the
+        temperature, up to a constant per clip.
     """
     tested = load_splits(config, EMOTIONS)["test"]
     classifier = load_classifier(config.out, transcriber="none")
     model_config = classifier.model.config
-    # A stock classifier has the temperature in its weights, and says so in its record.
+    # A stock checkpoint has the temperature in its weights, and in its training record.
     temperature = model_config.training.get("temperature", model_config.temperature)
     clips = ClipSet(clips=tested, cleaned=True)
     tables = []
     for text in TEXTS if model_config.use_text else ("none",):
-        found = answers(classifier, clips, text=text, batch_size=config.eval_batch_size)
+        found = pipeline_predictions(
+            classifier, clips, text=text, batch_size=config.eval_batch_size
+        )
         table = prediction_table(clips, found)
         table.insert(0, "fold", config.fold)
         table["corpus"], table["text"] = tested["corpus"][:], text
-        smallest = np.finfo(np.float64).tiny
-        table[LOGITS] = temperature * np.log(table[PROBABILITIES].clip(lower=smallest))
+        table[LOGITS] = temperature * log_probabilities(table)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
 def figures_of(table: pd.DataFrame) -> dict[str, Any]:
-    """Score the answers to all folds.
+    """Score the predictions of all folds.
 
     Args:
-        table: what :func:`predict_fold` returns, of every fold.
+        table: see :func:`predict_fold`; all folds together.
 
     Returns:
-        for each way of giving text: WA and UA of each fold, their mean, the pooled scores with
-        their intervals over speakers, and the temperature that fits the pooled logits.
+        for each text mode: WA and UA of each fold, their mean, the pooled scores with
+        their intervals over speakers, and the temperature fitted to the pooled logits.
     """
     found: dict[str, Any] = {"folds": {}, "mean": {}, "pooled": {}, "temperature": {}}
-    for text, answered in table.groupby("text"):
-        folds = {str(fold): _scores_of_fold(part) for fold, part in answered.groupby("fold")}
+    for text, part in table.groupby("text"):
+        references, predictions, speakers = ids_of(part)
+        number = part["fold"].to_numpy()
+        folds = {
+            str(fold): {
+                "speakers": sorted(set(speakers[number == fold])),
+                **brief_scores(references, predictions, number == fold),
+            }
+            for fold in np.unique(number)
+        }
         found["folds"][text] = folds
         found["mean"][text] = {
             name: float(np.mean([fold[name] for fold in folds.values()])) for name in ("wa", "ua")
         }
-        found["pooled"][text] = score(answered)
-        known = answered[answered["predicted"].notna()]
-        labels = known["label"].map(EMOTIONS.index).to_numpy()
-        found["temperature"][text] = fit_temperature(labels, known[LOGITS].to_numpy())
+        found["pooled"][text] = score(part)
+        known = answered_of(part)
+        found["temperature"][text] = fit_temperature(ids_of(known)[0], known[LOGITS].to_numpy())
     return found
 
 
-def _scores_of_fold(table: pd.DataFrame) -> dict[str, Any]:
-    truth = table["label"].map(EMOTIONS.index).to_numpy()
-    predicted = table["predicted"].map(EMOTIONS.index, na_action="ignore").fillna(NO_ANSWER)
-    predicted = predicted.to_numpy(dtype=int)
-    return {
-        "clips": len(table),
-        "speakers": sorted(set(table["speaker_id"])),
-        "wa": wa(truth, predicted),
-        "ua": ua(truth, predicted),
-    }
-
-
 def _check_out(config: TrainConfig, out: Path) -> None:
-    """Refuse a folder of something else, or of folds that were trained with other settings."""
+    """Refuse a folder with other content, or with folds trained with other settings."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: a file, not a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / "settings.json").exists():
@@ -176,7 +177,7 @@ def _check_out(config: TrainConfig, out: Path) -> None:
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
-    """What decides the figures, without the paths of this machine."""
+    """The settings that decide the figures, without the paths of this machine."""
     names = {"data", "model", "init_from"}
     settings = {
         name: value
@@ -195,7 +196,7 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
 def _origin(
     config: TrainConfig, splits: dict[str, Dataset], arguments: list[str] | None
 ) -> dict[str, Any]:
-    """Where the figures come from."""
+    """The provenance of the figures."""
     rows = {name: part for name, part in splits.items() if len(part)}
     given = sys.argv[1:] if arguments is None else arguments
     return {

@@ -1,4 +1,4 @@
-"""Scores of groups of clips, and how far apart they are."""
+"""Scores by group of clips, and the gaps between groups."""
 
 from typing import Any
 
@@ -6,31 +6,30 @@ import numpy as np
 import pandas as pd
 
 from speech_emotion import metrics
+from speech_emotion.evaluation.benchmark import Outcome, Settings
+from speech_emotion.evaluation.cached_predictor import predictors
 from speech_emotion.evaluation.clips import ClipSet
-from speech_emotion.evaluation.measuring import Outcome, Settings, Timer, askers
-from speech_emotion.evaluation.scoring import ids_of
+from speech_emotion.evaluation.scoring import SCORES, ids_of
 
-FIGURES = {"wa": metrics.wa, "ua": metrics.ua}
 AGE_BANDS = ((0, 29, "below 30"), (30, 44, "30 to 44"), (45, 59, "45 to 59"), (60, 200, "60 up"))
 
 
 def run(settings: Settings) -> Outcome:
-    """Score every group of gender, corpus, intensity and age band that the data tells of.
+    """Score every group of gender, corpus, intensity and age band that the data names.
 
     Raises:
         EvaluationError: a model or the data cannot be used.
     """
     outcome = Outcome()
-    for asker in askers(settings, outcome):
-        with Timer(outcome, asker.name):
-            table = asker.table()
-        outcome.tables.append(table.assign(system=asker.name))
-        row = asker.row(table)
-        row["groups"] = {
+    for predictor in predictors(settings, outcome):
+        with outcome.timed(predictor.name):
+            table = predictor.predict()
+        result = predictor.result(table)
+        result["groups"] = {
             aspect: of_groups(table, names, seed=settings.seed)
-            for aspect, names in aspects_of(asker.clips).items()
+            for aspect, names in aspects_of(predictor.clips).items()
         }
-        outcome.rows.append(row)
+        outcome.add(result, table)
     return outcome
 
 
@@ -49,7 +48,7 @@ def aspects_of(clips: ClipSet) -> dict[str, np.ndarray]:
 
 
 def of_groups(table: pd.DataFrame, names: np.ndarray, *, seed: int) -> dict[str, Any]:
-    """Scores of each group with intervals over speakers, and the gap of the farthest two.
+    """Scores of each group with intervals over speakers, and the gap between best and worst.
 
     Args:
         table: predictions.
@@ -62,49 +61,31 @@ def of_groups(table: pd.DataFrame, names: np.ndarray, *, seed: int) -> dict[str,
     """
     references, predictions, speakers = ids_of(table)
     members = {str(name): names == name for name in sorted(set(names) - {""})}
-    groups = {}
+    groups: dict[str, dict[str, Any]] = {}
     for name, mask in members.items():
         part = references[mask], predictions[mask]
         groups[name] = {"clips": int(mask.sum()), "speakers": len(set(speakers[mask]))}
-        for figure, score in FIGURES.items():
-            interval = metrics.bootstrap_interval(score, *part, speakers=speakers[mask], seed=seed)
+        for figure, score in SCORES.items():
             groups[name][figure] = score(*part)
-            groups[name][f"{figure}_interval"] = None if interval is None else list(interval)
-    return {
-        "groups": groups,
-        "unknown": int((names == "").sum()),
-        "gap": {
-            figure: _gap(figure, groups, members, references, predictions, speakers, seed)
-            for figure in FIGURES
+            groups[name][f"{figure}_interval"] = metrics.bootstrap_interval(
+                score, *part, speakers=speakers[mask], seed=seed
+            )
+    gaps: dict[str, Any] = {}
+    for figure, score in SCORES.items() if len(groups) > 1 else ():
+        best = max(groups, key=lambda name, figure=figure: groups[name][figure])
+        worst = min(groups, key=lambda name, figure=figure: groups[name][figure])
+        gaps[figure] = {
+            "best": best,
+            "worst": worst,
+            "gap": groups[best][figure] - groups[worst][figure],
+            "interval": metrics.gap_interval(
+                score,
+                references,
+                predictions,
+                first=members[best],
+                second=members[worst],
+                speakers=speakers,
+                seed=seed,
+            ),
         }
-        if len(groups) > 1
-        else None,
-    }
-
-
-def _gap(
-    figure: str,
-    groups: dict[str, Any],
-    members: dict[str, np.ndarray],
-    references: np.ndarray,
-    predictions: np.ndarray,
-    speakers: np.ndarray,
-    seed: int,
-) -> dict[str, Any]:
-    best = max(groups, key=lambda name: groups[name][figure])
-    worst = min(groups, key=lambda name: groups[name][figure])
-    interval = metrics.gap_interval(
-        FIGURES[figure],
-        references,
-        predictions,
-        first=members[best],
-        second=members[worst],
-        speakers=speakers,
-        seed=seed,
-    )
-    return {
-        "best": best,
-        "worst": worst,
-        "gap": groups[best][figure] - groups[worst][figure],
-        "interval": None if interval is None else list(interval),
-    }
+    return {"groups": groups, "unknown": int((names == "").sum()), "gap": gaps or None}

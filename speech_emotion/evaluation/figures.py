@@ -1,4 +1,4 @@
-"""Figures drawn from a results file; each carries the hash of what it shows."""
+"""Figures drawn from a results file; each contains a hash of its data."""
 
 import hashlib
 import io
@@ -11,50 +11,58 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from speech_emotion.evaluation.tables import PROTOCOL_NAMES, Result, Row, scored, system_of
+from speech_emotion.evaluation.tables import (
+    PROTOCOL_NAMES,
+    Result,
+    ResultsFile,
+    scored,
+    system_of,
+)
 
 VERSION = 1
-"""Goes up when a figure is drawn differently from the same data."""
+"""Increased when a figure is drawn differently from the same data."""
 
 CHANCE = 1 / 7
 
 
-def figures_of(name: str, result: Result) -> dict[str, tuple[str, Any, Callable[[Any], Figure]]]:
+def figures_of(
+    name: str, results: ResultsFile
+) -> dict[str, tuple[str, Any, Callable[[Any], Figure]]]:
     """Every figure of a results file.
 
     Returns:
-        file name -> what it shows in words, the data that it shows, and who draws it.
+        file name -> description, data, and the function that draws it.
     """
-    match result["benchmark"]:
+    match results["benchmark"]:
         case "ravdess":
             found = [
-                (f"{plain(row)}, {PROTOCOL_NAMES[row['protocol']]}", row["scores"]["confusion"])
-                for row in scored(result)
-                if row["kind"] == "model"
+                (f"{plain(one)}, {PROTOCOL_NAMES[one['protocol']]}", one["scores"]["confusion"])
+                for one in scored(results)
+                if one["kind"] == "model"
             ]
             return {f"{name}-confusion.png": ("Confusion matrices", found, _confusion)}
         case "calibration":
-            states = [(row["system"], row["calibration"]) for row in scored(result)]
+            states = [(one["system"], one["calibration"]) for one in scored(results)]
             return {
                 f"{name}-reliability.png": ("Reliability diagram", states, _reliability),
                 f"{name}-coverage.png": ("Accuracy against coverage", states, _coverage),
             }
         case "robustness":
             points = [
-                [row["system"], row["group"], row["level"], row["scores"]["ua"], row["condition"]]
-                for row in scored(result)
+                [one["system"], one["group"], one["level"], one["scores"]["ua"], one["condition"]]
+                for one in scored(results)
             ]
             return {f"{name}-curves.png": ("UA under each condition", points, _curves)}
     return {}
 
 
-def plain(row: Row) -> str:
-    """Who answered, for the title of a figure."""
-    return system_of(row).replace("`", "")
+def plain(result: Result) -> str:
+    """Name of the system, for the title of a figure."""
+    return system_of(result).replace("`", "")
 
 
 def png_of(data: Any, draw: Callable[[Any], Figure]) -> bytes:
-    """Draw; the same data give the same bytes with the same matplotlib."""
+    """Draw a figure; the same data give the same bytes with the same matplotlib."""
     figure = draw(data)
     canvas = FigureCanvasAgg(figure)
     buffer = io.BytesIO()
@@ -63,7 +71,7 @@ def png_of(data: Any, draw: Callable[[Any], Figure]) -> bytes:
 
 
 def stamp_of(data: Any) -> str:
-    """Hash of what a figure shows."""
+    """Hash of the data of a figure."""
     return hashlib.sha256(json.dumps([VERSION, data], sort_keys=True).encode()).hexdigest()
 
 
@@ -92,7 +100,7 @@ def _confusion(data: Any) -> Figure:
                 axes.text(column, line, str(count), ha="center", va="center", color=colour)
         axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
         axes.set_yticks(range(len(labels)), labels)
-        axes.set(xlabel="answer", ylabel="true emotion", title=title)
+        axes.set(xlabel="prediction", ylabel="true emotion", title=title)
     return figure
 
 
@@ -119,7 +127,7 @@ def _coverage(data: Any) -> Figure:
     for system, states in data:
         shares, accuracy = zip(*states["as_shipped"]["coverage_curve"], strict=True)
         axes.plot(shares, accuracy, marker=".", label=system)
-    axes.set(xlabel="share of clips answered", ylabel="WA over these", ylim=(0, 1))
+    axes.set(xlabel="coverage", ylabel="WA", ylim=(0, 1))
     axes.legend(frameon=False)
     return figure
 

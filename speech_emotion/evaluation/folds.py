@@ -1,4 +1,4 @@
-"""Rows from a cross-validation of `train.py --folds`: each fold, their mean, all together."""
+"""Results of a cross-validation by `train.py --folds`: each fold, their mean, and pooled."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -10,30 +10,28 @@ import pandas as pd
 
 from corpus_builder.sources.ravdess import FOLD_OF
 from hub_model.labels import EMOTIONS
-from speech_emotion import metrics
 from speech_emotion.evaluation import EvaluationError
+from speech_emotion.evaluation.benchmark import Result
 from speech_emotion.evaluation.clips import EmptyError
-from speech_emotion.evaluation.leaks import heard_by
-from speech_emotion.evaluation.measuring import Row
+from speech_emotion.evaluation.leaks import TrainingRecord, read_record
 from speech_emotion.evaluation.provenance import portable
-from speech_emotion.evaluation.scoring import PROBABILITIES, ids_of, score
+from speech_emotion.evaluation.scoring import PROBABILITIES, brief_scores, ids_of, score
 
 FIGURES_FILE, PREDICTIONS_FILE = "cross_validation.json", "predictions.parquet"
-FIGURES = {"wa": metrics.wa, "ua": metrics.ua}
 NEEDED = ("fold", "corpus", "text", "speaker_id", "label", "predicted", "error", *PROBABILITIES)
 
 
-def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Row, pd.DataFrame]:
-    """Score the answers of a cross-validation again, and hold each fold against its training.
+def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Result, pd.DataFrame]:
+    """Score the predictions of a cross-validation, and compare each fold with its training data.
 
     Args:
-        folder: what `train.py --out` named.
-        corpus: score the clips of this corpus alone.
-        text: "corpus" or "none"; a model of the voice alone has only the second.
+        folder: the output folder of `train.py`.
+        corpus: score only the clips of this corpus.
+        text: "corpus" or "none"; an audio-only model has only "none".
         seed: of the bootstrap.
 
     Returns:
-        the row, with ``folds``, ``mean`` and pooled ``scores``; and the table of predictions.
+        the result, with ``folds``, ``mean`` and pooled ``scores``; and the table of predictions.
 
     Raises:
         EvaluationError: no cross-validation, no clip of the corpus, no speakers, or a speaker in
@@ -41,7 +39,7 @@ def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Row, 
     """
     where = f"--folds {folder}"
     try:
-        told = json.loads((Path(folder) / FIGURES_FILE).read_text(encoding="utf-8"))
+        figures = json.loads((Path(folder) / FIGURES_FILE).read_text(encoding="utf-8"))
         table = pd.read_parquet(Path(folder) / PREDICTIONS_FILE)
     except OSError as error:
         raise EvaluationError(
@@ -65,50 +63,50 @@ def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Row, 
         raise EvaluationError(f"{where}: some clips have no speaker")
     if (table.groupby("speaker_id")["fold"].nunique() > 1).any():
         raise EvaluationError(f"{where}: a speaker is in two folds")
-    heard = {int(fold): _heard(Path(folder) / f"fold_{fold}") for fold in table["fold"].unique()}
-    row = folds_row(
+    seen = {int(fold): _speakers(Path(folder) / f"fold_{fold}") for fold in table["fold"].unique()}
+    result = folds_result(
         table,
         system=portable(folder),
         corpus=corpus,
-        heard=heard,
+        seen=seen,
         seed=seed,
         text=text,
-        command=told.get("command"),
-        commit=told.get("commit"),
-        data_fingerprints=(told.get("data") or {}).get("fingerprints"),
+        command=figures.get("command"),
+        commit=figures.get("commit"),
+        data_fingerprints=(figures.get("data") or {}).get("fingerprints"),
     )
-    return row, table.assign(system=portable(folder), protocol="folds")
+    return result, table.assign(system=portable(folder), protocol="folds")
 
 
-def folds_row(
+def folds_result(
     table: pd.DataFrame,
     *,
     system: str,
     corpus: str,
-    heard: dict[int, Collection[str] | None],
+    seen: dict[int, Collection[str] | None],
     seed: int,
     classes: Sequence[str] = EMOTIONS,
     **more: Any,
-) -> Row:
-    """The figures of a cross-validation, from the answers of all its folds.
+) -> Result:
+    """The result of a cross-validation, from the predictions of all its folds.
 
     Args:
         table: predictions with the column ``fold``; a speaker is in one fold.
-        system: who answered.
-        corpus: whose folds these are.
-        heard: speakers from which each fold's model learnt; None when that is not known.
+        system: name of the model.
+        corpus: the corpus of the folds.
+        seen: the training speakers of each fold's model; None when they are not known.
         seed: of the bootstrap.
-        classes: what was answered.
-        more: what else is told of it.
+        classes: the emotions that were predicted.
+        more: further values of the result.
     """
     speakers = {int(f): sorted(set(part["speaker_id"])) for f, part in table.groupby("fold")}
     folds = {
         str(fold): {**_brief(part, classes), "speakers": speakers[int(fold)]}
         for fold, part in table.groupby("fold")
     }
-    unknown = any(heard[fold] is None for fold in speakers)
+    unknown = any(seen[fold] is None for fold in speakers)
     leaked = sorted(
-        name for fold, names in speakers.items() for name in set(names) & set(heard[fold] or ())
+        name for fold, names in speakers.items() for name in set(names) & set(seen[fold] or ())
     )
     return {
         "kind": "folds",
@@ -136,7 +134,7 @@ def folds_row(
 
 
 def published_fold(speaker: str) -> int | None:
-    """The fold of an actor of RAVDESS in the field's subject-wise folds.
+    """The fold of an actor of RAVDESS in the published subject-wise folds.
 
     >>> published_fold("ravdess-03"), published_fold("tess-oaf")
     (1, None)
@@ -147,19 +145,17 @@ def published_fold(speaker: str) -> int | None:
 
 def _brief(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
     references, predictions, _ = ids_of(table, classes=classes)
-    found = {name: figure(references, predictions) for name, figure in FIGURES.items()}
-    return {"clips": len(table), **found}
+    return brief_scores(references, predictions)
 
 
 def _published(speakers: dict[int, list[str]]) -> bool:
-    """Whether these are the field's folds, or some of them."""
+    """Whether these are the published folds, or some of them."""
     return all(published_fold(name) == fold for fold, names in speakers.items() for name in names)
 
 
-def _heard(folder: Path) -> Collection[str] | None:
-    """Speakers that a fold's checkpoint says it heard; None when it does not say."""
+def _speakers(folder: Path) -> Collection[str] | None:
+    """The training speakers of a fold's checkpoint; None when it does not name them."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return TrainingRecord.of(read_record(folder)).speakers
     except (OSError, ValueError):
         return None
-    return heard_by(config.get("training")).speakers

@@ -1,4 +1,4 @@
-"""The table by which other label sets are read: which emotion a foreign label stands for."""
+"""The emotions of other label sets."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "surprised": ("sur", "surprise", "ps", "pleasant surprise"),
     NEUTRAL: ("neu", "neutrality"),
 }
-"""Emotion -> the other names under which well-known checkpoints answer it."""
+"""Emotion -> its other names in well-known checkpoints."""
 
 LEFT_OUT = frozenset({"other", "oth", "unknown", "unk", "<unk>", "contempt", "frustrated", "fru"})
-"""Labels that are no class of any benchmark here; what remains is renormalised."""
+"""Labels outside all benchmarks; the remaining probabilities are renormalised."""
 
 _EMOTION_OF = {name: name for name in VOTE_CLASSES} | {
     synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms
@@ -55,8 +55,5 @@ def emotions_of(labels: Sequence[str], *, where: str) -> tuple[str | None, ...]:
         )
     found = tuple(_EMOTION_OF.get(name) for name in names)
     if len(set(found) & set(EMOTIONS)) < 2:
-        raise EvaluationError(
-            f"{where}: it answers fewer than two of {', '.join(EMOTIONS)}, so there is nothing "
-            "to score"
-        )
+        raise EvaluationError(f"{where}: it predicts fewer than two of {', '.join(EMOTIONS)}")
     return found

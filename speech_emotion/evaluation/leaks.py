@@ -1,7 +1,9 @@
-"""The leak guard: what a model heard in training, held against the clips it is scored on."""
+"""The leak guard: compares a model's training record with the clips it is scored on."""
 
 import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +12,19 @@ from corpus_builder.sources import SOURCES
 from speech_emotion.evaluation.clips import ClipSet
 from speech_emotion.training.provenance import HASH_DIGITS
 
+RECORD_FILE = "training_record.json"
+"""The whole training record, beside config.json."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
-    """What a model's record says it has heard, in every stage of its training.
+class TrainingRecord:
+    """The training data of a model, in every stage of its training.
 
     Attributes:
-        speakers: everybody it heard; None when the record does not say.
+        speakers: all its speakers; None when the record does not name them.
         hashes: the first digits of the hashes of the decoded clips, where they are recorded.
-        fingerprints: hashes over whole splits that it learnt from or was chosen on.
-        unnamed: corpora that a stage learnt from without saying whom of them.
+        fingerprints: hashes over whole training and validation splits.
+        unnamed: corpora of a stage that does not name its speakers.
     """
 
     speakers: frozenset[str] | None = None
@@ -27,69 +32,89 @@ class Heard:
     fingerprints: frozenset[str] = frozenset()
     unnamed: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(cls, record: dict[str, Any] | None) -> "TrainingRecord":
+        """The training data that a record names, earlier stages included.
 
-def heard_by(training: dict[str, Any] | None) -> Heard:
-    """Read the record under ``training`` in a model's config, with the stages before it."""
-    if not training:
-        return Heard()
-    records = [training, *(training.get("stages") or [])]
-    told = [record["speakers"] for record in records if record.get("speakers") is not None]
-    speakers = frozenset(name for names in told for name in names)
-    # A record with data and speakers is whole; a stage may tell of its corpora by licence alone.
-    whole = {
-        name.lower()
-        for record in records
-        if record.get("speakers") is not None
-        for name in record.get("data") or ()
-    }
-    named = {
-        name.lower()
-        for record in records
-        for name in (*(record.get("data") or ()), *(record.get("licences") or ()))
-    }
-    return Heard(
-        speakers=speakers if told else None,
-        hashes=frozenset(
-            h for record in records for h in (record.get("audio_hashes") or "").split()
-        ),
-        fingerprints=frozenset(
-            value
-            for record in records
-            for key, value in record.items()
-            if key.endswith("fingerprint") and value
-        ),
-        unnamed=frozenset(
-            name
-            for name in (named & set(SOURCES)) - whole
-            if not any(speaker.startswith(f"{name}-") for speaker in speakers)
-        ),
-    )
+        Args:
+            record: see :func:`read_record`.
+        """
+        if not record:
+            return cls()
+        stages = [record, *(record.get("stages") or [])]
+        named = [stage for stage in stages if stage.get("speakers") is not None]
+        speakers = frozenset(name for stage in named for name in stage["speakers"])
+        # A stage with data and speakers is complete; others may name a corpus by its licence alone.
+        complete = {name.lower() for stage in named for name in stage.get("data") or ()}
+        corpora = {
+            name.lower()
+            for stage in stages
+            for name in (*(stage.get("data") or ()), *(stage.get("licences") or ()))
+        }
+        return cls(
+            speakers=speakers if named else None,
+            hashes=frozenset(
+                digits for stage in stages for digits in (stage.get("audio_hashes") or "").split()
+            ),
+            fingerprints=frozenset(
+                value
+                for stage in stages
+                for key, value in stage.items()
+                if key.endswith("fingerprint") and value
+            ),
+            unnamed=frozenset(
+                name
+                for name in (corpora & set(SOURCES)) - complete
+                if not any(speaker.startswith(f"{name}-") for speaker in speakers)
+            ),
+        )
 
 
-def overlap(heard: Heard, clips: ClipSet) -> dict[str, Any] | None:
-    """What the test clips share with the training of a model.
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The training record of a checkpoint.
+
+    It is read from :data:`RECORD_FILE`; checkpoints without that file have it under ``training``
+    in config.json.
 
     Returns:
-        None when nothing is known of its training. Else ``speakers``, heard ones that are tested;
-        ``clips``, how many clips they have; ``same_clips``, clips whose very audio was learnt
-        from; ``maybe``, tested corpora of which it learnt without saying from whom.
+        None when neither file has one.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file is not JSON.
     """
-    if heard.speakers is None:
+    file = folder / RECORD_FILE
+    if file.is_file():
+        record = json.loads(file.read_text(encoding="utf-8"))
+    else:
+        record = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("training")
+    return record or None
+
+
+def overlap(record: TrainingRecord, clips: ClipSet) -> dict[str, Any] | None:
+    """What the test clips share with the training data of a model.
+
+    Returns:
+        None when the record names no speakers. Else ``speakers``, those of the training data that
+        are tested; ``clips``, their number of test clips; ``same_clips``, test clips that are in
+        the training data; ``maybe``, tested corpora of a stage that does not name its speakers.
+    """
+    if record.speakers is None:
         return None
     speakers = clips.speakers
-    shared = sorted(heard.speakers & set(speakers))
-    hashes = clips.audio_hashes if heard.hashes or heard.fingerprints else []
-    same = sum(value[:HASH_DIGITS] in heard.hashes for value in hashes)
-    if hashes and _fingerprint(hashes) in heard.fingerprints:
+    shared = sorted(record.speakers & set(speakers))
+    hashes = clips.audio_hashes if record.hashes or record.fingerprints else []
+    same = sum(value[:HASH_DIGITS] in record.hashes for value in hashes)
+    if hashes and _fingerprint(hashes) in record.fingerprints:
         same = len(hashes)
     return {
         "speakers": shared,
         "clips": int(np.isin(speakers, shared).sum()),
         "same_clips": same,
-        "maybe": sorted(heard.unnamed & set(clips.corpora)),
+        "maybe": sorted(record.unnamed & set(clips.corpora)),
     }
 
 
 def _fingerprint(hashes: list[str]) -> str:
-    """The fingerprint of a split, as the training writes it into its record."""
+    """The fingerprint of a split, as the training record has it."""
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()

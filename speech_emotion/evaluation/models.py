@@ -1,4 +1,4 @@
-"""A model folder or Hub id, and what its config says of its training."""
+"""A model folder or Hub id, with its config and its training record."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from speech_emotion import baselines
 from speech_emotion.evaluation import EvaluationError, one_line
 from speech_emotion.evaluation.clips import HUB_ID, PROTOCOLS
 from speech_emotion.evaluation.labels import emotions_of
-from speech_emotion.evaluation.leaks import Heard, heard_by
+from speech_emotion.evaluation.leaks import RECORD_FILE, TrainingRecord, read_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,22 +24,22 @@ class Model:
     Attributes:
         name: as the user typed it.
         folder: where its files lie.
-        family: "pipeline" for this project's model, "stock" for a plain transformers classifier,
-            "row" for a baseline of `baselines/`.
-        protocol: the protocol it was trained for; None when its config does not say.
-        heard: what its config says it learnt from.
-        labels: its own labels in the order of its ids, each with the emotion that it stands for.
+        family: "pipeline" for a custom checkpoint, "stock" for a stock checkpoint, "baseline" for
+            a baseline of `speech_emotion.baselines`.
+        protocol: the protocol it was trained for; None when its record does not name one.
+        record: its training data.
+        labels: its own labels in the order of its ids, each with its emotion.
         weights_sha256: hash over the names and bytes of its weights.
         temperature: by which it divides its logits.
-        class_mean_logits: what a clip of each emotion gets on average; None when it was not noted.
-        adapted: whether it is fitted to recordings of one source.
+        class_mean_logits: mean logits per class; None when they were not measured.
+        adapted: whether it has been fitted to recordings of one source.
     """
 
     name: str
     folder: Path
     family: str
     protocol: str | None
-    heard: Heard
+    record: TrainingRecord
     labels: tuple[tuple[str, str | None], ...]
     weights_sha256: str
     temperature: float = 1.0
@@ -48,50 +48,52 @@ class Model:
 
     @property
     def speakers(self) -> frozenset[str] | None:
-        """The speakers it was trained on; None when its config does not say."""
-        return self.heard.speakers
+        """The speakers in its training data; None when its record does not name them."""
+        return self.record.speakers
 
     @property
     def emotions(self) -> tuple[str, ...]:
-        """The emotions that it can answer, neutral among them, in the order of the ids."""
+        """The emotions that it can predict, neutral included, in the order of the ids."""
         known = {emotion for _, emotion in self.labels}
         return tuple(name for name in VOTE_CLASSES if name in known)
 
     @property
     def covers_all(self) -> bool:
-        """Whether it can answer all seven emotions."""
+        """Whether it can predict all seven emotions."""
         return set(EMOTIONS) <= set(self.emotions)
 
 
 def open_model(name: str) -> Model:
-    """Find a model and read its config; nothing is loaded yet.
+    """Find a model and read its config and training record; weights are not loaded.
 
     Args:
         name: folder or Hub id.
 
     Raises:
-        EvaluationError: no such model, no config.json, no weights, or a label that is not known.
+        EvaluationError: no such model, no config.json, no weights, or an unknown label.
     """
     folder = _folder_of(name)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        record = read_record(folder) or {}
     except FileNotFoundError as error:
         raise EvaluationError(f"--model {name}: the folder has no config.json") from error
     except ValueError as error:
-        raise EvaluationError(f"--model {name}: config.json is not JSON: {error}") from error
+        raise EvaluationError(
+            f"--model {name}: config.json or {RECORD_FILE} is not JSON: {error}"
+        ) from error
     family = _family(name, config)
-    names = config.get("labels") if family == "row" else _in_order(config.get("id2label"))
+    names = config.get("labels") if family == "baseline" else _in_order(config.get("id2label"))
     if not names:
         raise EvaluationError(f"--model {name}: config.json names no labels")
     weights = sorted(folder.glob("*.safetensors"))
-    if family == "row":
-        known = {baselines.CONFIG_FILE, baselines.RESULTS_FILE, "README.md"}
+    if family == "baseline":
+        known = {baselines.CONFIG_FILE, baselines.RESULTS_FILE, RECORD_FILE, "README.md"}
         weights = sorted(f for f in folder.iterdir() if f.is_file() and f.name not in known)
     if not weights:
-        kind = "weights" if family == "row" else "safetensors weights"
+        kind = "weights" if family == "baseline" else "safetensors weights"
         raise EvaluationError(f"--model {name}: the folder has no {kind}")
-    training = config.get("training") or {}
-    protocol = training.get("protocol")
+    protocol = record.get("protocol")
     if protocol not in (None, "natural", *PROTOCOLS):
         raise EvaluationError(
             f"--model {name}: trained under the protocol '{protocol}', "
@@ -103,10 +105,10 @@ def open_model(name: str) -> Model:
         family=family,
         # Only the paper's protocol lets test speakers into training.
         protocol=PROTOCOLS[0] if protocol == "natural" else protocol,
-        heard=heard_by(training),
+        record=TrainingRecord.of(record),
         labels=tuple(zip(names, emotions_of(names, where=f"--model {name}"), strict=True)),
         weights_sha256=_sha256(weights),
-        temperature=config.get("temperature") or training.get("temperature") or 1.0,
+        temperature=config.get("temperature") or record.get("temperature") or 1.0,
         class_mean_logits=config.get("class_mean_logits", config.get("emotion_logits")),
         adapted=any(config.get(name) is not None for name in ("logit_bias", "logit_shift")),
     )
@@ -114,7 +116,7 @@ def open_model(name: str) -> Model:
 
 def _family(name: str, config: dict[str, Any]) -> str:
     if "family" in config:
-        return "row"
+        return "baseline"
     if "audio-classification" in (config.get("custom_pipelines") or {}):
         return "pipeline"
     kinds = [str(kind) for kind in config.get("architectures") or []]
@@ -122,7 +124,7 @@ def _family(name: str, config: dict[str, Any]) -> str:
         return "stock"
     raise EvaluationError(
         f"--model {name}: config.json names neither an audio-classification pipeline, nor a "
-        "transformers model ForSequenceClassification, nor the family of a baseline row"
+        "transformers model ForSequenceClassification, nor the family of a baseline"
     )
 
 

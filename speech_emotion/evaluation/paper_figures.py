@@ -1,9 +1,9 @@
-"""Figures 3, 4 and 5 of the paper, drawn from a corpus that was built here.
+"""Figures 3, 4 and 5 of the paper, drawn from a built corpus.
 
-    python -m speech_emotion.evaluation.paper_figures --data corpus --out FOLDER
+    python -m speech_emotion.evaluation.paper_figures --data corpus --output-dir FOLDER
 
-writes zero_crossing_rate.png (Figure 3) and spectral_centroid.png (Figure 4), one box an emotion;
-spectrograms.png (Figure 5), one block an emotion; and below images/ the single blocks behind it.
+writes zero_crossing_rate.png (Figure 3) and spectral_centroid.png (Figure 4), one box per emotion;
+spectrograms.png (Figure 5), one block per emotion; and the single blocks below images/.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset
+from datasets import Audio, Dataset
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -21,10 +21,9 @@ from speech_emotion.baselines import BaselineError
 from speech_emotion.baselines.clips import Clips
 from speech_emotion.baselines.feature_store import stored_features
 from speech_emotion.baselines.features import FEATURE_NAMES, FEATURE_VERSION
-from speech_emotion.baselines.settings import RowConfig
 from speech_emotion.baselines.spectrograms import images
 from speech_emotion.training.config import ConfigError
-from speech_emotion.training.data import load_splits
+from speech_emotion.training.data import open_splits
 
 FIGURES = {
     "zero_crossing_rate": ("Zero-crossing rate (Figure 3)", "share of samples"),
@@ -91,31 +90,37 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m speech_emotion.evaluation.paper_figures", description=__doc__
     )
     parser.add_argument("--data", required=True, help="corpus folder or Hub data set id")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the images")
+    parser.add_argument("--output-dir", type=Path, help="folder of the images (required)")
+    parser.add_argument("--out", dest="output_dir", type=Path, help=argparse.SUPPRESS)  # old name
     parser.add_argument(
-        "--protocol", default="speaker_disjoint", choices=("speaker_disjoint", "paper")
+        "--protocol",
+        default="speaker_disjoint",
+        choices=("speaker_disjoint", "paper"),
+        help="configuration of the corpus (%(default)s)",
     )
-    parser.add_argument("--cache", default="runs/cache", help="where features are kept")
+    parser.add_argument(
+        "--cache", default="runs/cache", help="folder of cached features (%(default)s)"
+    )
     options = parser.parse_args(arguments)
+    if options.output_dir is None:
+        parser.error("the following arguments are required: --output-dir")
     try:
-        config = RowConfig(
-            family="classical", data=options.data, out=str(options.out), protocol=options.protocol
-        )
-        rows = load_splits(config, EMOTIONS)["train"]
+        rows = open_splits(options.data, options.protocol, EMOTIONS)["train"]
+        rows = rows.cast_column("audio", Audio(decode=False))
         clips = stored_features(rows, options.cache, what="train")
     except (ConfigError, BaselineError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    (options.out / "images").mkdir(parents=True, exist_ok=True)
+    (options.output_dir / "images").mkdir(parents=True, exist_ok=True)
     # Without it matplotlib writes its version into the file.
     plain = {"metadata": {"Software": f"features {FEATURE_VERSION}"}, "dpi": 100}
     for name in FIGURES:
-        feature_figure(clips, name).savefig(options.out / f"{name}.png", **plain)
+        feature_figure(clips, name).savefig(options.output_dir / f"{name}.png", **plain)
     blocks = first_blocks(rows)
-    spectrogram_figure(blocks).savefig(options.out / "spectrograms.png", **plain)
+    spectrogram_figure(blocks).savefig(options.output_dir / "spectrograms.png", **plain)
     for emotion, block in blocks.items():
-        Image.fromarray(block).save(options.out / "images" / f"{emotion}.png")
-    print(f"written: {options.out}")
+        Image.fromarray(block).save(options.output_dir / "images" / f"{emotion}.png")
+    print(f"written: {options.output_dir}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Markdown of Tables 6 and 8 from a results file: nothing here measures."""
+"""Markdown of `table6` and `table8` from a results file."""
 
 from collections.abc import Iterable
 
@@ -7,95 +7,95 @@ from speech_emotion.evaluation.tables import (
     NOT_RUN,
     PROTOCOL_NAMES,
     Result,
-    Row,
-    few_speakers,
+    ResultsFile,
+    closing_notes,
     interval_note,
+    limit_notes,
     markdown_table,
     overlap_cell,
     percent,
     scored,
     with_interval,
+    with_notes,
 )
 
 FIGURES = ("wa", "ua", "ua_plus_wa")
 NAMES = ("WA", "UA", "UA+WA")
 
 
-def paper_table(result: Result) -> str:
-    """One line per row of the table: both protocols and the printed figures side by side."""
+def paper_table(results: ResultsFile) -> str:
+    """One line per row of the printed table: both protocols beside the printed figures."""
     header = [
         "Classifier",
         *(f"{PROTOCOL_NAMES[protocol]}: {name}" for protocol in PROTOCOLS for name in NAMES),
         *(f"as printed: {name}" for name in NAMES),
         "Measured on",
     ]
-    systems = dict.fromkeys(row["system"] for row in result["rows"] if "system" in row)
+    systems = dict.fromkeys(result["system"] for result in results["rows"] if "system" in result)
     lines = [
-        _line([row for row in result["rows"] if row.get("system") == name]) for name in systems
+        _line([result for result in results["rows"] if result.get("system") == name])
+        for name in systems
     ]
     chance = [percent(share) for share in (1 / 7, 1 / 7, 2 / 7)]
     lines.append(["chance (1/7)", *chance, *chance, "", "", "", ""])
-    notes = "\n".join(f"- {note}" for note in _notes(result))
-    return "\n\n".join((markdown_table(header, lines), notes))
+    return with_notes(markdown_table(header, lines), notes=_notes(results))
 
 
-def _line(rows: list[Row]) -> list[str]:
-    by_protocol = {row["protocol"]: row for row in rows}
+def _line(by_protocol: list[Result]) -> list[str]:
+    first, found = by_protocol[0], {result["protocol"]: result for result in by_protocol}
     cells = []
     for protocol in PROTOCOLS:
-        row = by_protocol.get(protocol)
-        known = row is not None and "scores" in row
-        cells += [with_interval(row, name) if known else NOT_RUN for name in FIGURES]
-    printed = rows[0]["paper"]
-    if printed is None:
-        cells += ["", "", ""]
-    else:
+        result = found.get(protocol)
+        known = result is not None and "scores" in result
+        cells += [with_interval(result, name) if known else NOT_RUN for name in FIGURES]
+    if printed := first["paper"]:
         sums = (printed["wa"], printed["ua"], printed["wa"] + printed["ua"])
         cells += [f"{figure:.2f}" for figure in sums]
-    name = f"`{rows[0]['system']}`" if rows[0]["kind"] == "model" else rows[0]["system"]
-    return [name, *cells, _corpora(by_protocol.values())]
+    else:
+        cells += ["", "", ""]
+    name = f"`{first['system']}`" if first["kind"] == "model" else first["system"]
+    return [name, *cells, _corpora(found.values())]
 
 
-def _corpora(rows: Iterable[Row]) -> str:
+def _corpora(by_protocol: Iterable[Result]) -> str:
     """The corpora of the scored clips with their numbers, once if both protocols agree."""
     texts = {}
-    for row in rows:
-        if "corpora" in row:
-            counts = (f"{name} {clips}" for name, clips in row["corpora"].items())
-            texts[PROTOCOL_NAMES[row["protocol"]]] = ", ".join(counts)
+    for result in by_protocol:
+        if "corpora" in result:
+            clips = (f"{name} {number}" for name, number in result["corpora"].items())
+            texts[PROTOCOL_NAMES[result["protocol"]]] = ", ".join(clips)
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
     return "; ".join(f"{name}: {text}" for name, text in texts.items())
 
 
-def _notes(result: Result) -> list[str]:
-    data = result["data"]
+def _notes(results: ResultsFile) -> list[str]:
+    data = results["data"]
     notes = [
-        f"WA, UA and UA+WA in per cent, with {interval_note(result)}",
+        f"WA, UA and UA+WA in per cent, with {interval_note(results)}",
         f'Data: `{data["source"]}`, its {data["split"]} split. "Measured on" names its corpora '
-        "with their numbers of clips. The printed figures are the paper's own, on its test split "
+        "with their numbers of clips. The printed figures are the paper's, on its test split "
         "of CREMA-D, IEMOCAP, RAVDESS, SAVEE and TESS.",
         "The speaker-disjoint figures are the headline. In the paper's protocol the same speakers "
-        "are in training and test, so its figures say little about a new voice.",
+        "are in training and test, so its figures say little about new speakers.",
+        *limit_notes(results),
     ]
-    if data["limit"] is not None:
-        notes.append(f"**Only {data['limit']} clips a protocol were scored (`--limit`).**")
-    notes += few_speakers(result, "figures")
-    for row in result["rows"]:
-        where = f"{row.get('system')}, {PROTOCOL_NAMES[row['protocol']]}"
-        if row["kind"] == "not_run":
-            notes.append(f"Not run here: {where}: {row['reason']}")
-        if run := row.get("measured_by"):
+    for result in results["rows"]:
+        where = _where(result)
+        if result["kind"] == "not_run":
+            notes.append(f"Not run here: {where}: {result['reason']}")
+        if run := result.get("measured_by"):
             notes.append(f"{where}: measured at commit {run['commit'][:12]} by `{run['command']}`.")
-        if start := row.get("initialisation"):
+        if start := result.get("initialisation"):
             found = f"`{start['from']}`" if "from" in start else "random weights"
             missing = f" (`{start['not_found']}` was not found)" if "not_found" in start else ""
             notes.append(f"{where}: trained from {found}{missing}.")
-    for row in scored(result):
-        where = f"{row['system']}, {PROTOCOL_NAMES[row['protocol']]}"
-        found = overlap_cell(row)
-        if found != "none" and not (row["protocol"] == "paper" and row["overlap"]):
-            notes.append(f"{where}: heard in training: {found}.")
-        for utterance_id, error in row["scores"]["errors"].items():
-            notes.append(f"No answer, counted as an error: {utterance_id}, {where}: {error}")
-    return [*notes, f"Made by `{result['command']}`."]
+    for result in scored(results):
+        found = overlap_cell(result)
+        if found != "none" and not (result["protocol"] == "paper" and result["overlap"]):
+            notes.append(f"{_where(result)}: test speakers in the training data: {found}.")
+    return [*notes, *closing_notes(results)]
+
+
+def _where(result: Result) -> str:
+    return f"{result.get('system')}, {PROTOCOL_NAMES[result['protocol']]}"

@@ -1,4 +1,4 @@
-"""Where a figure comes from: command, commit, versions. No path of this machine gets out."""
+"""Provenance of figures: command, commit, versions. Absolute paths are left out."""
 
 import shlex
 import subprocess
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of every library that can move a figure."""
+    """Versions of Python and of every library that can change a figure."""
     return provenance.versions(LIBRARIES)
 
 
@@ -35,7 +35,7 @@ def git_state() -> dict[str, str | bool | None]:
 
 
 def portable(argument: str) -> str:
-    """An argument as typed, but an absolute path without the machine's own part.
+    """An argument without the folders of this machine: an absolute path becomes relative.
 
     >>> portable("checkpoints/mini"), portable("/home/me/corpus")
     ('checkpoints/mini', 'corpus')
@@ -49,7 +49,7 @@ def portable(argument: str) -> str:
 
 
 def portable_line(line: str, data: str) -> str:
-    """An error line, which may name the file it is about, without this machine's folders.
+    """An error line without the folders of this machine.
 
     >>> portable_line("/home/me/raw/a.wav: not audio", "/home/me/raw")
     'raw/a.wav: not audio'
@@ -58,7 +58,7 @@ def portable_line(line: str, data: str) -> str:
 
 
 def command_line(arguments: Sequence[str], *, program: str = "evaluate_benchmarks.py") -> str:
-    """A command of one of the scripts, ready to be typed again."""
+    """The command line of a script, quoted for a shell."""
     return shlex.join(["python", program, *arguments])
 
 
@@ -73,9 +73,9 @@ def _git(*arguments: str) -> str | None:
 
 
 def run_of(result: dict[str, Any]) -> dict[str, str]:
-    """The run that wrote a results file, for figures that another file takes from it.
+    """Command and commit of a results file, for figures that another file takes from it.
 
     Raises:
-        KeyError: the file does not say.
+        KeyError: the file lacks them.
     """
     return {name: result[name] for name in ("command", "commit")}

@@ -1,9 +1,9 @@
-"""Documents from results files: ``python -m speech_emotion.evaluation.report [--check]``.
+"""Write documents from results files: ``python -m speech_emotion.evaluation.report [--check]``.
 
-Rewrites docs/results.md and docs/benchmarks.md, and in the README and in model cards every block
+Writes docs/results.md and docs/benchmarks.md, and in the README and in model cards every block
 between ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``. NAME is a results file's name
-without its ending (the table), or for RAVDESS that with ``-summary`` or ``-confusion``. Figures
-are drawn into docs/images, and model cards get their ``model-index``.
+without its ending, for RAVDESS also with ``-summary`` or ``-confusion``. Figures are drawn into
+docs/images, and model cards get their ``model-index``.
 """
 
 import argparse
@@ -13,12 +13,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from recipes.mini.folds_table import recipe_table
 from speech_emotion.evaluation import EvaluationError
 from speech_emotion.evaluation.benchmark_tables import BENCHMARKS, benchmarks_document
 from speech_emotion.evaluation.condition_tables import (
     ablation_table,
     cross_corpus_table,
+    mini_folds_table,
     robustness_table,
 )
 from speech_emotion.evaluation.detail_tables import (
@@ -29,13 +29,13 @@ from speech_emotion.evaluation.detail_tables import (
 )
 from speech_emotion.evaluation.figures import figures_of, is_current, png_of
 from speech_emotion.evaluation.paper_tables import paper_table
-from speech_emotion.evaluation.tables import (
-    Result,
+from speech_emotion.evaluation.ravdess_tables import (
     confusion_tables,
     ravdess_summary,
     ravdess_table,
     speaker_tables,
 )
+from speech_emotion.evaluation.tables import ResultsFile
 from speech_emotion.training.model_card import weights_hash, with_results
 
 RESULTS = Path("results")
@@ -51,9 +51,9 @@ TITLES = {
     "compare": "Two models side by side",
     "calibration": "Calibration",
     "fairness": "Groups of speakers and clips",
-    "robustness": "Noise, telephone, codecs, room and speed",
-    "ablation": "What each part is worth",
-    "adaptation": "Fitted to recordings without labels",
+    "robustness": "Noise, telephone, codecs, reverberation and speed",
+    "ablation": "Ablation",
+    "adaptation": "Adaptation to recordings without labels",
     "cross_corpus": "Corpus by corpus",
     "mini_folds": "The recipe of `checkpoints/mini`, cross-validated over actors",
 }
@@ -68,18 +68,18 @@ TABLES = {
     "ablation": ablation_table,
     "adaptation": adaptation_table,
     "cross_corpus": cross_corpus_table,
-    "mini_folds": recipe_table,
+    "mini_folds": mini_folds_table,
 }
 IMAGES = Path("docs/images")
 
 
-def read_results(root: Path) -> dict[str, Result]:
+def read_results(root: Path) -> dict[str, ResultsFile]:
     """Every results file below ``root/results``, by name without ending, in name order.
 
     Raises:
         EvaluationError: there is none, or one is not a results file of a known benchmark.
     """
-    results: dict[str, Result] = {}
+    results: dict[str, ResultsFile] = {}
     for file in sorted((root / RESULTS).glob("*.json")):
         result = _json(root, RESULTS / file.name)
         if not isinstance(result, dict) or result.get("benchmark") not in TITLES:
@@ -90,7 +90,7 @@ def read_results(root: Path) -> dict[str, Result]:
     return results
 
 
-def read_benchmarks(root: Path) -> dict[str, Result]:
+def read_benchmarks(root: Path) -> dict[str, ResultsFile]:
     """Every results file of a benchmark that has been run, by name.
 
     Raises:
@@ -100,8 +100,8 @@ def read_benchmarks(root: Path) -> dict[str, Result]:
     return {name: _json(root, file) for name, file in files.items() if (root / file).is_file()}
 
 
-def blocks(results: Mapping[str, Result]) -> dict[str, str]:
-    """Every block that a document may hold, by the name in its markers."""
+def blocks(results: Mapping[str, ResultsFile]) -> dict[str, str]:
+    """Every block that a document may contain, by the name in its markers."""
     found = {}
     for name, result in results.items():
         found[name] = TABLES[result["benchmark"]](result)
@@ -112,12 +112,12 @@ def blocks(results: Mapping[str, Result]) -> dict[str, str]:
     return found
 
 
-def render_document(results: Mapping[str, Result]) -> str:
+def render_document(results: Mapping[str, ResultsFile]) -> str:
     """All of docs/results.md."""
     parts = [
         "# Results",
         "Written by `python -m speech_emotion.evaluation.report` from the files in `results/`; "
-        "do not edit. The predictions of every clip lie beside each file.",
+        "do not edit. The predictions of every clip are beside each file.",
     ]
     for name, result in results.items():
         versions = ", ".join(f"{library} {v}" for library, v in result["versions"].items())
@@ -130,13 +130,13 @@ def render_document(results: Mapping[str, Result]) -> str:
                 f"![{words}](images/{file})"
                 for file, (words, _, _) in figures_of(name, result).items()
             ),
-            "### How it was made",
+            "### Provenance",
             f"Commit {commit}{changed}; seed {result['seed']}; {versions}.",
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _sections(result: Result) -> list[str]:
+def _sections(result: ResultsFile) -> list[str]:
     if result["benchmark"] != "ravdess":
         return [TABLES[result["benchmark"]](result)]
     return [
@@ -149,7 +149,7 @@ def _sections(result: Result) -> list[str]:
 
 
 def fill_blocks(text: str, contents: Mapping[str, str], *, where: str) -> str:
-    """A document with the content of every marked block replaced.
+    """A document with new content in every marked block.
 
     Raises:
         EvaluationError: a block's name is not known.
@@ -172,7 +172,7 @@ def fill_blocks(text: str, contents: Mapping[str, str], *, where: str) -> str:
 
 
 def render(root: Path) -> dict[Path, str]:
-    """Every generated file below ``root`` with the text it should hold."""
+    """Every generated file below ``root``, with its text."""
     results = read_results(root)
     contents = blocks(results)
     files = {DOCUMENT: render_document(results)}
@@ -191,7 +191,7 @@ def render(root: Path) -> dict[Path, str]:
 
 
 def render_figures(root: Path) -> dict[Path, bytes]:
-    """Every figure below ``root`` that does not show what the results say, drawn anew."""
+    """Every figure below ``root`` that is out of date, drawn again."""
     return {
         IMAGES / file: png_of(data, draw)
         for name, result in read_results(root).items()
@@ -201,11 +201,15 @@ def render_figures(root: Path) -> dict[Path, bytes]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the documents, or with ``--check`` say which are out of date (exit code 1)."""
+    """Write the documents, or with ``--check`` list those out of date (exit code 1)."""
     parser = argparse.ArgumentParser(
         prog="python -m speech_emotion.evaluation.report", description=__doc__
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 if out of date")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit with 1 if a document is out of date",
+    )
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (.)")
     options = parser.parse_args(arguments)
     try:
@@ -230,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if options.check and stale else 0
 
 
-def _json(root: Path, file: Path) -> Result:
+def _json(root: Path, file: Path) -> ResultsFile:
     try:
         return json.loads((root / file).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""The same clips under every condition: noise, telephone, codecs, clipping, gain, room, speed."""
+"""Robustness: noise, telephone, codecs, clipping, gain, reverberation and speed."""
 
 import zlib
 from collections.abc import Sequence
@@ -7,20 +7,21 @@ from functools import partial
 
 import numpy as np
 
-from hub_model.audio import AudioError, load_audio
 from speech_emotion.evaluation import EvaluationError
+from speech_emotion.evaluation.benchmark import Outcome, Settings
+from speech_emotion.evaluation.cached_predictor import predictors
+from speech_emotion.evaluation.classifiers import decoded
 from speech_emotion.evaluation.clips import ClipSet
 from speech_emotion.evaluation.conditions import CONDITIONS, CodecError, Condition
-from speech_emotion.evaluation.measuring import Outcome, Settings, Timer, askers
 
 
 class DecodedClips:
-    """The clips as waveforms, decoded once, when the first condition asks for them.
+    """The clips as waveforms, decoded once, at the first use.
 
     Args:
-        clips: what is decoded.
-        workers: threads that degrade them; the work is done in libraries that run side by side.
-        seed: of everything that is drawn.
+        clips: the clips.
+        workers: threads that degrade them.
+        seed: of everything random.
     """
 
     def __init__(self, clips: ClipSet, *, workers: int, seed: int) -> None:
@@ -28,10 +29,10 @@ class DecodedClips:
         self._waveforms: list[np.ndarray | str] | None = None
 
     def under(self, condition: Condition) -> list[np.ndarray | str]:
-        """Every clip under a condition, or the line saying why there is none."""
+        """Every clip under a condition, or its error line."""
         if self._waveforms is None:
-            self._waveforms = [_decoded(audio) for audio in self._clips.clips["audio"]]
-        # A clip draws the same whichever clips stand beside it.
+            self._waveforms = [decoded(audio, clean=False) for audio in self._clips.clips["audio"]]
+        # The seed of a clip does not depend on the other clips.
         names = self._clips.clips["utterance_id"][:]
         seeds = [zlib.crc32(f"{self._seed} {condition.key} {n}".encode()) for n in names]
         with ThreadPoolExecutor(max(1, self._workers)) as pool:
@@ -41,11 +42,11 @@ class DecodedClips:
 def run(settings: Settings, *, wanted: Sequence[str] = ()) -> Outcome:
     """Score every model under every condition.
 
-    A clip is degraded first and cleaned by the model after that, as it would be in use.
+    A clip is degraded first and then cleaned by the model, as in use.
 
     Args:
-        settings: see :class:`Settings`; what was answered is kept in its cache, so that a stopped
-            run goes on.
+        settings: see :class:`Settings`; predictions are cached, so that an interrupted run
+            continues.
         wanted: keys of conditions; all when empty.
 
     Raises:
@@ -56,8 +57,8 @@ def run(settings: Settings, *, wanted: Sequence[str] = ()) -> Outcome:
         known = ", ".join(condition.key for condition in CONDITIONS)
         raise EvaluationError(f"--condition {unknown[0]}: choose from {known}")
     outcome = Outcome()
-    for asker in askers(settings, outcome):
-        decoded = DecodedClips(asker.clips, workers=settings.workers, seed=settings.seed)
+    for predictor in predictors(settings, outcome):
+        waveforms = DecodedClips(predictor.clips, workers=settings.workers, seed=settings.seed)
         for condition in CONDITIONS:
             if wanted and condition.key not in wanted:
                 continue
@@ -68,25 +69,16 @@ def run(settings: Settings, *, wanted: Sequence[str] = ()) -> Outcome:
                 "level": condition.level,
             }
             if reason := condition.missing():
-                facts |= {"system": asker.name, "reason": reason}
-                outcome.rows.append({"kind": "not_run", **facts})
+                outcome.not_run(predictor.name, reason, **facts)
                 continue
-            with Timer(outcome, f"{asker.name}, {condition.name}"):
-                table = asker.table(
+            with outcome.timed(f"{predictor.name}, {condition.name}"):
+                table = predictor.predict(
                     clean=True,
                     condition=f"{condition.key} {settings.seed}",
-                    waveforms=partial(decoded.under, condition),
+                    waveforms=partial(waveforms.under, condition),
                 )
-            outcome.rows.append(asker.row(table, **facts))
-            outcome.tables.append(table.assign(system=asker.name, condition=condition.key))
+            outcome.add(predictor.result(table, **facts), table, condition=condition.key)
     return outcome
-
-
-def _decoded(audio: dict) -> np.ndarray | str:
-    try:
-        return load_audio(audio)
-    except AudioError as error:
-        return str(error)
 
 
 def _degraded(condition: Condition, waveform: np.ndarray | str, seed: int) -> np.ndarray | str:

@@ -1,4 +1,4 @@
-"""From answers to a table of predictions, and from that table to scores."""
+"""Tables of predictions, and their scores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,11 @@ import pandas as pd
 
 from hub_model.labels import EMOTIONS
 from speech_emotion import metrics
-from speech_emotion.evaluation.classifiers import Answer
+from speech_emotion.evaluation.classifiers import Prediction
 from speech_emotion.evaluation.clips import COLUMNS, ClipSet
+
+SCORES = {"wa": metrics.wa, "ua": metrics.ua}
+"""The scores of every group of clips, by their names in results files."""
 
 
 def columns_of(classes: Sequence[str]) -> list[str]:
@@ -21,50 +24,68 @@ PROBABILITIES = columns_of(EMOTIONS)
 
 
 def prediction_table(
-    clips: ClipSet, answers: Sequence[Answer], *, classes: Sequence[str] = EMOTIONS
+    clips: ClipSet, predictions: Sequence[Prediction], *, classes: Sequence[str] = EMOTIONS
 ) -> pd.DataFrame:
-    """One row per clip: what it is, what was answered, or why nothing was.
+    """One row per clip: its ids and label, the prediction, or the error.
 
     Args:
-        clips: what was asked about; their labels are indices into ``classes``.
-        answers: one a clip.
-        classes: what was answered.
+        clips: the clips; their labels are indices into ``classes``.
+        predictions: one for each clip.
+        classes: the emotions that are predicted.
 
     Returns:
-        Columns utterance_id, speaker_id, label, predicted (None when there is no answer),
-        error (None when there is one), and ``p_<emotion>`` (float, NaN without an answer).
+        Columns utterance_id, speaker_id, label, predicted (None when there is an error),
+        error (None when there is a prediction), and ``p_<emotion>`` (float, NaN with an error).
     """
     rows = []
     facts = clips.clips.select_columns([name for name in COLUMNS if name != "audio"])
-    for row, answer in zip(facts, answers, strict=True):
-        failed = isinstance(answer, str)
-        probabilities = np.full(len(classes), np.nan) if failed else answer
+    for clip, found in zip(facts, predictions, strict=True):
+        failed = isinstance(found, str)
+        probabilities = np.full(len(classes), np.nan) if failed else found
         rows.append(
             {
-                "utterance_id": row["utterance_id"],
-                "speaker_id": row["speaker_id"],
-                "label": classes[row["label"]],
-                "predicted": None if failed else classes[int(np.argmax(answer))],
-                "error": answer if failed else None,
+                "utterance_id": clip["utterance_id"],
+                "speaker_id": clip["speaker_id"],
+                "label": classes[clip["label"]],
+                "predicted": None if failed else classes[int(np.argmax(found))],
+                "error": found if failed else None,
             }
             | dict(zip(columns_of(classes), map(float, probabilities), strict=True))
         )
     return pd.DataFrame(rows)
 
 
+def answered_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the clips that have a prediction."""
+    return table[table["predicted"].notna()]
+
+
 def ids_of(
     table: pd.DataFrame, *, classes: Sequence[str] = EMOTIONS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the metrics take of a table.
+    """The arguments of the metrics from a table of predictions.
 
     Returns:
-        true ids and predicted ids, int (num_clips,), NO_ANSWER where there is none; and the
+        true ids and predicted ids, int (num_clips,), NO_ANSWER for an error; and the
         speakers, str (num_clips,).
     """
     number = {name: index for index, name in enumerate(classes)}
     references = table["label"].map(number).to_numpy(dtype=int)
     predictions = table["predicted"].map(number).fillna(metrics.NO_ANSWER).to_numpy(dtype=int)
     return references, predictions, table["speaker_id"].to_numpy(dtype=str)
+
+
+def log_probabilities(table: pd.DataFrame) -> np.ndarray:
+    """Logarithms of the probabilities, float (num_clips, 7); of 0 the smallest normal number."""
+    return np.log(np.clip(table[PROBABILITIES].to_numpy(), np.finfo(float).tiny, None))
+
+
+def brief_scores(
+    references: np.ndarray, predictions: np.ndarray, chosen: np.ndarray | slice = slice(None)
+) -> dict[str, Any]:
+    """Number of clips, WA and UA, of all clips or of the ``chosen`` ones."""
+    part = references[chosen], predictions[chosen]
+    return {"clips": len(part[0]), **{name: figure(*part) for name, figure in SCORES.items()}}
 
 
 def score(
@@ -74,20 +95,20 @@ def score(
     resamples: int = metrics.RESAMPLES,
     seed: int = metrics.SEED,
 ) -> dict[str, Any]:
-    """All figures of one predictor on one set of clips, as plain JSON values.
+    """All scores of one model on one set of clips, as plain JSON values.
 
-    A clip without an answer counts as an error in every score but the calibration error,
-    which is over the answered clips.
+    A clip without a prediction counts as an error in every score but the calibration error,
+    which is over the clips with a prediction.
 
     Args:
-        table: what :func:`prediction_table` returns.
+        table: see :func:`prediction_table`.
         classes: its classes.
         resamples: bootstrap samples of the intervals.
         seed: seed of the bootstrap.
     """
     references, predictions, speakers = ids_of(table, classes=classes)
     answered = predictions != metrics.NO_ANSWER
-    figures = {"wa": metrics.wa, "ua": metrics.ua, "ua_plus_wa": metrics.ua_plus_wa}
+    figures = {**SCORES, "ua_plus_wa": metrics.ua_plus_wa}
     recall = metrics.per_class_recall(references, predictions, num_classes=len(classes))
     confusion = metrics.confusion_matrix(references, predictions, num_classes=len(classes))
 
@@ -120,11 +141,7 @@ def score(
         },
         "confusion": {"labels": list(classes), "rows_true_columns_predicted": confusion.tolist()},
         "per_speaker": {
-            speaker: {
-                "clips": int((speakers == speaker).sum()),
-                "wa": metrics.wa(references[speakers == speaker], predictions[speakers == speaker]),
-                "ua": metrics.ua(references[speakers == speaker], predictions[speakers == speaker]),
-            }
+            speaker: brief_scores(references, predictions, speakers == speaker)
             for speaker in sorted(set(speakers))
         },
         "errors": {row.utterance_id: row.error for row in table[~answered].itertuples(index=False)},

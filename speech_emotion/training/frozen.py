@@ -20,7 +20,7 @@ from datasets import Dataset
 
 from hub_model.encoders import encode_speech
 from hub_model.modeling_hubert_bert import HubertBertForEmotion, masked_mean
-from speech_emotion.evaluation.clips import audio_bytes
+from speech_emotion.baselines.clips import audio_bytes
 from speech_emotion.training.augment import training_changes
 from speech_emotion.training.config import ConfigError, TrainConfig
 from speech_emotion.training.data import Clips, stacked_labels

@@ -11,9 +11,11 @@ from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2
 
 from speech_emotion.baselines.settings import ClassicalConfig
 from speech_emotion.training.baselines import train_row
+from tests.helpers.baseline_clips import write_baseline_corpus
 from tests.helpers.made_benchmark import write_model
 from tests.helpers.tiny_models import HUBERT
 from tests.helpers.toy_corpus import rows, write_corpus
+from tests.helpers.training_fixtures import datasets_cache, fresh_accelerate  # noqa: F401
 
 TRAIN, TEST = (1, 2, 3, 4), (5, 6, 7)
 
@@ -29,6 +31,11 @@ def write_stock(folder: Path, labels: tuple[str, ...]) -> None:
     config = HubertConfig(**settings, id2label=dict(enumerate(labels)), num_labels=len(labels))
     HubertForSequenceClassification(config).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def baseline_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_baseline_corpus(tmp_path_factory.mktemp("baselines") / "corpus")
 
 
 @pytest.fixture(scope="session")

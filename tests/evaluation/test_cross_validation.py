@@ -11,7 +11,13 @@ from speech_emotion.evaluation.cross_validation import cross_validate, figures_o
 from speech_emotion.metrics import bootstrap_interval, ua, wa
 from speech_emotion.predict.stock_checkpoints import load_classifier
 from speech_emotion.training.config import ConfigError, TrainConfig
-from tests.helpers.toy_corpus import MODEL, rows
+from tests.helpers.refusals import refusal
+from tests.helpers.toy_corpus import MODEL, rows, write_corpus
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("toy") / "corpus")
 
 
 @pytest.fixture(scope="module")
@@ -141,36 +147,36 @@ def test_a_stopped_fold_goes_on(done, arguments, tmp_path, monkeypatch, capsys):
     assert pd.read_parquet(tmp_path / "out" / "fold_0.parquet").equals(whole)
 
 
-def test_other_settings_need_another_folder(done, arguments, refusal):
-    line = refusal(train.main, [*arguments[0], "--folds", "all", "--learning-rate", "0.5"])
+def test_other_settings_need_another_folder(done, arguments, capsys):
+    line = refusal(capsys, train.main, [*arguments[0], "--folds", "all", "--learning-rate", "0.5"])
     assert "cannot be resumed with another learning_rate" in line
 
 
-def test_other_files_are_not_mixed_with_folds(arguments, refusal, tmp_path):
+def test_other_files_are_not_mixed_with_folds(arguments, capsys, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    line = refusal(train.main, [*arguments[0][:-1], str(tmp_path), "--folds", "all"])
+    line = refusal(capsys, train.main, [*arguments[0][:-1], str(tmp_path), "--folds", "all"])
     assert "holds something else than folds" in line
 
 
-def test_a_fold_that_is_not_there(arguments, refusal, tmp_path):
+def test_a_fold_that_is_not_there(arguments, capsys, tmp_path):
     given = [*arguments[0][:-1], str(tmp_path / "out")]
-    assert "there is no fold 7" in refusal(train.main, [*given, "--folds", "1,7"])
+    assert "there is no fold 7" in refusal(capsys, train.main, [*given, "--folds", "1,7"])
 
 
-def test_a_start_that_has_heard_the_test_speakers_is_refused(done, arguments, refusal, tmp_path):
+def test_a_start_that_has_heard_the_test_speakers_is_refused(done, arguments, capsys, tmp_path):
     given = [*arguments[0][:-1], str(tmp_path / "model")]
     start = ["--init-from", str(done[0] / "fold_1"), "--fold", "0"]
-    line = refusal(train.main, [*given, *start])
+    line = refusal(capsys, train.main, [*given, *start])
     assert "toy-03" in line and "would be tested on" in line
     assert train.main([*given, "--init-from", str(done[0] / "fold_0"), "--fold", "0"]) == 0
 
 
-def test_folds_are_not_pushed(run):
+def test_folds_are_not_pushed():
     with pytest.raises(ConfigError, match="push_to_hub is for one model"):
-        cross_validate(TrainConfig(folds="all", push_to_hub="you/model"), run, [])
+        cross_validate(TrainConfig(folds="all", push_to_hub="you/model"), train.main, [])
 
 
-def test_a_full_disk_is_one_line(done, arguments, tmp_path, monkeypatch, refusal):
+def test_a_full_disk_is_one_line(done, arguments, tmp_path, monkeypatch, capsys):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -178,5 +184,5 @@ def test_a_full_disk_is_one_line(done, arguments, tmp_path, monkeypatch, refusal
     shutil.copytree(done[0], out)
     (out / "fold_1.parquet").unlink()
     monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
-    line = refusal(train.main, [*arguments[0][:-1], str(out), "--folds", "all"])
+    line = refusal(capsys, train.main, [*arguments[0][:-1], str(out), "--folds", "all"])
     assert "fold_1.parquet cannot be saved" in line

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import speech_emotion.evaluation.measuring
+import speech_emotion.evaluation.cached_predictor
 from evaluate_benchmarks import main
-from speech_emotion.evaluation.adapting import adapted
-from speech_emotion.evaluation.calibrating import states_of
+from hub_model.labels import EMOTIONS
+from speech_emotion.evaluation.adaptation import adapted
+from speech_emotion.evaluation.calibration import states_of
 from speech_emotion.evaluation.scoring import PROBABILITIES
 from tests.evaluation.conftest import TEST, TRAIN, speakers
 from tests.helpers.made_benchmark import write_ravdess
@@ -75,7 +76,17 @@ def test_a_planted_leak_is_shown_in_the_row_itself(capsys):
     assert result["rows"][1]["overlap"]["speakers"] == speakers(TEST[:2])
     printed = capsys.readouterr().out.splitlines()
     line = next(line for line in printed if line.startswith("| `leaky` |"))
-    assert "LEAK: heard 2 of 3 test speakers in training, 12 clips" in line
+    assert "LEAK: 2 of 3 test speakers in the training data, 12 clips" in line
+
+
+def test_the_leak_guard_reads_the_record_file_of_a_checkpoint():
+    """The config names no speaker of the test split; the whole record beside it does."""
+    shutil.copytree("ours", "recorded", dirs_exist_ok=True)
+    config = json.loads(Path("recorded/config.json").read_text())
+    record = config["training"] | {"speakers": speakers((*TRAIN, TEST[0]))}
+    Path("recorded/training_record.json").write_text(json.dumps(record))
+    result = evaluate("fairness", *asked("recorded"), out="recorded.json")
+    assert result["rows"][0]["overlap"]["speakers"] == speakers(TEST[:1])
 
 
 def test_compare_holds_two_models_against_each_other():
@@ -108,11 +119,17 @@ def test_the_temperature_of_a_speaker_comes_from_the_others():
     rng = np.random.default_rng(0)
     references = rng.integers(0, 3, 300)
     names = np.repeat(["a", "b", "c"], 100)
-    probabilities = np.full((300, 3), 0.05)
+    probabilities = np.zeros((300, 7))
+    probabilities[:, :3] = 0.05
     answered = np.where(names == "a", (references + 1) % 3, references)
     answered = np.where(rng.random(300) < 0.1, (answered + 1) % 3, answered)
     probabilities[np.arange(300), answered] = 0.9
-    states = states_of(references, probabilities, names, temperature=1.0, seed=0)
+    table = pd.DataFrame(probabilities, columns=PROBABILITIES).assign(
+        label=[EMOTIONS[label] for label in references],
+        predicted=[EMOTIONS[label] for label in answered],
+        speaker_id=names,
+    )
+    states = states_of(table, temperature=1.0, seed=0)
     low, high = states["other_speakers"]["temperature"]
     assert "without" not in states
     assert low == pytest.approx(1.0, abs=0.3) and high > 2 * low
@@ -138,7 +155,7 @@ def test_adaptation_answers_from_the_audio_by_what_the_model_was_fitted_to():
 def test_a_model_that_is_fitted_already_is_not_fitted_again(capsys):
     calibrated_copy("fitted", logit_bias=[0.0] * 7)
     line = error_of(capsys, "adaptation", "--data", "corpus", *asked("fitted"))
-    assert "--model fitted: is fitted to recordings already" in line
+    assert "--model fitted: has been fitted to recordings already" in line
 
 
 def test_a_voice_that_shifts_every_answer_is_made_up_for():
@@ -181,7 +198,7 @@ def test_robustness_goes_on_where_it_stopped_and_repeats_itself(monkeypatch):
         raise AssertionError("everything was answered before")
 
     with monkeypatch.context() as patch:
-        patch.setattr(speech_emotion.evaluation.measuring, "load_classifier", fail)
+        patch.setattr(speech_emotion.evaluation.cached_predictor, "load_classifier", fail)
         second = evaluate("robustness", *asked("ours", "nb"), *conditions, "--cache", "kept")
     first.pop("seconds"), second.pop("seconds")
     assert first == second
@@ -223,7 +240,7 @@ def test_ravdess_goes_on_where_it_stopped_with_workers_or_without(monkeypatch):
     arguments = (*asked("ours", "nb"), "--limit", "9", "--cache", "kept_too")
     first = evaluate("ravdess", *arguments, "--workers", "2", out="again.json")
     monkeypatch.setattr(
-        speech_emotion.evaluation.measuring,
+        speech_emotion.evaluation.cached_predictor,
         "load_classifier",
         lambda *a, **k: pytest.fail("asked again"),
     )
@@ -234,16 +251,16 @@ def test_ravdess_goes_on_where_it_stopped_with_workers_or_without(monkeypatch):
 
 def test_one_pass_answers_audio_text_and_both(monkeypatch):
     passes = []
-    ask = speech_emotion.evaluation.measuring.ask
+    ask = speech_emotion.evaluation.cached_predictor.predict_clips
 
     def counted(*arguments: object, **options: object) -> dict:
         passes.append((options["text"], options["modalities"]))
         return ask(*arguments, **options)
 
-    monkeypatch.setattr(speech_emotion.evaluation.measuring, "ask", counted)
+    monkeypatch.setattr(speech_emotion.evaluation.cached_predictor, "predict_clips", counted)
     result = evaluate("ablation", *asked("ours"), "--limit", "6", "--no-cache", out="once.json")
     variants = [row["variant"] for row in result["rows"] if "scores" in row]
-    assert variants == ["audio and text", "audio alone", "text alone", "no transcript"]
+    assert variants == ["fused", "audio-only", "text-only", "no transcript"]
     assert passes == [("corpus", ("fused", "audio", "text")), ("none", ("fused",))]
 
 
@@ -251,21 +268,21 @@ def test_ablation_says_what_it_cannot_do():
     result = evaluate("ablation", *asked("ours", "stock"))
     rows_ = {(row["system"], row["variant"]): row for row in result["rows"]}
     table = pd.read_parquet("results/ablation.predictions.parquet")
-    for variant in ("audio and text", "audio alone", "text alone", "no transcript"):
+    for variant in ("fused", "audio-only", "text-only", "no transcript"):
         assert rows_["ours", variant]["kind"] == "model"
-    silent = rows_["ours", "text alone"]["scores"]["unanswered"]
-    text = table[(table.system == "ours") & (table.variant == "text alone")]
+    silent = rows_["ours", "text-only"]["scores"]["unanswered"]
+    text = table[(table.system == "ours") & (table.variant == "text-only")]
     assert silent == text.predicted.isna().sum() > 0
     audio, none = (
         table[(table.system == "ours") & (table.variant == name)][PROBABILITIES].to_numpy()
-        for name in ("audio alone", "no transcript")
+        for name in ("audio-only", "no transcript")
     )
     np.testing.assert_allclose(audio, none, atol=1e-5)
-    assert "cleaned already" in rows_["ours", "without cleaning"]["reason"]
+    assert "have been cleaned" in rows_["ours", "without cleaning"]["reason"]
     asr = rows_["ours", "transcript by the model's transcriber"]
     assert asr["kind"] == "not_run" and "\n" not in asr["reason"]
-    assert rows_["stock", "audio alone"]["reason"] == "it hears the voice alone"
-    assert "train.py" in rows_["another model", "without augmentation in training"]["reason"]
+    assert rows_["stock", "audio-only"]["reason"] == "it is audio-only"
+    assert "train.py" in rows_["another model", "trained without augmentation"]["reason"]
 
 
 def test_cross_corpus_leaves_out_whom_the_model_has_heard():
@@ -291,7 +308,7 @@ def test_each_corpus_is_answered_by_what_learnt_from_the_others(capsys):
     nothing = {"speakers": [], "clips": 0, "same_clips": 0, "maybe": []}
     assert all(row["overlap"] == nothing for row in found.values())
     assert found["tess"]["scores"]["ua"] > 0.9  # each emotion has its tone in both
-    assert "mean MFCCs, learnt from the other corpora |" in capsys.readouterr().out
+    assert "mean MFCCs, trained on the other corpora |" in capsys.readouterr().out
 
 
 BAD = {
@@ -364,7 +381,7 @@ def test_cleaning_is_ablated_on_raw_recordings():
     arguments = ["ablation", "--data", "raw", *asked("stock"), "--limit", "8"]
     assert main([*arguments, "--out", "raw.json"]) == 0
     found = {row["variant"]: row for row in json.loads(Path("raw.json").read_text())["rows"]}
-    assert found["without cleaning"]["kind"] == found["audio and text"]["kind"] == "model"
+    assert found["without cleaning"]["kind"] == found["fused"]["kind"] == "model"
 
 
 def test_an_empty_split_is_one_clear_line(capsys):

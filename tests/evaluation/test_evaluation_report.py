@@ -81,7 +81,7 @@ def test_documents_hold_the_measured_figures(project):
         assert cells[2].startswith(f"{100 * scores['wa']:.1f} (")
         assert cells[3].startswith(f"{100 * scores['ua']:.1f} (")
         assert cells[5:7] == ["60", "4"]
-        assert "No answer, counted as an error: clip-0" in text
+        assert "No prediction, counted as an error: clip-0" in text
     readme = (project / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# Title\n\n<!-- results:ravdess -->\n| System |")
     assert readme.endswith("<!-- /results:ravdess -->\n\nThe end.\n")

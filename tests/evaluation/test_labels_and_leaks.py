@@ -1,14 +1,15 @@
 """Foreign label sets, and what a training record says of whom a model has heard."""
 
 import hashlib
+import json
 
 import pytest
 from datasets import Dataset
 
 from speech_emotion.evaluation import EvaluationError
 from speech_emotion.evaluation.clips import ClipSet
-from speech_emotion.evaluation.labels import emotions_of
-from speech_emotion.evaluation.leaks import heard_by, overlap
+from speech_emotion.evaluation.labels import SYNONYMS, emotions_of
+from speech_emotion.evaluation.leaks import RECORD_FILE, TrainingRecord, overlap, read_record
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_labels_of_well_known_checkpoints_are_read(labels, expected):
     [
         (["angry", "sad", "bored"], "m: unknown label bored"),
         (["LABEL_0", "LABEL_1"], "m: unknown label LABEL_0, LABEL_1"),
-        (["neutral", "happy"], "m: it answers fewer than two"),
+        (["neutral", "happy"], "m: it predicts fewer than two"),
     ],
 )
 def test_what_cannot_be_scored_is_one_line(labels, message):
@@ -50,7 +51,7 @@ def clip_set() -> ClipSet:
 
 
 def test_speakers_of_every_stage_count_as_heard():
-    heard = heard_by(
+    heard = TrainingRecord.of(
         {
             "data": ["ravdess"],
             "speakers": ["ravdess-03"],
@@ -63,13 +64,47 @@ def test_speakers_of_every_stage_count_as_heard():
 
 
 def test_the_very_clips_are_found_by_hash_and_by_the_fingerprint_of_a_split():
-    by_hash = heard_by({"speakers": [], "audio_hashes": "b c"})
+    by_hash = TrainingRecord.of({"speakers": [], "audio_hashes": "b c"})
     assert overlap(by_hash, clip_set())["same_clips"] == 2
     fingerprint = hashlib.sha256(b"a\nb\nc\nd").hexdigest()
     record = {"speakers": [], "train_fingerprint": fingerprint}
-    assert overlap(heard_by(record), clip_set())["same_clips"] == 4
+    assert overlap(TrainingRecord.of(record), clip_set())["same_clips"] == 4
 
 
 @pytest.mark.parametrize("training", [None, {}, {"protocol": "paper"}])
 def test_a_model_that_tells_nothing_is_unknown(training):
-    assert overlap(heard_by(training), clip_set()) is None
+    assert overlap(TrainingRecord.of(training), clip_set()) is None
+
+
+def test_the_record_file_is_read_before_the_config(tmp_path):
+    """Older checkpoints have the whole record in config.json; newer ones all but the hashes."""
+    short = {"speakers": ["ravdess-01"], "protocol": "natural"}
+    (tmp_path / "config.json").write_text(json.dumps({"training": short}))
+    assert read_record(tmp_path) == short
+    whole = short | {"audio_hashes": "b c"}
+    (tmp_path / RECORD_FILE).write_text(json.dumps(whole))
+    assert read_record(tmp_path) == whole
+    record = TrainingRecord.of(read_record(tmp_path))
+    assert overlap(record, clip_set())["same_clips"] == 2
+
+
+@pytest.mark.parametrize("config", [{}, {"training": None}, {"training": {}}])
+def test_a_checkpoint_without_a_record_has_none(config, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_record(tmp_path) is None
+
+
+def test_the_synonyms_of_labels():
+    assert SYNONYMS == {
+        "angry": ("ang", "anger"),
+        "calm": ("cal", "calmness"),
+        "disgust": ("dis", "disgusted"),
+        "fearful": ("fea", "fear"),
+        "happy": ("hap", "happiness", "joy", "exc", "excited"),
+        "sad": ("sadness",),
+        "surprised": ("sur", "surprise", "ps", "pleasant surprise"),
+        "neutral": ("neu", "neutrality"),
+    }
+    for emotion, synonyms in SYNONYMS.items():
+        found = emotions_of([emotion, *synonyms, "angry", "sad"], where="m")[: 1 + len(synonyms)]
+        assert set(found) == {emotion}

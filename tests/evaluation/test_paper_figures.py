@@ -13,9 +13,16 @@ from speech_emotion.evaluation.paper_figures import feature_figure, first_blocks
 from tests.helpers.baseline_clips import rows
 
 
-def test_one_command_draws_all_three(corpus, tmp_path):
+def test_one_command_draws_all_three(baseline_corpus, tmp_path):
     out = tmp_path / "figures"
-    options = ["--data", str(corpus), "--out", str(out), "--cache", str(tmp_path / "cache")]
+    options = [
+        "--data",
+        str(baseline_corpus),
+        "--output-dir",
+        str(out),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
     assert main(options) == 0
     for name in ("zero_crossing_rate", "spectral_centroid", "spectrograms"):
         drawn = np.asarray(Image.open(out / f"{name}.png").convert("RGB"))
@@ -39,7 +46,7 @@ def test_each_emotion_has_a_box_of_its_own_clips():
 
 
 def test_no_corpus_is_one_line(tmp_path, capsys):
-    assert main(["--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+    assert main(["--data", str(tmp_path / "none"), "--output-dir", str(tmp_path / "out")]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("error:") and "none" in line
 

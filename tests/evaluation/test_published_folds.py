@@ -1,4 +1,4 @@
-"""Rows from a cross-validation: scored again, and each fold held against its training."""
+"""Results of a cross-validation, and each fold compared with its training data."""
 
 import json
 from pathlib import Path
@@ -71,12 +71,19 @@ def test_a_planted_leak_in_one_fold_is_found(tmp_path):
     assert read(tmp_path / "cv")["overlap"]["speakers"] == ["ravdess-03"]
 
 
+def test_the_record_file_of_a_fold_is_read_before_its_config(tmp_path):
+    write_folds(tmp_path / "cv", heard={})
+    record = json.dumps({"speakers": ["ravdess-03"]})
+    (tmp_path / "cv/fold_1/training_record.json").write_text(record)
+    assert read(tmp_path / "cv")["overlap"]["speakers"] == ["ravdess-03"]
+
+
 def test_folds_without_their_checkpoints_are_unknown(tmp_path):
     write_folds(tmp_path / "cv")
     assert read(tmp_path / "cv")["overlap"] is None
 
 
-def test_the_row_stands_beside_the_models(bench, capsys):
+def test_the_result_stands_beside_the_models(bench, capsys):
     write_folds(Path("cv"), heard={})
     # The corpus of tones is named after RAVDESS, and so are its clips' speakers.
     arguments = ["ravdess", "--model", "ours", "--data", "corpus", "--folds", "cv"]

@@ -1,4 +1,4 @@
-"""What recordings without labels are worth: a model fitted to each speaker it has not heard."""
+"""Adaptation: UA of a model fitted to unlabelled recordings of each test speaker."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,15 +9,16 @@ from hub_model.calibration import fit_logit_bias
 from hub_model.labels import EMOTIONS
 from speech_emotion import metrics
 from speech_emotion.evaluation import EvaluationError
-from speech_emotion.evaluation.measuring import Outcome, Settings, Timer, askers
+from speech_emotion.evaluation.benchmark import Outcome, Settings
+from speech_emotion.evaluation.cached_predictor import predictors
 from speech_emotion.evaluation.models import Model
-from speech_emotion.evaluation.scoring import PROBABILITIES, ids_of
+from speech_emotion.evaluation.scoring import answered_of, ids_of, log_probabilities
 
 DRAWS = len(EMOTIONS)
-"""Random halves of each speaker's clips; in each, another emotion is the frequent one."""
+"""Random halvings of each speaker's clips; in each, another emotion is the frequent one."""
 
 FREQUENT = 0.7
-"""Share of the frequent emotion, in the row that shows what that does."""
+"""Share of the frequent emotion in ``mostly_one_emotion``."""
 
 
 def _mostly(half: np.ndarray, emotions: np.ndarray, frequent: int) -> np.ndarray:
@@ -38,9 +39,9 @@ FITTED_TO = {
 
 
 def run(settings: Settings) -> Outcome:
-    """UA of a model fitted to clips of the same speaker, whose labels it does not get.
+    """UA of a model fitted to unlabelled clips of the same speaker.
 
-    Every clip is answered from the audio alone by a model fitted to the other half of its speaker's
+    Every clip is classified audio-only by a model fitted to the other half of its speaker's
     clips, or to some of that half.
 
     Raises:
@@ -49,20 +50,16 @@ def run(settings: Settings) -> Outcome:
     """
     settings = replace(settings, text="none")
     outcome = Outcome()
-    for asker in askers(settings, outcome):
-        means = _means(asker.model)
-        with Timer(outcome, asker.name):
-            table = asker.table()
-        outcome.tables.append(table.assign(system=asker.name))
-        answered = table[table["predicted"].notna()]
+    for predictor in predictors(settings, outcome):
+        means = _means(predictor.model)
+        with outcome.timed(predictor.name):
+            table = predictor.predict()
+        answered = answered_of(table)
         references, _, speakers = ids_of(answered)
-        probabilities = answered[PROBABILITIES].to_numpy()
-        logits = asker.model.temperature * np.log(
-            np.clip(probabilities, np.finfo(float).tiny, None)
-        )
-        row = asker.row(table)
-        row["adaptation"] = adapted(logits, references, speakers, means, seed=settings.seed)
-        outcome.rows.append(row)
+        logits = predictor.model.temperature * log_probabilities(answered)
+        result = predictor.result(table)
+        result["adaptation"] = adapted(logits, references, speakers, means, seed=settings.seed)
+        outcome.add(result, table)
     return outcome
 
 
@@ -74,20 +71,20 @@ def adapted(
     *,
     seed: int,
 ) -> dict[str, Any]:
-    """UA by what the model was fitted to, the mean over :data:`DRAWS` halvings.
+    """UA by the clips the model is fitted to, the mean over :data:`DRAWS` halvings.
 
     Args:
         logits: float (num_clips, num_classes).
         references: int (num_clips,).
         speakers: str (num_clips,).
-        means: float (num_classes, num_classes), of :func:`~hub_model.adaptation.emotion_means`.
+        means: float (num_classes, num_classes), the class-mean logits.
         seed: of the halves and of the bootstrap.
 
     Returns:
         for each entry of :data:`FITTED_TO` the UA and its interval over speakers.
     """
     rng = np.random.default_rng(seed)
-    answers = {name: np.zeros((len(references), DRAWS), dtype=int) for name in FITTED_TO}
+    predicted = {name: np.zeros((len(references), DRAWS), dtype=int) for name in FITTED_TO}
     for draw in range(DRAWS):
         for speaker in np.unique(speakers):
             clips = rng.permutation(np.flatnonzero(speakers == speaker))
@@ -99,21 +96,20 @@ def adapted(
                 for name, choose in FITTED_TO.items():
                     chosen = choose(half, references[half], draw)
                     bias = fit_logit_bias(logits[chosen], means) if len(chosen) else 0
-                    answers[name][tested, draw] = (logits[tested] + bias).argmax(axis=1)
+                    predicted[name][tested, draw] = (logits[tested] + bias).argmax(axis=1)
 
     def mean_ua(truth: np.ndarray, found: np.ndarray) -> float:
         return float(np.mean([metrics.ua(truth, column) for column in found.T]))
 
-    rows = {}
-    for name, found in answers.items():
-        interval = metrics.bootstrap_interval(
-            mean_ua, references, found, speakers=speakers, seed=seed
-        )
-        rows[name] = {
+    return {
+        name: {
             "ua": mean_ua(references, found),
-            "interval": None if interval is None else list(interval),
+            "interval": metrics.bootstrap_interval(
+                mean_ua, references, found, speakers=speakers, seed=seed
+            ),
         }
-    return rows
+        for name, found in predicted.items()
+    }
 
 
 def _means(model: Model) -> np.ndarray:
@@ -123,6 +119,6 @@ def _means(model: Model) -> np.ndarray:
             "speech-emotion calibrate"
         )
     if model.adapted:
-        raise EvaluationError(f"--model {model.name}: is fitted to recordings already")
+        raise EvaluationError(f"--model {model.name}: has been fitted to recordings already")
     order = [[emotion for _, emotion in model.labels].index(emotion) for emotion in EMOTIONS]
     return np.asarray(model.class_mean_logits)[np.ix_(order, order)]

@@ -1,4 +1,4 @@
-"""Tables 6 and 8 of the paper, row by row, on a corpus that was built here, in both protocols."""
+"""Tables 6 and 8 of the paper, trained and scored on a built corpus in both protocols."""
 
 import json
 from collections import Counter
@@ -12,19 +12,25 @@ import yaml
 
 from corpus_builder.reading import open_corpus
 from speech_emotion import baselines
-from speech_emotion.baselines.classical import ClassicalRow
+from speech_emotion.baselines.classical import ClassicalBaseline
 from speech_emotion.baselines.feature_store import stored_features
 from speech_emotion.baselines.settings import CONFIGS, RowConfig
 from speech_emotion.evaluation import EvaluationError
-from speech_emotion.evaluation.classifiers import Answer
+from speech_emotion.evaluation.benchmark import (
+    Outcome,
+    Result,
+    Settings,
+    require_corpus,
+    source_facts,
+)
+from speech_emotion.evaluation.cached_predictor import CachedPredictor
+from speech_emotion.evaluation.classifiers import Prediction
 from speech_emotion.evaluation.clips import (
     PROTOCOLS,
     ClipSet,
     corpus_configurations,
-    is_raw_folder,
     read_corpus,
 )
-from speech_emotion.evaluation.measuring import Asker, Outcome, Settings, Timer, build_fingerprint
 from speech_emotion.evaluation.models import open_model
 from speech_emotion.evaluation.provenance import portable, run_of
 from speech_emotion.evaluation.scoring import prediction_table
@@ -33,13 +39,16 @@ from speech_emotion.training.config import ConfigError
 from speech_emotion.training.data import speakers_and_fingerprint
 from speech_emotion.training.saving import TrainingFailed
 
+KIND = "row"
+"""Kind of a trained baseline in results files; renaming it would make older files unreadable."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PaperRow:
-    """A row of a table.
+    """A row of a printed table.
 
     Attributes:
-        name: as printed, or our own name of what the text tells of.
+        name: as printed, or our own name of one that only the text mentions.
         config: name of its file in configs/, and of its folder.
         wa: as printed, in per cent; None where the paper gives no figure.
         ua: the same.
@@ -80,23 +89,23 @@ TABLES: dict[str, tuple[PaperRow, ...]] = {
         PaperRow(name="Hubert and BERT MultiModal", config="hubert_bert", wa=79.89, ua=77.68),
     ),
 }
-"""Every row of both tables, and after them those that the paper's text tells of without figures."""
+"""The rows of both tables, followed by those that only the paper's text mentions."""
 
 CONFIGS_FOLDER = Path(__file__).resolve().parents[2] / "configs"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableSettings(Settings):
-    """Settings of a table; of both protocols the test split is scored, with its transcripts.
+    """Settings of a table; the test split of both protocols is scored, with its transcripts.
 
     Args:
         table: a key of :data:`TABLES`.
-        runs: folder of the trained rows, and of what they keep between runs.
-        models: main models to show beside the paper's rows: folders or Hub ids.
-        neural: train the neural rows that are not there; else they say how to.
-        earlier: results file of this table; what it says of the same clips stands for a row that
-            is not trained here.
-        seed: seed of the draw and of the bootstrap; a row's own seed is in its config.
+        runs: folder of the trained baselines and of their cache.
+        models: models to show beside the baselines: folders or Hub ids.
+        neural: train missing neural baselines; otherwise the table shows the command.
+        earlier: results file of this table, for baselines that are not trained here; used if it
+            scored the same clips.
+        seed: seed of the draw and of the bootstrap; a baseline's own seed is in its config.
     """
 
     table: str = "table6"
@@ -113,7 +122,7 @@ class Part:
         protocol: "speaker_disjoint" or "paper".
         test: the clips to score.
         corpora: number of these by corpus.
-        fingerprint: of the training split, by which a trained row is known to belong to it.
+        fingerprint: of the training split; a baseline with another one is trained again.
     """
 
     protocol: str
@@ -123,19 +132,19 @@ class Part:
 
 
 class NotRun(Exception):
-    """Why a row has no figures here; a line of Markdown."""
+    """The reason why there are no figures; a line of Markdown."""
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """Rows of an earlier results file, by which a table keeps what is not trained here.
+    """An earlier results file, for baselines that are not trained here.
 
     Attributes:
-        result: the file's content.
+        content: the file's content.
         predictions: of every clip, from the file beside it.
     """
 
-    result: dict[str, Any] = field(default_factory=dict)
+    content: dict[str, Any] = field(default_factory=dict)
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
@@ -146,38 +155,30 @@ class Earlier:
             EvaluationError: it is not one.
         """
         try:
-            result = json.loads(file.read_text(encoding="utf-8"))
-            return cls(result, pd.read_parquet(file.with_name(result["predictions"])))
+            content = json.loads(file.read_text(encoding="utf-8"))
+            return cls(content, pd.read_parquet(file.with_name(content["predictions"])))
         except (OSError, ValueError, KeyError) as error:
             raise EvaluationError(f"--earlier {file}: no results file of a table") from error
 
-    def find(self, row: PaperRow, part: Part) -> dict[str, Any] | None:
-        """A row's figures on exactly these clips, with the run that gave them."""
-        for found in self.result.get("rows", []):
-            if (found["kind"], found.get("config"), found["protocol"]) == (
-                "row",
-                row.config,
-                part.protocol,
-            ) and found["clips_sha256"] == part.test.fingerprint():
-                return {"measured_by": run_of(self.result), **found}
+    def find(self, row: PaperRow, part: Part) -> tuple[Result, pd.DataFrame] | None:
+        """The result and predictions on exactly these clips, with the run that gave them."""
+        wanted = (KIND, row.config, part.protocol, part.test.fingerprint())
+        for found in self.content.get("rows", []):
+            facts = ("kind", "config", "protocol", "clips_sha256")
+            if tuple(map(found.get, facts)) == wanted:
+                table = self.predictions
+                own = (table["system"] == row.name) & (table["protocol"] == part.protocol)
+                return {"measured_by": run_of(self.content), **found}, table[own]
         return None
-
-    def predictions_of(self, row: dict[str, Any]) -> pd.DataFrame:
-        """What the row answered, clip by clip."""
-        of_row = self.predictions["system"] == row["system"]
-        return self.predictions[of_row & (self.predictions["protocol"] == row["protocol"])]
 
 
 def run(settings: TableSettings) -> Outcome:
-    """Train what is missing and cheap, and score every row in both protocols.
+    """Train missing classical baselines, and score every baseline in both protocols.
 
     Raises:
         EvaluationError: the data or a model cannot be used.
     """
-    if is_raw_folder(settings.data):
-        raise EvaluationError(
-            f"--data {settings.data}: not a built corpus; python -m corpus_builder build makes one"
-        )
+    require_corpus(settings.data)
     models = settings.distinct_models
     missing = [name for name in PROTOCOLS if name not in corpus_configurations(settings.data)]
     if missing:
@@ -185,10 +186,7 @@ def run(settings: TableSettings) -> Outcome:
     parts = [_read_part(settings, protocol) for protocol in PROTOCOLS]
     outcome = Outcome(
         data={
-            "source": portable(settings.data),
-            "build_fingerprint": build_fingerprint(settings.data),
-            "split": settings.split,
-            "limit": settings.limit,
+            **source_facts(settings),
             "corpora": {part.protocol: part.corpora for part in parts},
             "removed": {part.protocol: part.test.removed for part in parts},
         }
@@ -204,28 +202,26 @@ def run(settings: TableSettings) -> Outcome:
                 "corpora": part.corpora,
             }
             try:
-                with Timer(outcome, f"{row.name}, {part.protocol}"):
+                with outcome.timed(f"{row.name}, {part.protocol}"):
                     table, scored = _score(row, part, settings)
             except NotRun as reason:
-                if measured := earlier.find(row, part):
-                    outcome.rows.append(measured)
-                    outcome.tables.append(earlier.predictions_of(measured))
+                if found := earlier.find(row, part):
+                    outcome.add(*found)
                     continue
                 del facts["corpora"]
-                outcome.rows.append({**facts, "kind": "not_run", "reason": str(reason)})
+                outcome.not_run(reason=str(reason), **facts)
                 continue
-            outcome.rows.append({**scored, **facts, "kind": "row"})
-            outcome.tables.append(table.assign(system=row.name, protocol=part.protocol))
+            result = {**scored, **facts, "kind": KIND}
+            outcome.add(result, table, protocol=part.protocol)
     for model in models:
         own = model.protocol or PROTOCOLS[0]
         part = next(part for part in parts if part.protocol == own)
-        asker = Asker(model, part.test, settings)
-        with Timer(outcome, f"{asker.name}, {own}"):
-            table = asker.table()
+        predictor = CachedPredictor(model, part.test, settings)
+        with outcome.timed(f"{predictor.name}, {own}"):
+            table = predictor.predict()
         more = {"config": None, "paper": None, "protocol": own, "corpora": part.corpora}
-        outcome.rows.append(asker.row(table, **more))
-        outcome.tables.append(table.assign(system=asker.name, protocol=own))
-    outcome.rows.append({"kind": "chance", "protocol": None, "classes": 7})
+        outcome.add(predictor.result(table, **more), table, protocol=own)
+    outcome.results.append({"kind": "chance", "protocol": None, "classes": 7})
     return outcome
 
 
@@ -245,24 +241,28 @@ def _read_part(settings: TableSettings, protocol: str) -> Part:
 
 
 def folder_of(row: PaperRow, protocol: str, runs: Path) -> Path:
-    """Where a row of a protocol lies; the headline's has the name of its config."""
+    """Folder of a baseline; that of the speaker-disjoint protocol has the name of its config."""
     return runs / (row.config if protocol == PROTOCOLS[0] else f"{row.config}_{protocol}")
 
 
 def _score(
     row: PaperRow, part: Part, settings: TableSettings
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A row's predictions, their scores and what is known of its making.
+    """A baseline's predictions and result.
 
     Raises:
-        NotRun: it is not trained, and it is not for this command to train it.
+        NotRun: it is not trained, and this command does not train it.
     """
     folder = folder_of(row, part.protocol, settings.runs)
     command = (
         f"`python train.py --config configs/{row.config}.yaml --protocol {part.protocol} "
-        f"--data {portable(settings.data)} --out {portable(str(folder))}`"
+        f"--data {portable(settings.data)} --output-dir {portable(str(folder))}`"
     )
-    given = yaml.safe_load((CONFIGS_FOLDER / f"{row.config}.yaml").read_text(encoding="utf-8"))
+    file = CONFIGS_FOLDER / f"{row.config}.yaml"
+    try:
+        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NotRun(f"no configs/{file.name}; run this in a checkout of the repository") from error
     more: dict[str, Any] = {}
     if "family" in given:
         cache = settings.runs / "cache"
@@ -275,17 +275,17 @@ def _score(
             "row_seed": trained.config["training"]["seed"],
             "initialisation": trained.config.get("initialisation"),
         }
-        if isinstance(trained, ClassicalRow):
-            asker = Asker(open_model(str(folder)), part.test, settings)
-            found = _classical_answers(trained, part.test, wanted.cache)
-            return (table := prediction_table(part.test, found)), asker.row(table, **more)
+        if isinstance(trained, ClassicalBaseline):
+            predictor = CachedPredictor(open_model(str(folder)), part.test, settings)
+            found = _classical_predictions(trained, part.test, wanted.cache)
+            return (table := prediction_table(part.test, found)), predictor.result(table, **more)
     elif not (folder / baselines.CONFIG_FILE).is_file():
         raise NotRun(f"needs weights from the Hub: {command}")
     model = open_model(str(folder))
     if model.protocol != part.protocol:
         raise NotRun(f"{portable(str(folder))} was trained for another protocol: {command}")
-    asker = Asker(model, part.test, settings)
-    return (table := asker.table()), asker.row(table, **more)
+    predictor = CachedPredictor(model, part.test, settings)
+    return (table := predictor.predict()), predictor.result(table, **more)
 
 
 def _train_if_needed(wanted: RowConfig, part: Part, settings: TableSettings, command: str) -> None:
@@ -301,7 +301,7 @@ def _train_if_needed(wanted: RowConfig, part: Part, settings: TableSettings, com
 
 
 def _unlike(folder: Path, wanted: dict[str, Any], part: Part) -> str | None:
-    """Why a folder is not the row that is wanted; None when it is."""
+    """Why a folder is not the wanted baseline; None when it is."""
     if not (folder / baselines.CONFIG_FILE).is_file():
         return "not trained: "
     try:
@@ -316,12 +316,14 @@ def _unlike(folder: Path, wanted: dict[str, Any], part: Part) -> str | None:
     return None
 
 
-def _classical_answers(row: ClassicalRow, test: ClipSet, cache: str) -> list[Answer]:
+def _classical_predictions(
+    baseline: ClassicalBaseline, test: ClipSet, cache: str
+) -> list[Prediction]:
     clips = stored_features(test.clips, cache, what="test")
-    found: list[Answer] = [clips.left_out.get(name, "") for name in test.clips["utterance_id"]]
-    probabilities = row.from_features(np.stack(clips.values))
-    for index, answer in zip(clips.kept, probabilities, strict=True):
-        found[index] = answer
+    found: list[Prediction] = [clips.left_out.get(name, "") for name in test.clips["utterance_id"]]
+    probabilities = baseline.from_features(np.stack(clips.values))
+    for index, prediction in zip(clips.kept, probabilities, strict=True):
+        found[index] = prediction
     return found
 
 

@@ -15,7 +15,7 @@ from evaluate_benchmarks import main
 from hub_model.audio import load_audio
 from hub_model.labels import EMOTIONS
 from speech_emotion import baselines
-from speech_emotion.evaluation import paper_rows
+from speech_emotion.evaluation import paper_baselines
 from speech_emotion.evaluation.clips import PROTOCOLS
 from speech_emotion.evaluation.report import main as report
 
@@ -28,27 +28,27 @@ SMALL = {
 }
 
 
-PRINTED = dict(paper_rows.TABLES)
+PRINTED = dict(paper_baselines.TABLES)
 
 
 @pytest.fixture(scope="module")
-def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory):
+def made(baseline_corpus: Path, tmp_path_factory: pytest.TempPathFactory):
     """A working folder with a corpus, small configs and, in the end, both tables."""
     root = tmp_path_factory.mktemp("tables")
-    shutil.copytree(corpus, root / "corpus")
+    shutil.copytree(baseline_corpus, root / "corpus")
     (root / "configs").mkdir()
-    for path in paper_rows.CONFIGS_FOLDER.glob("*.yaml"):
+    for path in paper_baselines.CONFIGS_FOLDER.glob("*.yaml"):
         settings = yaml.safe_load(path.read_text()) | SMALL.get(path.stem, {})
         (root / "configs" / path.name).write_text(yaml.safe_dump(settings))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        patch.setattr(paper_rows, "CONFIGS_FOLDER", root / "configs")
+        patch.setattr(paper_baselines, "CONFIGS_FOLDER", root / "configs")
         # A few rows of each kind: the intervals of all eighteen take half a minute.
         chosen = ("knn", "xgb", "random_forest", "gaussian_nb", "knn_grid")
-        rows = paper_rows.TABLES["table6"]
+        rows = paper_baselines.TABLES["table6"]
         short = tuple(row for row in rows if row.config in chosen)
-        patch.setitem(paper_rows.TABLES, "table6", short)
-        patch.setitem(paper_rows.TABLES, "table8", paper_rows.TABLES["table8"][3:])
+        patch.setitem(paper_baselines.TABLES, "table6", short)
+        patch.setitem(paper_baselines.TABLES, "table8", paper_baselines.TABLES["table8"][3:])
         assert main(["table6", "--data", "corpus"]) == 0
         yield root
 
@@ -76,7 +76,7 @@ def test_the_fifteen_rows_of_the_paper_are_there_by_name_with_its_figures():
 def test_every_row_is_scored_in_both_protocols_from_the_predictions_beside(made):
     table = result("table6")
     predictions = pd.read_parquet(Path("results") / table["predictions"])
-    for row in paper_rows.TABLES["table6"]:
+    for row in paper_baselines.TABLES["table6"]:
         for protocol in PROTOCOLS:
             scored = row_of(table, row.name, protocol)
             own = predictions[(predictions.system == row.name) & (predictions.protocol == protocol)]
@@ -91,14 +91,15 @@ def test_every_row_is_scored_in_both_protocols_from_the_predictions_beside(made)
     assert best["scores"]["ua"] == 1.0 and best["paper"] == {"wa": 62.94, "ua": 56.72}
 
 
-def test_predictions_are_those_of_the_saved_row(made, corpus):
+def test_predictions_are_those_of_the_saved_baseline(made, baseline_corpus):
     predictions = pd.read_parquet("results/table6.predictions.parquet")
     own = predictions[
         (predictions.system == "RandomForestClassifier") & (predictions.protocol == "paper")
     ]
     row = baselines.load("runs/random_forest_paper")
 
-    rows = open_corpus(str(corpus), "paper", split="test").cast_column("audio", Audio(decode=False))
+    rows = open_corpus(str(baseline_corpus), "paper", split="test")
+    rows = rows.cast_column("audio", Audio(decode=False))
     found = row.predict_proba([load_audio(audio) for audio in rows["audio"]])
     np.testing.assert_allclose(own[[f"p_{name}" for name in EMOTIONS]], found, atol=1e-9)
 
@@ -116,7 +117,7 @@ def test_rows_that_are_trained_anew_give_the_same(made):
     chosen = {"LGBClassifier", "RandomForestClassifier"}
     with pytest.MonkeyPatch.context() as patch:
         rows = tuple(row for row in PRINTED["table6"] if row.name in chosen)
-        patch.setitem(paper_rows.TABLES, "table6", rows)
+        patch.setitem(paper_baselines.TABLES, "table6", rows)
         results = []
         for _ in range(2):
             shutil.rmtree("anew", ignore_errors=True)
@@ -138,7 +139,7 @@ def test_a_row_trained_with_other_settings_is_trained_again(made):
 def test_neural_rows_say_how_to_run_them_until_they_are_there(made, capsys):
     assert main(["table8", "--data", "corpus"]) == 0
     table = result("table8")
-    for row in paper_rows.TABLES["table8"]:
+    for row in paper_baselines.TABLES["table8"]:
         for protocol in PROTOCOLS:
             missing = row_of(table, row.name, protocol)
             assert missing["kind"] == "not_run"
@@ -146,17 +147,17 @@ def test_neural_rows_say_how_to_run_them_until_they_are_there(made, capsys):
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "| CNN (1D) |" in line)
     assert line.count("not run here") == 6 and "| 63.10 | 56.70 | 119.80 |" in line
 
-    cnn = paper_rows.PaperRow(name="CNN (1D)", config="cnn1d")
+    cnn = paper_baselines.PaperRow(name="CNN (1D)", config="cnn1d")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(paper_rows.TABLES, "table8", (cnn,))
+        patch.setitem(paper_baselines.TABLES, "table8", (cnn,))
         assert main(["table8", "--data", "corpus", "--neural"]) == 0
     first = result("table8")
     row = row_of(first, "CNN (1D)", "paper")
     assert row["scores"]["clips"] == 14 and row["overlap"]["speakers"] == []
     with pytest.MonkeyPatch.context() as patch:  # the answers are kept, so nothing is asked again
-        patch.setitem(paper_rows.TABLES, "table8", (cnn,))
+        patch.setitem(paper_baselines.TABLES, "table8", (cnn,))
         patch.setattr(
-            "speech_emotion.evaluation.measuring.load_classifier",
+            "speech_emotion.evaluation.cached_predictor.load_classifier",
             lambda *a, **k: pytest.fail("asked"),
         )
         assert main(["table8", "--data", "corpus"]) == 0
@@ -167,14 +168,14 @@ def test_a_row_that_is_not_trained_here_is_kept_from_an_earlier_file_on_the_same
     command = ["table6", "--data", "corpus", "--runs", "elsewhere"]
     knn = PRINTED["table6"][:1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(paper_rows.TABLES, "table6", knn)
+        patch.setitem(paper_baselines.TABLES, "table6", knn)
         assert main([*command, "--out", "first.json"]) == 0
         first = json.loads(Path("first.json").read_text())
 
         def not_trained(*_):
-            raise paper_rows.NotRun("not trained")
+            raise paper_baselines.NotRun("not trained")
 
-        patch.setattr(paper_rows, "_train_if_needed", not_trained)
+        patch.setattr(paper_baselines, "_train_if_needed", not_trained)
         again = [*command, "--earlier", "first.json", "--out"]
         assert main([*again, "second.json"]) == 0
         second = json.loads(Path("second.json").read_text())

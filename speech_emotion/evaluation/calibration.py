@@ -1,15 +1,22 @@
-"""How far a model's confidence can be believed, on clips it has not learnt from."""
+"""Calibration: reliability, calibration error and accuracy at coverage."""
 
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import softmax
 
 from hub_model.calibration import fit_temperature
 from speech_emotion import metrics
 from speech_emotion.evaluation import EvaluationError
-from speech_emotion.evaluation.measuring import Outcome, Settings, Timer, askers
-from speech_emotion.evaluation.scoring import PROBABILITIES, ids_of
+from speech_emotion.evaluation.benchmark import Outcome, Settings
+from speech_emotion.evaluation.cached_predictor import predictors
+from speech_emotion.evaluation.scoring import (
+    PROBABILITIES,
+    answered_of,
+    ids_of,
+    log_probabilities,
+)
 
 COVERAGES = (1.0, 0.8, 0.5)
 CURVE = tuple(round(share, 2) for share in np.arange(0.1, 1.01, 0.05).tolist())
@@ -20,58 +27,47 @@ def run(settings: Settings) -> Outcome:
     """Reliability, calibration error before and after a temperature, accuracy at coverage.
 
     Raises:
-        EvaluationError: a model or the data cannot be used, or there is but one speaker, so that
+        EvaluationError: a model or the data cannot be used, or there is only one speaker, so that
             no temperature can be fitted on others.
     """
     outcome = Outcome()
-    for asker in askers(settings, outcome):
-        model = asker.model
-        if len(set(asker.clips.speakers)) < 2:
+    for predictor in predictors(settings, outcome):
+        model = predictor.model
+        if len(set(predictor.clips.speakers)) < 2:
             raise EvaluationError(
                 f"--data {settings.data}: calibration fits a temperature on other speakers, "
                 "and there is only one"
             )
-        with Timer(outcome, asker.name):
-            table = asker.table()
-        outcome.tables.append(table.assign(system=asker.name))
-        answered = table[table["predicted"].notna()]
+        with outcome.timed(predictor.name):
+            table = predictor.predict()
+        answered = answered_of(table)
         if answered["speaker_id"].nunique() < 2:
             raise EvaluationError(
-                f"--model {model.name}: answered clips of fewer than two speakers; the first "
+                f"--model {model.name}: predictions for fewer than two speakers; the first "
                 f"error: {table['error'].dropna().iloc[0]}"
             )
-        references, _, speakers = ids_of(answered)
-        probabilities = answered[PROBABILITIES].to_numpy()
-        row = asker.row(table)
-        row["calibration"] = states_of(
-            references, probabilities, speakers, temperature=model.temperature, seed=settings.seed
+        result = predictor.result(table)
+        result["calibration"] = states_of(
+            answered, temperature=model.temperature, seed=settings.seed
         )
-        outcome.rows.append(row)
+        outcome.add(result, table)
     return outcome
 
 
-def states_of(
-    references: np.ndarray,
-    probabilities: np.ndarray,
-    speakers: np.ndarray,
-    *,
-    temperature: float,
-    seed: int,
-) -> dict[str, Any]:
+def states_of(answered: pd.DataFrame, *, temperature: float, seed: int) -> dict[str, Any]:
     """The calibration of one model in up to three states.
 
     Args:
-        references: int (num_clips,).
-        probabilities: float (num_clips, num_classes), as the model gives them.
-        speakers: str (num_clips,).
-        temperature: by which the model has divided its logits already.
+        answered: predictions of the clips without errors.
+        temperature: of the model; its logits have been divided by it.
         seed: of the bootstrap.
 
     Returns:
         ``without`` its temperature (when it has one), ``as_shipped``, and ``other_speakers``,
         where each clip's temperature is fitted on all speakers but its own.
     """
-    logits = np.log(np.clip(probabilities, np.finfo(float).tiny, None))
+    references, _, speakers = ids_of(answered)
+    probabilities, logits = answered[PROBABILITIES].to_numpy(), log_probabilities(answered)
     factors = {
         str(name): fit_temperature(references[speakers != name], logits[speakers != name])
         for name in np.unique(speakers)
@@ -87,8 +83,8 @@ def states_of(
     if temperature != 1.0:
         states = {"without": (softmax(logits * temperature, axis=1), 1.0), **states}
     return {
-        name: {"temperature": used, **_figures(references, rows, speakers, seed)}
-        for name, (rows, used) in states.items()
+        name: {"temperature": used, **_figures(references, scaled, speakers, seed)}
+        for name, (scaled, used) in states.items()
     }
 
 
@@ -105,7 +101,7 @@ def _figures(
 
     return {
         "expected_calibration_error": metrics.expected_calibration_error(references, probabilities),
-        "interval": None if interval is None else list(interval),
+        "interval": interval,
         "bins": metrics.reliability_bins(references, probabilities),
         "accuracy_at_coverage": {str(share): accuracy(share) for share in COVERAGES},
         "coverage_curve": [[share, accuracy(share)] for share in CURVE],
