@@ -19,7 +19,7 @@ from speech_emotion.evaluation.tables import (
     system_of,
 )
 
-VERSION = 1
+VERSION = 2
 """Increased when a figure is drawn differently from the same data."""
 
 CHANCE = 1 / 7
