@@ -5,34 +5,41 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi
+from transformers import pipeline
 
 from corpus_builder.__main__ import main
 from hub_model.labels import EMOTIONS
+from scripts.push_space import push_space
+from speech_emotion.cli.main import main as speech_emotion
 from tests.helpers.made_ravdess import ravdess_names, write_ravdess
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "checkpoints" / "mini"
 CLIP = ROOT / "examples" / "angry.wav"
 
-PUSH_MODEL = """
-import sys
-from transformers import pipeline
+USE_ALL = """
+import json, os, sys
+from pathlib import Path
 
-classifier = pipeline(
-    "audio-classification", model=sys.argv[1], trust_remote_code=True, transcriber="none"
-)
-classifier.push_to_hub("owner/emotion", private=True)
-"""
-
-USE_BOTH = """
-import json, sys
+clip, space = sys.argv[1], Path(sys.argv[2])
+os.environ["SER_TRANSCRIBER"] = "none"
+sys.path.insert(0, str(space))
+from app import build_demo
 from datasets import Audio, load_dataset
+from gradio_client import Client, handle_file
 from transformers import pipeline
+
+demo = build_demo()
+_, address, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+client = Client(address, verbose=False)
+example = handle_file(str(space / "examples" / "angry.wav"))
+answer = {"space": client.predict(example, api_name="/predict")}
+demo.close()
 
 classifier = pipeline(
     "audio-classification", model="owner/emotion", trust_remote_code=True, transcriber="none"
 )
-answer = {"clip": classifier(sys.argv[1])}
+answer["clip"] = classifier(clip)
 for config in ("speaker_disjoint", "paper"):
     answer[config] = {k: len(v) for k, v in load_dataset("owner/corpus", config).items()}
 decoded = load_dataset("owner/corpus", split="test")
@@ -44,32 +51,14 @@ print(json.dumps(answer))
 """
 
 
-USE_SPACE = """
-import json, os, sys
-from pathlib import Path
-
-os.environ["SER_TRANSCRIBER"] = "none"
-folder = Path(sys.argv[1])
-sys.path.insert(0, str(folder))
-from app import build_demo
-from gradio_client import Client, handle_file
-
-demo = build_demo()
-_, address, _ = demo.launch(prevent_thread_lock=True, quiet=True)
-client = Client(address, verbose=False)
-answer = client.predict(handle_file(str(folder / "examples" / "angry.wav")), api_name="/predict")
-demo.close()
-print(json.dumps(answer))
-"""
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
     """A small corpus built from made clips in the layout of RAVDESS."""
     folder = tmp_path_factory.mktemp("round_trip")
     raw = write_ravdess(folder / "raw", ravdess_names(range(1, 7)))
     out = folder / "corpus"
-    assert main(["build", "--source", f"ravdess={raw}", "--out", str(out)]) == 0
+    options = ["--no-denoise", "--workers", "1"]
+    assert main(["build", "--source", f"ravdess={raw}", "--out", str(out), *options]) == 0
     return out
 
 
@@ -77,20 +66,37 @@ def scores(row: list[dict]) -> dict[str, float]:
     return {emotion["label"]: emotion["score"] for emotion in row}
 
 
-def test_corpus_model_and_space_through_the_hub(hub, corpus, tmp_path):
-    push = hub.env(tmp_path / "push", PYTHONPATH=str(ROOT))
-    command = ["-m", "corpus_builder", "publish", str(corpus), "--repo", "owner/corpus"]
-    hub.run(command, env=push)
-    hub.run(["-c", PUSH_MODEL, str(MODEL)], env=push)
-    script = str(ROOT / "scripts" / "push_space.py")
-    address = hub.run([script, "owner/demo", "--model", "owner/emotion"], env=push)
-    assert address.strip() == f"{hub.url}/spaces/owner/demo"
-    command = ["-m", "speech_emotion", "predict", str(CLIP), "--model", str(MODEL)]
-    local = json.loads(hub.run([*command, "--transcriber", "none", "--format", "json"], env=push))
+def test_corpus_model_and_space_through_the_hub(hub, corpus, tmp_path, monkeypatch, capsys):
+    hub.use_here(monkeypatch, tmp_path / "push")
+    assert main(["publish", str(corpus), "--repo", "owner/corpus"]) == 0
+    classifier = pipeline(
+        "audio-classification", model=str(MODEL), trust_remote_code=True, transcriber="none"
+    )
+    classifier.push_to_hub("owner/emotion", private=True)
+    address = push_space("owner/demo", model="owner/emotion")
+    assert address == f"{hub.url}/spaces/owner/demo"
+    capsys.readouterr()
+    predict = ["predict", str(CLIP), "--transcriber", "none", "--format", "json", "--model"]
+    assert speech_emotion([*predict, str(MODEL)]) == 0
+    local = json.loads(capsys.readouterr().out)
 
-    # From here on an empty cache, an empty folder, and none of this project on the path.
-    empty = hub.env(tmp_path / "use")
-    answer = json.loads(hub.run(["-c", USE_BOTH, str(CLIP)], env=empty).splitlines()[-1])
+    # The model is private: without a token it is not there, and one line says so.
+    hub.use_here(monkeypatch, tmp_path / "stranger")
+    monkeypatch.delenv("HF_TOKEN")
+    assert speech_emotion([*predict, "owner/emotion"]) == 2
+    error = capsys.readouterr().err
+    assert "owner/emotion" in error and error.count("\n") == 1
+    assert not hub.downloads()
+
+    # What is in the repos answers in a process with an empty cache and without this project.
+    api = HfApi(endpoint=hub.url, token=hub.token)
+    files = api.list_repo_files("owner/demo", repo_type="space")
+    assert {"README.md", "app.py", "requirements.txt", "examples/angry.wav"} <= set(files)
+    space = api.snapshot_download("owner/demo", repo_type="space", local_dir=tmp_path / "space")
+    told = hub.run(["-c", USE_ALL, str(CLIP), space], env=hub.env(tmp_path / "use"))
+    answer = json.loads(told.splitlines()[-1])
+    assert any(path.endswith("/model.safetensors") for path in hub.downloads())
+    assert scores(answer["space"]["emotions"]) == pytest.approx(scores(local["emotions"]), abs=1e-6)
     assert scores(answer["clip"]) == pytest.approx(scores(local["emotions"]), abs=1e-6)
     counts = json.loads((corpus / "build.json").read_text())["configs"]
     for config in ("speaker_disjoint", "paper"):
@@ -100,22 +106,3 @@ def test_corpus_model_and_space_through_the_hub(hub, corpus, tmp_path):
     # A decoded row and an encoded one are the same clip.
     assert scores(answer["rows"][0]) == pytest.approx(scores(answer["row"]), abs=1e-4)
     assert len(answer["rows"]) == 2
-
-    # The model is private: without a token it is not there, and one line says so.
-    refused = hub.process(
-        ["-m", "speech_emotion", "predict", str(CLIP), "--model", "owner/emotion"],
-        env=hub.env(tmp_path / "stranger", PYTHONPATH=str(ROOT)),
-        token=False,
-    )
-    assert refused.returncode == 2
-    assert "owner/emotion" in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-    # What is in the Space's repo answers, with its model from the Hub.
-    api = HfApi(endpoint=hub.url, token=hub.token)
-    files = api.list_repo_files("owner/demo", repo_type="space")
-    assert {"README.md", "app.py", "requirements.txt", "examples/angry.wav"} <= set(files)
-    space = api.snapshot_download("owner/demo", repo_type="space", local_dir=tmp_path / "space")
-    told = hub.run(["-c", USE_SPACE, space], env=hub.env(tmp_path / "demo"))
-    shown = json.loads(told.splitlines()[-1])
-    assert scores(shown["emotions"]) == pytest.approx(scores(local["emotions"]), abs=1e-6)
