@@ -6,8 +6,8 @@ import numpy as np
 from datasets import Dataset
 from sklearn.neighbors import KNeighborsClassifier
 
-from recipes.mini.folds_table import recipe_table
-from speech_emotion.evaluation import recipe
+from recipes.mini import folds_report as recipe
+from speech_emotion.evaluation.condition_tables import mini_folds_table
 from speech_emotion.evaluation.cross_validation import FIGURES_FILE
 
 
@@ -51,12 +51,12 @@ def test_the_table_shows_every_row_with_its_folds():
         "recipe": [{"name": "ours", "heard": "all corpora", "command": "python train.py", **row}],
         "references": [{"name": "knn", "heard": "ravdess", **row}],
     }
-    table = recipe_table(json.loads(json.dumps(result)))
+    table = mini_folds_table(json.loads(json.dumps(result)))
     assert "| ours | all corpora | 100.0 | 100.0 | 100.0 | 100.0 | 100.0 (100.0 to 100.0)" in table
     assert "| knn | ravdess |" in table
     line = recipe.summary(result["references"][0])
     assert line == "knn (ravdess): UA 1.000 (1.000 to 1.000)"
-    assert "`python train.py` and `python -m recipes.mini.folds_report`" in table
+    assert "`python train.py`, `python -m recipes.mini.folds_report`" in table
 
 
 def test_folders_without_figures_and_data_without_folds_are_one_line(tmp_path, capsys):
@@ -93,7 +93,7 @@ def test_rows_beside_are_kept_from_an_earlier_file_of_the_same_clips(tmp_path, c
         assert result["references"] == references and result["references_by"] == run
         command[command.index(str(earlier))] = str(tmp_path / "new.json")
         earlier = tmp_path / "new.json"
-    table = recipe_table(result)
+    table = mini_folds_table(result)
     assert "at commit aaaaaaaaaaaa" in table
     assert ", no distillation, without text | ravdess |" in table
     result["references"][0]["pooled"]["clips"] += 1

@@ -26,8 +26,8 @@ from corpus_builder.sources.ravdess import Ravdess
 from hub_model.labels import EMOTIONS
 from speech_emotion import metrics
 from speech_emotion.evaluation.labels import LEFT_OUT, SYNONYMS
-from speech_emotion.evaluation.leaks import heard_by
-from speech_emotion.evaluation.tables import PAPER_TABLE_9
+from speech_emotion.evaluation.leaks import TrainingRecord
+from speech_emotion.evaluation.ravdess_tables import PAPER_TABLE_9
 from tests.helpers.made_benchmark import NO_CLEANING, split_speakers, write_model, write_ravdess
 from tests.helpers.space_server import ROOT, SPACE
 
@@ -137,7 +137,7 @@ def test_speakers_heard_in_training_are_said_and_scored_apart(capsys):
 )
 def test_a_training_record_is_read_as_the_leak_guard_reads_it(training):
     speakers = {"ravdess-01", "ravdess-02"}
-    found, heard = overlap(training, speakers), heard_by(training)
+    found, heard = overlap(training, speakers), TrainingRecord.of(training)
     assert found["known"] == (heard.speakers is not None)
     if found["known"]:
         assert found["speakers"] == sorted(heard.speakers & speakers)
