@@ -1,11 +1,11 @@
-"""Whether a batch gives what single clips give, on real clips of mixed length.
+"""Predictions in batches beside those of single clips, on real clips of mixed length.
 
     python benchmarks/batch_parity.py --data ../shared/data
 
-HuBERT base (its group norm reads the whole clip, padding included, in the stock code) with random
-weights, and a checkpoint; each answers the clips one by one and then in batches. Batches of the
-pipeline hold clips of about one length, so here the model is also given them in the order drawn,
-where padding is longest.
+HuBERT base with random weights (its group norm is over the whole clip, padding included, in
+``transformers``), and a checkpoint; each predicts the clips one by one and then in batches. The
+pipeline sorts clips into batches of similar length, so the model is also given them in random
+order, where padding is longest.
 """
 
 import argparse
@@ -38,10 +38,18 @@ def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
-    parser.add_argument("--model", default=str(ROOT / "checkpoints" / "mini"))
-    parser.add_argument("--clips", type=int, default=64)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[4, 16])
-    parser.add_argument("--json", type=Path, default=default_path(__file__))
+    parser.add_argument(
+        "--model",
+        default=str(ROOT / "checkpoints" / "mini"),
+        help="checkpoint to compare, folder or Hub id (%(default)s)",
+    )
+    parser.add_argument("--clips", type=int, default=64, help="number of clips (%(default)s)")
+    parser.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=[4, 16], help="batch sizes (4 16)"
+    )
+    parser.add_argument(
+        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
+    )
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -57,7 +65,7 @@ def main() -> None:
         }
         rows = {name: _compare(source, files, arguments) for name, source in models.items()}
     figures = {
-        "what": "probabilities of a batch beside those of single clips",
+        "what": "probabilities in batches beside those of single clips",
         "clips": len(files),
         "seconds": [round(min(seconds), 2), round(max(seconds), 2)],
         "models": rows,

@@ -1,11 +1,11 @@
-"""How fast and how lean a corpus is built, beside a plain loop that does the same steps.
+"""Time and memory of a corpus build, beside a simple loop of the same steps.
 
     python benchmarks/corpus_build.py --data ../shared/data
 
-The peer is what one would write at first: one process, librosa to load and resample, noisereduce,
-librosa to cut silence, soundfile to write FLAC. Both run on the same clips as processes of their
-own, imports included, in turns; the ratio is of the medians of one run. The build also hashes,
-drops duplicates, splits, audits and writes shards and card.
+The reference is a simple script: one process, librosa to load and resample, noisereduce, librosa
+to cut silence, soundfile to write FLAC. Both run on the same clips in their own processes, imports
+included, alternately; the ratio is of the medians. The build also hashes, drops duplicates,
+splits, audits and writes shards and a card.
 """
 
 import argparse
@@ -53,15 +53,25 @@ def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of RAVDESS/ and TESS/")
-    parser.add_argument("--json", type=Path, default=default_path(__file__))
-    parser.add_argument("--clips", type=int, default=300, help="clips of RAVDESS for the speed")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
-    parser.add_argument("--sizes", type=int, nargs="*", default=[500, 2500], help="for the memory")
+    parser.add_argument(
+        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
+    )
+    parser.add_argument("--clips", type=int, default=300, help="clips of RAVDESS for the time")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each (%(default)s)")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="processes of the build (%(default)s)"
+    )
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="*",
+        default=[500, 2500],
+        help="numbers of clips for the memory (500 2500)",
+    )
     arguments = parser.parse_args()
 
     figures = {
-        "what": "corpus build beside a plain one-process loop over librosa and noisereduce",
+        "what": "corpus build beside a simple one-process loop over librosa and noisereduce",
         "speed": _speed(arguments.data, arguments.clips, arguments.rounds, arguments.workers),
         "peak_memory": [_memory(arguments.data, n, arguments.workers) for n in arguments.sizes],
     }
@@ -92,7 +102,7 @@ def _speed(data: Path, clips: int, rounds: int, workers: int) -> dict[str, objec
 
 
 def _memory(data: Path, clips: int, workers: int) -> dict[str, object]:
-    """Build from so many clips of both corpora; sum the peaks of all its processes."""
+    """Build from ``clips`` clips of both corpora; the peak memory of each process."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         names = ("ravdess", "tess")
@@ -134,7 +144,7 @@ def _tree(pid: int) -> list[int]:
 
 
 def _resident(pid: int) -> int:
-    """Return the bytes a process holds for itself; mapped files can be dropped at any time."""
+    """Return the private bytes of a process; mapped files can be dropped at any time."""
     try:
         memory = psutil.Process(pid).memory_info()
     except psutil.NoSuchProcess:

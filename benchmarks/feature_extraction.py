@@ -1,11 +1,11 @@
-"""How fast the 94 features are made, beside librosa's five functions and openSMILE's eGeMAPS.
+"""Speed of the 94 features, beside librosa's five functions and openSMILE's eGeMAPS.
 
     python benchmarks/feature_extraction.py --data ../shared/data/RAVDESS
 
-All three take the same decoded clips, one by one and on one thread, in turns, after one clip each
-that is not counted; the ratios are of the medians of one run. librosa's functions are called as one
-would at first, one after another with the waveform. The 88 values of eGeMAPS are others than ours,
-so that ratio says what a set of features costs and not which one is better.
+All three get the same decoded clips, one by one and on one thread, alternately, after one clip that
+is not timed; the ratios are of the medians. librosa's functions are called one after another with
+the waveform. The 88 values of eGeMAPS are other features, so that ratio compares the cost of two
+feature sets, not their quality.
 """
 
 import argparse
@@ -52,9 +52,11 @@ def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of audio files")
-    parser.add_argument("--json", type=Path, default=default_path(__file__))
-    parser.add_argument("--clips", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
+    )
+    parser.add_argument("--clips", type=int, default=200, help="number of clips (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each (%(default)s)")
     arguments = parser.parse_args()
 
     files = sorted(path for path in arguments.data.rglob("*.*") if path.suffix in (".wav", ".flac"))

@@ -1,10 +1,9 @@
-"""How long an epoch takes when both encoders are frozen, with their vectors cached and without.
+"""Time of an epoch with both encoders frozen, with cached vectors and without.
 
     python benchmarks/head_training.py --data corpus --clips 1000
 
-Both runs are train.py with the same settings; the peer lets the encoders run in every epoch. They
-are of the size of HuBERT base and BERT base, with random weights: what they say does not change
-how long they take.
+Both runs are train.py with the same settings; the reference runs the encoders in every epoch. They
+have the size of HuBERT base and BERT base, with random weights, which does not change the time.
 """
 
 import argparse
@@ -31,15 +30,22 @@ def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder or Hub id of a built corpus")
-    parser.add_argument("--clips", type=int, default=1000)
-    parser.add_argument("--epochs", type=int, default=5, help="with the cache")
-    parser.add_argument("--peer-epochs", type=int, default=1, help="without it")
-    parser.add_argument("--voice", action="store_true", help="without a text encoder")
-    parser.add_argument("--json", type=Path, default=default_path(__file__))
+    parser.add_argument("--clips", type=int, default=1000, help="number of clips (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs with the cache (%(default)s)")
+    parser.add_argument(
+        "--peer-epochs", type=int, default=1, help="epochs without the cache (%(default)s)"
+    )
+    parser.add_argument("--audio-only", action="store_true", help="no text encoder")
+    parser.add_argument(  # old name
+        "--voice", dest="audio_only", action="store_true", help=argparse.SUPPRESS
+    )
+    parser.add_argument(
+        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
+    )
     arguments = parser.parse_args()
     settings = {
         "data": arguments.data,
-        "model": {"use_text": False} if arguments.voice else {},
+        "model": {"use_text": False} if arguments.audio_only else {},
         "unfreeze": "head",
         "validation": "none",
         "limit": arguments.clips,
@@ -55,7 +61,7 @@ def main() -> None:
     figures = {
         "what": "train.py with frozen encoders of base size, beside itself without the cache",
         "clips": cached["clips"],
-        "encoders": "HuBERT base" if arguments.voice else "HuBERT base and BERT base",
+        "encoders": "HuBERT base" if arguments.audio_only else "HuBERT base and BERT base",
         "seconds": {
             "the one pass": round(cached["pass"], 2),
             "epoch with the cache": [round(value, 3) for value in cached["epochs"]],

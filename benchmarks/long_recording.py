@@ -1,11 +1,11 @@
-"""How much memory and time a recording of hours takes.
+"""Memory and time of recordings of hours.
 
     python benchmarks/long_recording.py --clips ../shared/data/RAVDESS --model checkpoints/mini
 
 Real clips are repeated, with a second of silence after each, until a file is as long as asked for.
-`speech-emotion predict --segments` scores it in a process of its own, without a transcriber,
-and the largest resident memory of that process and its workers is taken. What the model and the
-libraries need alone is measured with a file of half a minute.
+`speech-emotion predict --segments` classifies it in its own process, without a transcriber; the
+largest resident memory of that process and its workers is measured. A file of half a minute shows
+the memory of the model and the libraries.
 """
 
 import argparse
@@ -34,11 +34,27 @@ def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, required=True, help="folder of FLAC or WAV clips")
-    parser.add_argument("--model", default=str(ROOT / "checkpoints" / "mini"))
-    parser.add_argument("--minutes", type=float, nargs="*", default=[0.5, 10, 180])
-    parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--json", type=Path, default=default_path(__file__))
+    parser.add_argument(
+        "--model",
+        default=str(ROOT / "checkpoints" / "mini"),
+        help="model folder or Hub id (%(default)s)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        nargs="*",
+        default=[0.5, 10, 180],
+        help="lengths of the recordings (0.5 10 180)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that decode (%(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=8, help="windows in one forward pass (%(default)s)"
+    )
+    parser.add_argument(
+        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
+    )
     arguments = parser.parse_args()
 
     runs = [_measure(arguments, minutes) for minutes in arguments.minutes]
@@ -101,7 +117,7 @@ def _write(path: Path, folder: Path, minutes: float) -> None:
 
 
 def _resident(process: psutil.Process) -> int:
-    """Memory of a process and its workers; the pages that they share count once."""
+    """Memory of a process and its workers; shared pages count once."""
     total = 0
     try:
         for member in (process, *process.children(recursive=True)):

@@ -1,10 +1,10 @@
-"""Exported files beside torch: their size, how far their answers lie apart, and their speed.
+"""ONNX files beside torch: size, speed, and differences of the probabilities.
 
     python benchmarks/onnx_export.py --data ../shared/data
 
-Two models: one of the size of HuBERT base with random weights, see ``random_hubert.py``, and a real
-one. Each answers the same clips from torch and from the fp32 and int8 files, one clip at a time,
-in one process; only the model is timed, not the decoding. Needs requirements-onnx.txt.
+Two models: one of the size of HuBERT base with random weights, see ``random_hubert.py``, and a
+trained one. Each predicts the same clips with torch and with the fp32 and int8 files, one clip at a
+time, in one process; only the model is timed, not the decoding. Needs the extra ``onnx``.
 """
 
 import argparse
@@ -35,10 +35,16 @@ def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
-    parser.add_argument("--json", type=Path, default=default_path(__file__))
-    parser.add_argument("--model", default=str(ROOT / "checkpoints" / "mini"), help="the real one")
-    parser.add_argument("--clips", type=int, default=64)
-    parser.add_argument("--small", action="store_true", help="a small model, to try the script")
+    parser.add_argument(
+        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
+    )
+    parser.add_argument(
+        "--model",
+        default=str(ROOT / "checkpoints" / "mini"),
+        help="trained model, folder or Hub id (%(default)s)",
+    )
+    parser.add_argument("--clips", type=int, default=64, help="number of clips (%(default)s)")
+    parser.add_argument("--small", action="store_true", help="a small model, to test the script")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -51,7 +57,7 @@ def main() -> None:
         models = {f"{size}, random weights": folder, Path(arguments.model).name: arguments.model}
         rows = {name: _compare(source, waveforms) for name, source in models.items()}
     figures = {
-        "what": "exported ONNX files beside torch, audio alone, one clip at a time",
+        "what": "exported ONNX files beside torch, audio-only, one clip at a time",
         "clips": len(files),
         "models": rows,
     }
@@ -90,7 +96,7 @@ def _compare(source: str, waveforms: list[np.ndarray]) -> dict[str, Any]:
 def _time(model: Any, processor: Any, waveforms: list[np.ndarray]) -> tuple[np.ndarray, float]:
     rows, seconds = [], 0.0
     with torch.inference_mode():
-        for waveform in waveforms[:1] + waveforms:  # the first sets things up and is not counted
+        for waveform in waveforms[:1] + waveforms:  # the first call is not timed
             inputs = dict(processor(audio=[waveform]))
             start = time.perf_counter()
             logits = model(**inputs).logits

@@ -10,13 +10,13 @@ from hub_model.audio import SAMPLING_RATE, load_audio
 from hub_model.labels import EMOTIONS
 
 SPREAD = 1.5
-"""Deviation of a label's logits over clips, about that of a trained model. The head of a model with
-random weights would give nearly the same logits for every clip, and its labels would flip at the
-slightest error."""
+"""Standard deviation of a label's logits over clips, about that of a trained model. With random
+weights the logits of all clips would be nearly the same, and labels would change at the smallest
+error."""
 
 
 def real_clips(data: Path, count: int) -> list[str]:
-    """So many clips below a folder, spread evenly over all of them.
+    """``count`` clips below a folder, spread evenly over all of them.
 
     Raises:
         SystemExit: there are too few.
@@ -28,10 +28,10 @@ def real_clips(data: Path, count: int) -> list[str]:
 
 
 def write_random_hubert(folder: Path, clips: list[str], **settings: int) -> None:
-    """Write a plain ``HubertForSequenceClassification`` of seven emotions.
+    """Write a stock checkpoint, ``HubertForSequenceClassification`` of seven emotions.
 
     Args:
-        folder: made when it is not there.
+        folder: created if missing.
         clips: a few, on which the head is scaled.
         settings: of ``HubertConfig``; those of HuBERT base when not given.
     """
@@ -54,14 +54,14 @@ def write_random_hubert(folder: Path, clips: list[str], **settings: int) -> None
     extractor.save_pretrained(folder)
 
 
-def probabilities(rows: list[list[dict]]) -> np.ndarray:
-    """The answers of a pipeline as ``(clips, 7)``, in label-id order."""
-    scores = [{entry["label"]: entry["score"] for entry in row} for row in rows]
-    return np.asarray([[row[emotion] for emotion in EMOTIONS] for row in scores])
+def probabilities(predictions: list[list[dict]]) -> np.ndarray:
+    """The predictions of a pipeline as ``(clips, 7)``, in label-id order."""
+    scores = [{entry["label"]: entry["score"] for entry in one} for one in predictions]
+    return np.asarray([[one[emotion] for emotion in EMOTIONS] for one in scores])
 
 
 def agreement(found: np.ndarray, exact: np.ndarray) -> dict[str, float]:
-    """How far one table of probabilities lies from another."""
+    """Share of equal labels, and the largest difference of a probability."""
     return {
         "same_label": round(float((found.argmax(1) == exact.argmax(1)).mean()), 4),
         "largest_probability_difference": float(f"{np.abs(found - exact).max():.2g}"),

@@ -1,4 +1,4 @@
-"""What every benchmark writes: its figures, and how they were made."""
+"""The results file of a benchmark: its figures and their provenance."""
 
 import json
 import os
@@ -28,8 +28,8 @@ def write_figures(
     """Write a results file: figures, machine, command, versions and commit.
 
     Args:
-        machine: what is worth knowing beside the number of processors and the load.
-        packages: whose versions are named.
+        machine: facts about the machine besides the number of processors and the load.
+        packages: packages whose versions are recorded.
     """
     command = ["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]]
     known = {"cpus": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1)}

@@ -1,12 +1,11 @@
-"""Many people at once on the page: is every answer there, and the right one, and how soon?
+"""The demo under load: lost and wrong predictions, latency and memory with many clients.
 
     python benchmarks/space_load.py
 
-The page is served in a process of its own, tied to two cores, with limits as they are by default.
-Each client asks about a clip of its own, again and again, as a program would (`gradio_client`:
-upload, queue, answer). What the pipeline says of each clip is asked beforehand; no two clips have
-the same answer, so one that belongs to another client is found out. The clips are cut from those
-in `examples/`.
+The demo runs in its own process on two cores, with its default limits. Each client sends its own
+clip repeatedly (`gradio_client`: upload, queue, result). The pipeline predicts each clip first; no
+two clips have the same prediction, so a result of another client is detected. The clips are cut
+from those in `examples/`.
 """
 
 import argparse
@@ -40,7 +39,7 @@ CLIP_SECONDS = 3.0
 """As in the paper."""
 
 SAME = 1e-3
-"""Largest difference of a probability between two answers about one clip."""
+"""Largest difference of a probability between two predictions of one clip."""
 
 START_SECONDS = 300
 PACKAGES = ("gradio", "gradio_client", "torch", "transformers", "numpy", "soundfile")
@@ -48,7 +47,7 @@ PACKAGES = ("gradio", "gradio_client", "torch", "transformers", "numpy", "soundf
 
 @dataclass
 class Record:
-    """What one client saw: seconds of each answer, wrong answers, errors."""
+    """Requests of one client: seconds of each result, wrong results, errors."""
 
     seconds: list[float] = field(default_factory=list)
     mixed_up: int = 0
@@ -57,21 +56,27 @@ class Record:
 
 
 def main() -> int:
-    """Measure, write the figures as JSON, and return 1 when an answer was missing or wrong."""
+    """Measure, write the figures as JSON, and return 1 when a result was missing or wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=default_path(__file__))
-    parser.add_argument("--model", default=str(ROOT / "checkpoints" / "mini"))
-    parser.add_argument("--transcriber", default="none", help="(%(default)s)")
-    parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--cores", type=int, default=2, help="that the page has (%(default)s)")
+    parser.add_argument(
+        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
+    )
+    parser.add_argument(
+        "--model",
+        default=str(ROOT / "checkpoints" / "mini"),
+        help="model folder or Hub id (%(default)s)",
+    )
+    parser.add_argument("--transcriber", default="none", help="of the demo (%(default)s)")
+    parser.add_argument("--clients", type=int, default=20, help="number of clients (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="duration (%(default)s)")
+    parser.add_argument("--cores", type=int, default=2, help="cores of the demo (%(default)s)")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
     with tempfile.TemporaryDirectory(prefix="load-") as folder:
         clips = write_clips(Path(folder), arguments.clients)
-        expected = expected_answers(arguments.model, clips)
+        expected = expected_predictions(arguments.model, clips)
         with served(arguments, Path(folder)) as (server, url):
             figures = load(server, url, clips, expected, arguments)
     write_figures(
@@ -85,7 +90,7 @@ def main() -> int:
 
 
 def write_clips(folder: Path, count: int) -> list[Path]:
-    """Cut a clip for each client, no two alike."""
+    """Cut a different clip for each client."""
     examples = sorted((ROOT / "examples").glob("*.wav"))
     clips = []
     for number in range(count):
@@ -99,30 +104,30 @@ def write_clips(folder: Path, count: int) -> list[Path]:
     return clips
 
 
-def expected_answers(model: str, clips: list[Path]) -> list[dict[str, float]]:
-    """What the pipeline says of each clip, asked one by one in this process.
+def expected_predictions(model: str, clips: list[Path]) -> list[dict[str, float]]:
+    """The prediction of each clip, one by one in this process.
 
     Raises:
-        SystemExit: two clips have the same answer, so a mix-up could not be seen.
+        SystemExit: two clips have the same prediction, so a mix-up could not be detected.
     """
     classifier = pipeline(
         "audio-classification", model=model, trust_remote_code=True, transcriber="none"
     )
-    answers = [{row["label"]: row["score"] for row in classifier(str(clip))} for clip in clips]
-    for first, answer in enumerate(answers):
-        if any(same(answer, other) for other in answers[:first]):
-            raise SystemExit(f"error: {clips[first].name} has the answer of another clip")
-    return answers
+    found = [{row["label"]: row["score"] for row in classifier(str(clip))} for clip in clips]
+    for first, prediction in enumerate(found):
+        if any(same(prediction, other) for other in found[:first]):
+            raise SystemExit(f"error: {clips[first].name} has the prediction of another clip")
+    return found
 
 
 def same(one: dict[str, float], other: dict[str, float]) -> bool:
-    """Whether two answers are about one clip."""
+    """Whether two predictions are of one clip."""
     return all(abs(score - other[label]) < SAME for label, score in one.items())
 
 
 @contextmanager
 def served(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[psutil.Process, str]]:
-    """Serve the page on some cores and yield its process and address."""
+    """Serve the demo on some cores and yield its process and address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -142,7 +147,7 @@ def served(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[psutil
         deadline = time.monotonic() + START_SECONDS
         while "Running on" not in log.read_text():
             if server.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"error: the page does not start: {log.read_text()[-500:]}")
+                raise SystemExit(f"error: the demo does not start: {log.read_text()[-500:]}")
             time.sleep(0.5)
         yield psutil.Process(server.pid), f"http://127.0.0.1:{port}"
     finally:
@@ -157,15 +162,15 @@ def load(
     expected: list[dict[str, float]],
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Let all clients ask at once; returns the figures."""
+    """Let all clients send requests at once; returns the figures."""
     clients = [Client(url, verbose=False) for _ in clips]
     clients[0].predict(handle_file(clips[0]), api_name="/predict")
     records = [Record() for _ in clips]
     before, most = server.memory_info().rss, 0
     deadline = time.monotonic() + arguments.seconds
     threads = [
-        threading.Thread(target=ask, args=(client, clip, answer, record, deadline))
-        for client, clip, answer, record in zip(clients, clips, expected, records, strict=True)
+        threading.Thread(target=send, args=(client, clip, prediction, record, deadline))
+        for client, clip, prediction, record in zip(clients, clips, expected, records, strict=True)
     ]
     started = time.monotonic()
     for thread in threads:
@@ -178,7 +183,7 @@ def load(
     errors = [line for record in records for line in record.errors]
     asked = sum(record.asked for record in records)
     return {
-        "what": "clients that ask the served page at once, each about a clip of its own",
+        "what": "clients of the demo at once, each with its own clip",
         "model": Path(arguments.model).name,
         "transcriber": arguments.transcriber,
         "clients": len(clips),
@@ -202,20 +207,20 @@ def load(
     }
 
 
-def ask(
+def send(
     client: Client, clip: Path, expected: dict[str, float], record: Record, deadline: float
 ) -> None:
-    """Ask about one clip until the time is up, and check every answer."""
+    """Send one clip until the time is up, and check every result."""
     while time.monotonic() < deadline:
         record.asked += 1
         started = time.monotonic()
         try:
-            answer = client.predict(handle_file(clip), api_name="/predict")
-        except Exception as error:  # whatever a client of the page gets to see
+            result = client.predict(handle_file(clip), api_name="/predict")
+        except Exception as error:  # any error that a client gets
             record.errors.append(f"{clip.name}: {error}")
             continue
         record.seconds.append(time.monotonic() - started)
-        found = {row["label"]: row["score"] for row in answer["emotions"]}
+        found = {row["label"]: row["score"] for row in result["emotions"]}
         record.mixed_up += not same(expected, found)
 
 

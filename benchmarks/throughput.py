@@ -1,15 +1,15 @@
-"""How many clips a second the pipeline answers, beside the stock one with the same weights.
+"""Clips per second of the pipeline, beside the stock pipeline with the same weights.
 
     python benchmarks/throughput.py --data ../shared/data
 
-The peer is what one would write: ``pipeline("audio-classification", model=folder)`` given the names
-of the files, with its own defaults (one clip at a time, ffmpeg decodes) and, with
-``--stock-batch-sizes``, in batches as well; the fastest of these counts. All run in one process,
-with the same random weights of the size of HuBERT base, on the same files, and in turns: each
-answers the first part of the files, then each the second, so that a machine that slows down for a
-minute slows all of them. Cleaning, transcription and the check for speech are off. See
-``random_hubert.py`` for the head. The answers are compared with those of the stock pipeline for the
-waveforms that our decoder reads: ffmpeg resamples in another way, which is not measured here.
+The reference is ``pipeline("audio-classification", model=folder)`` with file names, with its
+defaults (one clip at a time, decoded by ffmpeg) and, with ``--stock-batch-sizes``, in batches; the
+fastest of these counts. All run in one process, with the same random weights of the size of HuBERT
+base, on the same files, alternately: each predicts the first part of the files, then each the
+second, so that a slow minute of the machine affects all of them. Cleaning, transcription and the
+check for speech are off. See ``random_hubert.py`` for the head. The predictions are compared with
+those of the stock pipeline on the waveforms of our decoder: ffmpeg resamples differently, which is
+not measured here.
 """
 
 import argparse
@@ -48,21 +48,36 @@ SMALL = {
     "num_attention_heads": 4,
     "intermediate_size": 192,
 }
-"""For a quick look at whether everything runs; never for figures."""
+"""A small model, to test the script; not for figures."""
 
 
 def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
-    parser.add_argument("--json", type=Path, default=default_path(__file__))
-    parser.add_argument("--clips", type=int, default=500)
-    parser.add_argument("--turns", type=int, default=10, help="parts that the files are cut into")
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16", "int8"])
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--stock-batch-sizes", type=int, nargs="+", default=[1])
-    parser.add_argument("--workers", type=int, default=0, help="processes that decode")
-    parser.add_argument("--small", action="store_true", help="a small model, to try the script")
+    parser.add_argument(
+        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
+    )
+    parser.add_argument("--clips", type=int, default=500, help="number of clips (%(default)s)")
+    parser.add_argument(
+        "--turns", type=int, default=10, help="number of parts of the files (%(default)s)"
+    )
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        default=["fp32", "bf16", "int8"],
+        help="precisions of the pipeline (fp32 bf16 int8)",
+    )
+    parser.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=[1, 8], help="of the pipeline (1 8)"
+    )
+    parser.add_argument(
+        "--stock-batch-sizes", type=int, nargs="+", default=[1], help="of the stock pipeline (1)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that decode (%(default)s)"
+    )
+    parser.add_argument("--small", action="store_true", help="a small model, to test the script")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -74,7 +89,7 @@ def main() -> None:
         )
         stock = pipeline("audio-classification", model=folder)
         runs = _runs(folder, stock, arguments)
-        seconds, answers = _time(runs, files, arguments.turns)
+        seconds, predictions = _time(runs, files, arguments.turns)
         exact = probabilities([stock(_waveform(file), top_k=None) for file in files])
     fastest = min((name for name in runs if name.startswith("stock")), key=seconds.__getitem__)
     figures = {
@@ -86,7 +101,7 @@ def main() -> None:
             name: {
                 "clips_per_second": round(len(files) / seconds[name], 2),
                 "ratio": round(seconds[fastest] / seconds[name], 2),
-                **agreement(answers[name], exact),
+                **agreement(predictions[name], exact),
             }
             for name in runs
         },
@@ -112,10 +127,10 @@ def _waveform(file: str) -> dict[str, Any]:
 def _runs(
     folder: str, stock: Pipeline, arguments: argparse.Namespace
 ) -> dict[str, Callable[[list[str]], Any]]:
-    """Everything that is timed, by name."""
+    """The timed functions, by name."""
     runs: dict[str, Callable[[list[str]], Any]] = {}
     for size in arguments.stock_batch_sizes:
-        # Its batches are not masked: their answers differ, and only their speed is of interest.
+        # Its batches are not masked: their predictions differ, only their speed is compared.
         runs[f"stock, batch {size}"] = lambda files, size=size: stock(
             files, top_k=None, batch_size=size
         )
@@ -135,19 +150,19 @@ def _runs(
 def _time(
     runs: dict[str, Callable[[list[str]], Any]], files: list[str], turns: int
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Seconds for all files, and the answers ``(clips, 7)`` in their order, by name."""
+    """Seconds for all files, and the predictions ``(clips, 7)`` in their order, by name."""
     seconds = dict.fromkeys(runs, 0.0)
-    answers: dict[str, list[np.ndarray]] = {name: [] for name in runs}
+    predictions: dict[str, list[np.ndarray]] = {name: [] for name in runs}
     for run in runs.values():
-        run(files[:4])  # what is set up at the first call is not counted
+        run(files[:4])  # the first call is not timed
     bounds = [len(files) * turn // turns for turn in range(turns + 1)]
     for first, last in itertools.pairwise(bounds):
         for name, run in runs.items():
             start = time.perf_counter()
             found = run(files[first:last])
             seconds[name] += time.perf_counter() - start
-            answers[name].append(probabilities(found))
-    return seconds, {name: np.concatenate(parts) for name, parts in answers.items()}
+            predictions[name].append(probabilities(found))
+    return seconds, {name: np.concatenate(parts) for name, parts in predictions.items()}
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Does training give the same when it is spread over processes, or killed and resumed?
+"""Training in two processes, and a run that is killed and resumed, beside one process.
 
     python benchmarks/training_equivalence.py
 
-Trains a small random model on tones made here: in one process; in two; and once more in one that
-is killed (SIGKILL) while it writes its state, and resumed. Prints and writes the loss curves.
+Trains a small random model on generated tones: in one process; in two; and in one that is killed
+(SIGKILL) while it writes its state, and resumed. Prints and writes the loss curves.
 """
 
 import argparse
@@ -36,8 +36,10 @@ CURVES = ("train_loss", "validation_loss")
 def main() -> None:
     """Run everything, and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--json", type=Path, default=default_path(__file__))
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of each run (%(default)s)")
+    parser.add_argument(
+        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -52,7 +54,7 @@ def main() -> None:
 
 def _processes(folder: Path, epochs: int) -> dict:
     """Batches of four: four at once in one process, two in each of two."""
-    # Without dropout and the like, which each process draws for itself.
+    # Without dropout and other random layers, which each process draws independently.
     settings = {"model": STILL_MODEL, "epochs": epochs, "max_seconds": 1.0, "accumulation": 1}
     one = _train(folder, "one", **settings, batch_size=4)
     two = _train(folder, "two", launcher=TWO, **settings, batch_size=2)
@@ -71,7 +73,7 @@ def _processes(folder: Path, epochs: int) -> dict:
 
 
 def _resume(folder: Path, epochs: int) -> dict:
-    """With dropout, layer drop, masks and random cuts, all of which must go on as they were."""
+    """With dropout, layer drop, masks and random cuts, all of which must continue unchanged."""
     whole = _train(folder, "whole", epochs=epochs)
     command = _command(folder, "killed", epochs=epochs)
     process = subprocess.Popen(
