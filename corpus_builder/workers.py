@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from corpus_builder import CorpusError
 from corpus_builder.clip_store import PartTask
+from corpus_builder.ray_cluster import RayCluster, RayError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -116,6 +117,32 @@ class Processes(Workers):
                 ) from error
 
 
+class RayWorkers(Workers):
+    """Runs the tasks on a Ray cluster, see :class:`~corpus_builder.ray_cluster.RayCluster`.
+
+    Args:
+        count: workers of a local cluster.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._cluster = RayCluster(count)
+
+    def close(self) -> None:
+        """Leave the cluster, when it was joined or started here."""
+        self._cluster.close()
+
+    def _finished(self, tasks: Sequence[PartTask]) -> Iterator[tuple[int, Path]]:
+        try:
+            yield from self._cluster.map(_ray_worker, tasks)
+        except RayError as error:
+            raise CorpusError(f"{error}; run the same command again to continue") from error
+
+
+def _ray_worker() -> Callable[[PartTask], Path]:
+    keep_freed_memory()
+    return lambda task: task.run()
+
+
 def make_workers(*, engine: str = "processes", workers: int = 1) -> Workers:
     """Make the workers of an engine.
 
@@ -124,11 +151,9 @@ def make_workers(*, engine: str = "processes", workers: int = 1) -> Workers:
         workers: number of processes.
 
     Raises:
-        CorpusError: Ray is not installed.
+        CorpusError: Ray is not installed, or its cluster cannot be reached.
     """
     if engine == "ray":
-        from corpus_builder.ray_engine import RayWorkers
-
         return RayWorkers(workers)
     return Processes(workers) if workers > 1 else SingleProcess()
 
