@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=str(DEFAULT_MODEL), help="folder or Hub id")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--onnx", action="store_true", help="needs requirements-onnx.txt")
+    kind.add_argument("--onnx", action="store_true", help="needs the extra `onnx`")
     kind.add_argument(
         "--plain",
         action="store_true",
