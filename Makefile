@@ -1,5 +1,5 @@
-# Every target sets up what it needs; `make help` lists them.
-# The heavy ones (data, mini, results) are never part of `make test`.
+# Every target installs what it needs; `make help` lists them.
+# The long ones (data, mini, results) are never part of `make test`.
 PYTHON ?= python3
 TORCH ?= cpu
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -12,10 +12,10 @@ DATA ?= ../shared/data
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format space push-space data speech mini mini-base mini-folds mini-scratch mini-ravdess mini-tess results screenshots
+.PHONY: help install demo test lint check format checkpoint-code space push-space data speech mini mini-base mini-folds mini-scratch mini-ravdess mini-tess results screenshots
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 # CPU machines get the CPU build of torch: the default Linux build brings gigabytes of CUDA.
 # The version tag +cpu is looked for where pip looks anyway, then in PyTorch's own index.
@@ -31,38 +31,49 @@ else
 endif
 	@rm -f $(VENV)/torch-* && touch $@
 
-$(VENV)/installed: $(VENV)/torch-$(TORCH) requirements.txt constraints.txt
-	@echo "installing requirements.txt"
-	@$(PIP) -r requirements.txt
+# The package is installed in editable mode: the commands run the code of this folder.
+EDITABLE = $(PIP) --no-build-isolation --editable
+
+$(VENV)/installed: $(VENV)/torch-$(TORCH) pyproject.toml constraints.txt
+	@echo "installing the package"
+	@$(PIP) setuptools && $(EDITABLE) .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
-	@echo "installing requirements-dev.txt"
-	@$(PIP) -r requirements-dev.txt
+$(VENV)/installed-extras: $(VENV)/installed
+	@echo "installing the extras of requirements.txt"
+	@$(EDITABLE) '.[baselines,space,tracking,whisper]'
 	@touch $@
 
-install: $(VENV)/installed ## make .venv and install requirements.txt (TORCH=gpu for CUDA)
+$(VENV)/installed-dev: $(VENV)/installed-extras
+	@echo "installing the extra dev"
+	@$(EDITABLE) '.[dev]'
+	@touch $@
 
-demo: $(VENV)/installed ## recognise the emotion in a clip, offline (CLIP=path, TRANSCRIBER=id)
-	@$(OFFLINE) $(PY) -m hub_model predict $(CLIP) --model $(MODEL) $(if $(TRANSCRIBER),--transcriber $(TRANSCRIBER))
+install: $(VENV)/installed-extras ## make .venv and install the package with its extras (TORCH=gpu for CUDA)
+
+demo: $(VENV)/installed ## predict the emotion of a clip, offline (CLIP=path, TRANSCRIBER=id)
+	@$(OFFLINE) $(VENV)/bin/speech-emotion predict $(CLIP) --model $(MODEL) $(if $(TRANSCRIBER),--transcriber $(TRANSCRIBER))
 
 test: $(VENV)/installed-dev ## run the whole test suite, offline
 	@$(PY) -m pytest -n auto --dist loadfile --ignore tests/training
 	@$(PY) -m pytest tests/training # alone: it compares runs bit for bit
 
-test-slow: $(VENV)/installed-dev ## run the tests that take over half a minute each
-	@$(PY) -m pytest -m slow
+lint: $(VENV)/installed-dev ## check style and types
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
-lint: $(VENV)/installed-dev ## check style
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+check: lint test ## lint, the whole suite, and the tables compared with their measurements
+	@$(PY) -m speech_emotion.evaluation.report --check
 
-format: $(VENV)/installed-dev ## mend style
+format: $(VENV)/installed-dev ## correct the style
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
-space: $(VENV)/installed ## open the demo in a browser
+checkpoint-code: $(VENV)/installed ## copy hub_model/ into checkpoints/mini
+	@$(PY) scripts/write_checkpoint_code.py checkpoints/mini
+
+space: $(VENV)/installed-extras ## open the demo in a browser
 	@$(PY) space/app.py
 
-push-space: $(VENV)/installed ## push the demo (REPO=you/name, SER_MODEL=you/model)
+push-space: $(VENV)/installed-extras ## push the demo (REPO=you/name, SER_MODEL=you/model)
 	@$(PY) scripts/push_space.py $(REPO) $(if $(SER_MODEL),--model $(SER_MODEL))
 
 data: $(VENV)/installed ## build corpus/ from DATA/RAVDESS and DATA/TESS
@@ -115,7 +126,7 @@ CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_folds/cr
 TESS_CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_tess/cross_validation.json))
 SCRATCH := $(patsubst %/cross_validation.json,%,$(wildcard runs/mini_scratch/cross_validation.json))
 WORKERS ?= 0
-results: data ## measure again, and rewrite every table from the measurements
+results: $(VENV)/installed-extras data ## measure again, and rewrite every table from the measurements
 	@$(EVALUATE) ravdess --model $(MODEL) --data corpus $(CV)
 	@$(if $(CV),$(PY) -m recipes.mini.folds_report --data corpus $(CV) $(SCRATCH) --references results/mini_folds.json)
 	@$(EVALUATE) table6 --data corpus
