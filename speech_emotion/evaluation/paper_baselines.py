@@ -34,6 +34,7 @@ from speech_emotion.evaluation.clips import (
 from speech_emotion.evaluation.models import open_model
 from speech_emotion.evaluation.provenance import portable, run_of
 from speech_emotion.evaluation.scoring import prediction_table
+from speech_emotion.predict import shipped
 from speech_emotion.training.baselines import train_row
 from speech_emotion.training.config import ConfigError
 from speech_emotion.training.data import speakers_and_fingerprint
@@ -91,7 +92,7 @@ TABLES: dict[str, tuple[PaperRow, ...]] = {
 }
 """The rows of both tables, followed by those that only the paper's text mentions."""
 
-CONFIGS_FOLDER = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS_FOLDER = shipped("configs")
 
 
 @dataclass(frozen=True, kw_only=True)
