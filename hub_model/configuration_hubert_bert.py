@@ -58,7 +58,8 @@ class HubertBertConfig(PreTrainedConfig):
             versions.
         custom_pipelines: the pipeline class, for ``transformers.pipeline``.
 
-    The labels (``id2label``) default to :data:`EMOTIONS`.
+    The labels (``id2label``) default to :data:`EMOTIONS`. Other labels, or another ``num_labels``,
+    reset what was fitted to the old ones.
 
     Raises:
         ValueError: a rate outside 0 to 1, an unknown pooling or cleaning setting, a window of
@@ -66,6 +67,8 @@ class HubertBertConfig(PreTrainedConfig):
     """
 
     model_type = "hubert_bert"
+    # The embeddings in the output are no predictions.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["audio_embedding", "text_embedding"]
     sub_configs_defaults: ClassVar[dict[str, SubConfigSpec]] = {
         "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="hubert"),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True),
@@ -96,8 +99,12 @@ class HubertBertConfig(PreTrainedConfig):
         self.class_mean_logits = kwargs.pop("emotion_logits", self.class_mean_logits)
         if (shift := kwargs.pop("logit_shift", None)) is not None:
             self.logit_bias = [-value for value in shift]
-        if self.id2label is None and kwargs.get("num_labels") in (None, len(EMOTIONS)):
+        wanted = kwargs.get("num_labels")
+        if self.id2label is None and wanted in (None, len(EMOTIONS)):
             self.id2label = dict(enumerate(EMOTIONS))
+        if self.id2label is not None and wanted not in (None, len(self.id2label)):
+            self.id2label = None
+            self._forget_fit()
         if self.id2label is not None:
             self.label2id = {label: int(index) for index, label in self.id2label.items()}
         if not self.use_text:
@@ -154,6 +161,16 @@ class HubertBertConfig(PreTrainedConfig):
                     "pt": ["AutoModelForAudioClassification"],
                 }
             }
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = getattr(self, "id2label", None) if name == "id2label" else None
+        super().__setattr__(name, value)
+        if known and value and list(known.values()) != list(self.id2label.values()):
+            self._forget_fit()
+
+    def _forget_fit(self) -> None:
+        """Reset what was fitted to other labels."""
+        self.temperature, self.class_mean_logits, self.logit_bias = 1.0, None, None
 
     @property
     def audio_embedding_size(self) -> int:

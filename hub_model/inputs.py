@@ -1,27 +1,16 @@
 """The inputs that the pipeline takes, and the clip that it makes of each."""
 
-import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from .audio import (
-    FFMPEG_SUFFIXES,
-    MAX_SECONDS,
-    SAMPLING_RATE,
-    AudioError,
-    Cleaning,
-    clean_audio,
-    load_audio,
-)
-from .audio_stream import BLOCK_S, AudioStream
+from .audio import SAMPLING_RATE, AudioError, Cleaning, clean_audio, decode
 from .speech_activity import is_noise
 from .transcript import Transcript
 
@@ -36,6 +25,7 @@ class Clip:
         text: its transcript. text_source: ``given``, or the name of the transcriber.
         text_confidence: of the transcriber, 0 to 1.
         note: why there is no transcript.
+        file_notes: what is unusual about the file.
         logits: ``(num_labels,)`` by modality: ``fused``, ``audio``, ``text``.
     """
 
@@ -45,6 +35,7 @@ class Clip:
     text_source: str | None = None
     text_confidence: float | None = None
     note: str | None = None
+    file_notes: Sequence[str] = ()
     error: str | None = None
     logits: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -114,32 +105,21 @@ class Preparation:
     def __call__(self, source: Any) -> Clip:
         """Decode, check and clean; an error is kept in the clip, not raised."""
         try:
-            original = _load(unwrap(source))
+            original, notes = decode(unwrap(source))
         except AudioError as error:
             return Clip(error=str(error))
         if self.check_speech and is_noise(original):
             name = f"{source}: " if isinstance(source, str | os.PathLike) else "audio: "
             return Clip(error=f"{name}no speech was found, only noise")
-        return self.of(original)
+        clip = self.of(original)
+        clip.file_notes = notes
+        return clip
 
     def of(self, original: np.ndarray) -> Clip:
         """Clean a waveform (float32 ``(num_samples,)``, 16 kHz) and cut it into chunks."""
         waveform = clean_audio(original, self.cleaning) if self.clean else original
         parts = math.ceil(waveform.size / (self.window_s * SAMPLING_RATE))
         return Clip(original=original, chunks=np.array_split(waveform, parts))
-
-
-def _load(source: Any) -> np.ndarray:
-    """Load a clip; one whose name says that libsndfile does not know it is read by ffmpeg."""
-    named = isinstance(source, str | os.PathLike)
-    if not named or Path(source).suffix.lower() not in FFMPEG_SUFFIXES:
-        return load_audio(source)
-    with AudioStream(source) as stream:
-        # One block more than is allowed is enough to be refused.
-        blocks = list(itertools.islice(stream, MAX_SECONDS // BLOCK_S + 2))
-    return load_audio(
-        {"array": np.concatenate(blocks), "sampling_rate": SAMPLING_RATE, "path": str(source)}
-    )
 
 
 class PreparedClips(torch.utils.data.Dataset):
@@ -175,8 +155,19 @@ def _as_is(item: Any) -> Any:
     return item
 
 
+def as_list(inputs: Any) -> Any:
+    """A list in place of a column of pandas, whose index is not its order, or an array of names."""
+    if hasattr(inputs, "iloc") and hasattr(inputs, "tolist"):
+        return inputs.tolist()
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind in "OUST":
+        return inputs.tolist()
+    return inputs
+
+
 def is_one_clip(inputs: Any) -> bool:
     """Whether this is one clip, and not a collection of clips."""
+    if hasattr(inputs, "read"):
+        return True
     if isinstance(
         inputs,
         str | os.PathLike | bytes | bytearray | memoryview | dict | np.ndarray | torch.Tensor,
@@ -184,8 +175,10 @@ def is_one_clip(inputs: Any) -> bool:
         return True
     if hasattr(inputs, "get_all_samples"):
         return True
-    if isinstance(inputs, tuple) and len(inputs) == 2 and np.isscalar(inputs[0]):
-        return not isinstance(inputs[0], str)
+    if isinstance(inputs, tuple) and len(inputs) == 2:  # a rate and an array, in either order
+        scalars = [np.isscalar(part) and not isinstance(part, str | bytes) for part in inputs]
+        if scalars[0] != scalars[1]:
+            return True
     return not (hasattr(inputs, "__iter__") or hasattr(inputs, "__getitem__")) or (
         isinstance(inputs, list) and bool(inputs) and isinstance(inputs[0], Real)
     )

@@ -1,11 +1,14 @@
 """HuBERT and BERT, pooled, concatenated and classified (paper, section III-D.2)."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import ModelOutput
 
 from .configuration_hubert_bert import EMOTIONS, HubertBertConfig
@@ -58,24 +61,30 @@ def masked_std(hidden_states: torch.Tensor, mask: torch.Tensor, mean: torch.Tens
     return (variance + 1e-8).sqrt()
 
 
-def refuse_random_parts(name: str, info: dict[str, Any]) -> None:
+def refuse_random_parts(name: str, info: dict[str, Any], *, allowed: Sequence[str] = ()) -> None:
     """Refuse a checkpoint whose weights are not those of the model.
 
     Args:
         name: the checkpoint, for the message.
         info: what ``from_pretrained(..., output_loading_info=True)`` returns.
+        allowed: weights that may have another shape.
 
     Raises:
         ValueError: a weight is missing, has another shape, or is unknown to the model.
     """
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        if info.get(problem):
-            names = sorted(key if isinstance(key, str) else key[0] for key in info[problem])
+        keys = (key if isinstance(key, str) else key[0] for key in info.get(problem) or ())
+        names = sorted(set(keys) - set(allowed if problem == "mismatched_keys" else ()))
+        if names:
             raise ValueError(
                 f"{name}: {problem.replace('_', ' ')} in the weights: {', '.join(names[:3])}"
                 f"{' ...' if len(names) > 3 else ''} ({len(names)} in all); "
                 "a model with random parts is refused"
             )
+
+
+HEAD = ("classifier.weight", "classifier.bias")
+"""Weights of the head, which depend on the labels."""
 
 
 class HubertBertForEmotion(PreTrainedModel):
@@ -95,6 +104,8 @@ class HubertBertForEmotion(PreTrainedModel):
     base_model_prefix = "hubert_bert"
     main_input_name = "input_values"
     supports_gradient_checkpointing = True
+    # The loss is a mean over the batch that takes no `num_items_in_batch`.
+    accepts_loss_kwargs = False
     _supports_sdpa = True
     _supports_flash_attn = True
 
@@ -121,21 +132,26 @@ class HubertBertForEmotion(PreTrainedModel):
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
         """Load a checkpoint as ``transformers`` does, but never with random weights in it.
 
-        Half-precision checkpoints are loaded as float32 unless a ``dtype`` is asked for.
+        Half-precision checkpoints are loaded as float32 unless a ``dtype`` is asked for. With
+        ``ignore_mismatched_sizes=True`` and other labels the classifier starts anew, as that of
+        stock models does.
 
         Raises:
             ValueError: a weight of the model is missing from the checkpoint, has another shape,
                 or the checkpoint holds one that the model does not know; or its labels are the
                 seven emotions in another order.
         """
-        if kwargs.get("dtype") in (None, "auto"):
+        dtype = kwargs.pop("torch_dtype", None)  # its older name
+        kwargs.setdefault("dtype", dtype)
+        if kwargs["dtype"] in (None, "auto"):
             kwargs["dtype"] = torch.float32
+        new_head = bool(kwargs.get("ignore_mismatched_sizes"))
         # Otherwise transformers raises on its own, and names the weights only in its log.
         kwargs["ignore_mismatched_sizes"] = True
         wants_info = kwargs.pop("output_loading_info", False)
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         name = str(args[0]) if args else "checkpoint"
-        refuse_random_parts(name, info)
+        refuse_random_parts(name, info, allowed=HEAD if new_head else ())
         labels = [model.config.id2label[index] for index in sorted(model.config.id2label)]
         if sorted(labels) == sorted(EMOTIONS) and tuple(labels) != EMOTIONS:
             raise ValueError(
@@ -188,6 +204,28 @@ class HubertBertForEmotion(PreTrainedModel):
                 weights = encoder.state_dict()
                 part.load_state_dict({key: weights[key] for key in wanted if key in weights})
         return model
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """Write the model with the code of its pipeline, so that ``pipeline`` loads the folder.
+
+        ``Trainer`` saves checkpoints by this method.
+        """
+        # A relative import, so that transformers fetches this module together with the model's.
+        from .pipeline_hubert_bert import SpeechTextEmotionPipeline
+
+        super().save_pretrained(save_directory, **kwargs)
+        custom_object_save(SpeechTextEmotionPipeline, save_directory)
+
+    def freeze_feature_encoder(self) -> None:
+        """Train no convolution of the speech encoder, as in stock audio classifiers.
+
+        Of Whisper, which has two convolutions instead of a feature encoder, these are frozen.
+        """
+        if hasattr(self.audio_model, "feature_extractor"):
+            self.audio_model.feature_extractor._freeze_parameters()
+        else:
+            self.audio_model.conv1.requires_grad_(False)
+            self.audio_model.conv2.requires_grad_(False)
 
     def forward(
         self,

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from transformers import BatchFeature, ProcessorMixin
 
+from .audio import SAMPLING_RATE
 from .encoders import audio_inputs, prepare_tokenizer
 
 
@@ -25,13 +26,19 @@ class HubertBertProcessor(ProcessorMixin):
         self,
         audio: Sequence[np.ndarray] | np.ndarray | None = None,
         text: Sequence[str | None] | str | None = None,
-        **kwargs,
+        *,
+        sampling_rate: int | None = None,
+        padding: bool | str = True,
+        return_tensors: str | None = "pt",
     ) -> BatchFeature:
         """Build one padded batch.
 
         Args:
             audio: waveforms float32 ``(num_samples,)``, mono, 16 kHz, cleaned.
             text: one transcript per waveform; ``None`` or an empty one where there is none.
+            sampling_rate: of the waveforms, which must be 16 kHz.
+            padding: ``True`` or ``"longest"``, the only one there is.
+            return_tensors: ``"pt"``.
 
         Returns:
             the tensors of :func:`~hub_model.encoders.audio_inputs`; ``input_ids`` and
@@ -39,11 +46,13 @@ class HubertBertProcessor(ProcessorMixin):
             row of zeros in the mask for a clip without one.
 
         Raises:
-            ValueError: the numbers of waveforms and of texts differ.
+            ValueError: the numbers of waveforms and of texts differ; another sampling rate,
+                padding or kind of tensors.
         """
-        kwargs.pop("return_tensors", None)
-        if kwargs:
-            raise TypeError(f"unknown argument: {', '.join(kwargs)}")
+        if sampling_rate not in (None, SAMPLING_RATE):
+            raise ValueError(f"sampling_rate must be {SAMPLING_RATE}, not {sampling_rate}")
+        if padding not in (True, "longest") or return_tensors not in (None, "pt"):
+            raise ValueError('padding must be True or "longest", and return_tensors "pt"')
         batch: dict[str, torch.Tensor] = {}
         if audio is not None:
             audio = [audio] if isinstance(audio, np.ndarray) and audio.ndim == 1 else list(audio)

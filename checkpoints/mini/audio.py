@@ -1,67 +1,55 @@
-"""Loading and cleaning of audio: the only place where a clip is decoded, resampled or cleaned.
-
-Training and serving both come through here, so a model hears at inference what it heard in
-training. Every failure is an :class:`AudioError` whose message is one clear line.
-"""
+"""Loading and cleaning of audio, the same in training and serving."""
 
 import hashlib
-import io
-import os
-import struct
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from mmap import mmap
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 
-SAMPLING_RATE = 16_000
-"""Rate in Hz at which every clip is cleaned, stored and classified (paper, section III-A)."""
+from .decoding import (
+    AUDIO_SUFFIXES,
+    MIN_SECONDS,
+    SAMPLING_RATE,
+    VIDEO_SUFFIXES,
+    AudioError,
+    AudioStream,
+)
 
-MIN_SECONDS = 0.1
-"""Shortest clip that is accepted; below it there is not one syllable to judge."""
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "MIN_SECONDS",
+    "SAMPLING_RATE",
+    "VIDEO_SUFFIXES",
+    "AudioError",
+    "Cleaning",
+    "audio_hash",
+    "clean_audio",
+    "decode",
+    "load_audio",
+]
 
-SILENCE_RANGE = 2e-4
-"""A clip whose samples all lie within this range (about -80 dBFS) counts as silent."""
+SILENCE_RANGE = 1e-7
+"""A clip whose samples all lie within this range counts as silent. A recording may be quiet, so
+only rounding errors lie below it; noise without a voice is found by its spectrum."""
+
+LOUDEST = 12
+"""Frames of 8 ms that are left out when the level of a clip is measured: a knock on the microphone
+is shorter, and louder than the voice."""
+
+OFFSET_SHARE = 0.02
+"""Share of the deviation of a clip from which on an offset is removed; that of recordings of
+studios is below a hundredth."""
+
+KNOCK_DB = 20.0
+"""The loudest frames are a knock when they exceed the others by so much. In speech, vowels last."""
+
+CREST = 4.0
+"""Peak of a waveform, over its root mean square in the loudest frame of speech, at most."""
 
 MAX_SECONDS = 3600
 """Longest clip that is decoded into memory."""
-
-MIN_RATE, MAX_RATE = 1_000, 768_000
-MAX_CHANNELS = 64
-
-UNFILLED_SIZE = 0x7FFF_0000
-"""From here on the size in a WAV header is a stand-in that a streaming writer never filled in."""
-
-UNKNOWN_FRAMES = 2**63 - 1
-"""What libsndfile answers for a FLAC stream whose header leaves the length open."""
-
-NO_LENGTH = "its header does not say how long it is, as in a stream; convert it to WAV"
-
-MP3_SLACK = 2 * 1152
-"""Samples by which the length in an MP3 header may exceed what is decoded: two frames."""
-
-VIDEO_SUFFIXES = frozenset((".mp4", ".mkv", ".mov", ".webm"))
-"""File name endings of videos, whose sound ffmpeg reads."""
-
-FFMPEG_SUFFIXES = VIDEO_SUFFIXES.union((".m4a", ".aac", ".amr", ".wma"))
-"""File name endings of formats that libsndfile cannot read and ffmpeg can."""
-
-AUDIO_SUFFIXES = FFMPEG_SUFFIXES.union(
-    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"),
-    (".au", ".caf", ".w64", ".rf64"),
-)
-"""File name endings, in lower case, of the recordings that a search of a folder finds. A file that
-is named itself may have any ending."""
-
-
-class AudioError(ValueError):
-    """A clip that cannot be used. The message is one line that a user can act on."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +96,16 @@ class Cleaning:
         return cls(**settings)
 
 
-def load_audio(source: Any, *, sampling_rate: int | None = None) -> np.ndarray:
-    """Decode anything a user may hand over into one mono waveform at 16 kHz.
+def load_audio(source: Any, *, sampling_rate: float | None = None) -> np.ndarray:
+    """Decode any kind of source into one mono waveform at 16 kHz.
 
     Args:
-        source: a path; the bytes of an audio file; a numpy array or a list of samples (with
-            ``sampling_rate``; 16 kHz when it is not given); ``{"array" | "raw", "sampling_rate"}``;
-            ``{"bytes", "path"}`` as datasets stores it; a datasets ``AudioDecoder``; or Gradio's
-            ``(rate, array)``. Arrays may be ``(num_samples,)`` or two-dimensional, the shorter
-            axis being the channels; integers are scaled by their full range.
+        source: a path; the bytes of an audio file, or a file object; a numpy array, a torch tensor
+            or a list of samples (with ``sampling_rate``; 16 kHz when it is not given);
+            ``{"array" | "raw", "sampling_rate"}``; ``{"bytes", "path"}`` as datasets stores it; a
+            datasets ``AudioDecoder``; or a pair of rate and array, in either order. Arrays may be
+            ``(num_samples,)`` or two-dimensional, the shorter axis being the channels; integers
+            are scaled by their full range.
         sampling_rate: rate in Hz of a bare array. Files know their own.
 
     Returns:
@@ -126,53 +115,38 @@ def load_audio(source: Any, *, sampling_rate: int | None = None) -> np.ndarray:
         AudioError: missing, empty, truncated or undecodable file; NaN or infinite samples; less
             than 0.1 s or more than an hour; digital silence; a rate or shape that cannot be audio.
     """
-    waveform, rate, name = decode_audio(source, sampling_rate=sampling_rate)
-    _refuse_long(waveform.size / rate, name)
-    refuse_short(waveform.size / rate, name)
+    return decode(source, sampling_rate=sampling_rate)[0]
+
+
+def decode(source: Any, *, sampling_rate: float | None = None) -> tuple[np.ndarray, list[str]]:
+    """Decode as :func:`load_audio` does; return notes on what is unusual about the file as well."""
+    with AudioStream(source, sampling_rate=sampling_rate) as stream:
+        name, blocks, count = stream.name, [], 0
+        _refuse_long(stream.seconds or 0, name)
+        for block in stream.native():
+            blocks.append(block)
+            count += block.size
+            _refuse_long(count / stream.rate, name)
+    waveform = np.concatenate(blocks)
     if np.ptp(waveform) < SILENCE_RANGE:
         raise AudioError(f"{name}: silent from start to end")
-    if rate != SAMPLING_RATE:
-        waveform = soxr.resample(waveform, rate, SAMPLING_RATE, quality="HQ")
-    return np.ascontiguousarray(waveform, dtype=np.float32)
+    if stream.rate != SAMPLING_RATE:
+        waveform = soxr.resample(waveform, stream.rate, SAMPLING_RATE, quality="HQ")
+    return np.ascontiguousarray(waveform, dtype=np.float32), stream.notes
 
 
-def decode_audio(source: Any, *, sampling_rate: int | None = None) -> tuple[np.ndarray, float, str]:
-    """Decode into mono at the source's own rate; arguments and errors as :func:`load_audio`'s.
-
-    Returns:
-        float32 ``(num_samples,)`` of any level and length, its rate in Hz, and a name for messages.
-    """
-    samples, rate, name = _decode(source, sampling_rate)
-    waveform = _to_mono(samples, name)
-    refuse_rate(rate, name)
-    refuse_not_finite(waveform, name)
-    return waveform, rate, name
-
-
-def refuse_rate(rate: Any, name: str) -> None:
-    """Raise :class:`AudioError` when a sampling rate cannot be meant."""
-    if not isinstance(rate, int | float | np.integer | np.floating) or not (
-        MIN_RATE <= rate <= MAX_RATE
-    ):
-        raise AudioError(f"{name}: a sampling rate of {rate} Hz is not usable")
-
-
-def refuse_not_finite(waveform: np.ndarray, name: str) -> None:
-    """Raise :class:`AudioError` when a sample is NaN or infinite."""
-    if not np.isfinite(waveform).all():
-        raise AudioError(f"{name}: holds NaN or infinite samples")
-
-
-def refuse_short(seconds: float, name: str) -> None:
-    """Raise :class:`AudioError` when there is too little audio to judge."""
-    if seconds == 0:
-        raise AudioError(f"{name}: no samples")
-    if seconds < MIN_SECONDS:
-        raise AudioError(f"{name}: {seconds:.3f} s of audio, at least {MIN_SECONDS} s is needed")
+def _refuse_long(seconds: float, name: str) -> None:
+    if seconds > MAX_SECONDS:
+        raise AudioError(
+            f"{name}: {seconds:.0f} s of audio, at most {MAX_SECONDS} s (an hour) are read"
+        )
 
 
 def clean_audio(waveform: np.ndarray, cleaning: Cleaning | None = None) -> np.ndarray:
     """Reduce noise and remove silence (paper, section III-A, steps 2 and 3).
+
+    The result does not depend on the level of the clip, on a constant offset, nor on a knock that
+    is much louder than the voice.
 
     Args:
         waveform: float32 ``(num_samples,)``, mono, 16 kHz.
@@ -183,6 +157,8 @@ def clean_audio(waveform: np.ndarray, cleaning: Cleaning | None = None) -> np.nd
         audible, the step that would do so is left out: a clip is never cleaned to nothing.
     """
     cleaning = cleaning or Cleaning()
+    if cleaning.denoise or cleaning.trim or cleaning.voiced:
+        waveform = _without_knocks(without_offset(waveform))
     if cleaning.denoise and cleaning.denoise_strength > 0:
         waveform = _reduce_noise(waveform, cleaning.denoise_strength)
     if cleaning.trim:
@@ -205,172 +181,6 @@ def audio_hash(waveform: np.ndarray) -> str:
     """
     quantised = np.clip(np.round(waveform * 32767.0), -32768, 32767).astype("<i2")
     return hashlib.sha256(quantised.tobytes()).hexdigest()
-
-
-def _decode(source: Any, sampling_rate: int | None) -> tuple[np.ndarray, int, str]:
-    """Return raw samples, their rate in Hz, and a name for messages."""
-    if isinstance(source, str | os.PathLike):
-        return _decode_file(source)
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _decode_bytes(bytes(source), "audio bytes")
-    if isinstance(source, dict):
-        return _decode_dict(source, sampling_rate)
-    if isinstance(source, tuple) and len(source) == 2 and np.isscalar(source[0]):
-        return _as_array(source[1], "audio"), source[0], "audio"
-    if hasattr(source, "get_all_samples"):
-        try:
-            decoded = source.get_all_samples()
-        except RuntimeError as error:
-            raise AudioError("audio: cannot be decoded") from error
-        return _as_array(decoded.data, "audio"), int(decoded.sample_rate), "audio"
-    rate = SAMPLING_RATE if sampling_rate is None else sampling_rate
-    return _as_array(source, "audio"), rate, "audio"
-
-
-def _decode_dict(source: dict[str, Any], sampling_rate: int | None) -> tuple[np.ndarray, int, str]:
-    path = source.get("path")
-    if path and not isinstance(path, str | os.PathLike):
-        raise AudioError(f"the path of a clip must be text, not {type(path).__name__}")
-    name = _one_line(Path(path).name) if path else "audio"
-    for key in ("array", "raw"):
-        if source.get(key) is not None:
-            rate = source.get("sampling_rate", sampling_rate)
-            if rate is None:
-                raise AudioError(f"{name}: an array needs its sampling_rate")
-            return _as_array(source[key], name), rate, name
-    if source.get("bytes") is not None:
-        if not isinstance(source["bytes"], bytes | bytearray | memoryview):
-            raise AudioError(f"{name}: expected bytes, got {type(source['bytes']).__name__}")
-        return _decode_bytes(bytes(source["bytes"]), name)
-    if path:
-        return _decode_file(path)
-    raise AudioError(
-        f"a clip given as a dict needs 'array' or 'raw' with 'sampling_rate', 'bytes', or 'path'; "
-        f"found {', '.join(map(repr, source)) or 'nothing'}"
-    )
-
-
-def _decode_file(path: str | os.PathLike) -> tuple[np.ndarray, int, str]:
-    name = one_line_name(path)
-    with opening(name):
-        data = Path(path).read_bytes()
-    return _decode_bytes(data, name)
-
-
-@contextmanager
-def opening(name: str) -> Iterator[None]:
-    """Turn what goes wrong when a file is opened into an :class:`AudioError`."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise AudioError(f"{name}: no such file") from error
-    except IsADirectoryError as error:
-        raise AudioError(f"{name}: a folder, not an audio file") from error
-    except OSError as error:
-        raise AudioError(f"{name}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise AudioError(f"{name}: not the name of a file") from error
-
-
-def one_line_name(path: str | os.PathLike) -> str:
-    """Return a path as it is shown in a message."""
-    return _one_line(str(path))
-
-
-def _one_line(name: str) -> str:
-    return " ".join(name.splitlines())
-
-
-def _decode_bytes(data: bytes, name: str) -> tuple[np.ndarray, int, str]:
-    if not data:
-        raise AudioError(f"{name}: empty file")
-    refuse_truncated(data, name)
-    buffer = io.BytesIO(data)
-    try:
-        with soundfile.SoundFile(buffer) as file:
-            if file.frames == UNKNOWN_FRAMES:
-                raise AudioError(f"{name}: {NO_LENGTH}")
-            _refuse_long(file.frames / file.samplerate, name)
-            samples = file.read(file.frames, dtype="float32", always_2d=True)
-            expected, rate, is_mp3 = file.frames, file.samplerate, file.format == "MP3"
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise AudioError(f"{name}: not an audio file that can be decoded") from error
-    slack = MP3_SLACK if is_mp3 else 0
-    if is_mp3 and b"Xing" not in data and b"Info" not in data:
-        # Without a length header the length is guessed from the first frame, and where the bit
-        # rate changes a good part of the file may be left unread.
-        if buffer.tell() < 0.98 * len(data):
-            raise AudioError(f"{name}: {NO_LENGTH}")
-        slack = expected
-    if len(samples) < expected - slack:
-        raise AudioError(f"{name}: truncated, {len(samples)} of {expected} samples are there")
-    return samples, rate, name
-
-
-def _refuse_long(seconds: float, name: str) -> None:
-    if seconds > MAX_SECONDS:
-        raise AudioError(
-            f"{name}: {seconds:.0f} s of audio, at most {MAX_SECONDS} s (an hour) are read"
-        )
-
-
-def refuse_truncated(data: bytes | mmap, name: str) -> None:
-    """Check the headers of a WAV or OGG file, which libsndfile silently shortens when it is cut.
-
-    Raises:
-        AudioError: bytes are missing at its end.
-    """
-    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        _refuse_truncated_wav(data, name)
-    if data[:4] == b"OggS":
-        # Byte 5 of a page holds its flags: 4 marks the last one. Byte 26 counts the segments,
-        # whose sizes follow.
-        page = data[data.rfind(b"OggS") :]
-        complete = len(page) > 26 and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
-        if not complete or not page[5] & 4:
-            raise AudioError(f"{name}: truncated, its last page is missing")
-
-
-def _refuse_truncated_wav(data: bytes | mmap, name: str) -> None:
-    position = 12
-    while position + 8 <= len(data):
-        chunk, size = struct.unpack("<4sI", data[position : position + 8])
-        if chunk == b"data":
-            present = len(data) - position - 8
-            if present < size < UNFILLED_SIZE:
-                raise AudioError(
-                    f"{name}: truncated, {present} of {size} bytes of samples are there"
-                )
-            return
-        position += 8 + size + size % 2
-    raise AudioError(f"{name}: truncated, its samples are missing")
-
-
-def _as_array(values: Any, name: str) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise AudioError(f"{name}: the samples do not form an array of numbers") from error
-
-
-def _to_mono(samples: np.ndarray, name: str) -> np.ndarray:
-    """Scale to float32 in -1..1 and average the channels: ``(num_samples,)``."""
-    if samples.dtype.kind not in "iufb" or samples.ndim not in (1, 2):
-        raise AudioError(
-            f"{name}: expected samples of shape (num_samples,) or (num_samples, channels), "
-            f"got {samples.dtype} {samples.shape}"
-        )
-    if samples.dtype.kind in "iu":
-        info = np.iinfo(samples.dtype)
-        middle = 0.0 if samples.dtype.kind == "i" else (info.max + 1) / 2
-        samples = ((samples - middle) / ((info.max - info.min + 1) / 2)).astype(np.float32)
-    if samples.ndim == 2:
-        channel_axis = int(np.argmin(samples.shape))
-        if samples.shape[channel_axis] > MAX_CHANNELS:
-            raise AudioError(f"{name}: shape {samples.shape} is not audio")
-        samples = samples.mean(axis=channel_axis) if samples.size else samples.reshape(-1)
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as that
-        return samples.astype(np.float32)
 
 
 def _reduce_noise(waveform: np.ndarray, strength: float) -> np.ndarray:
@@ -399,13 +209,57 @@ def loud_segments(waveform: np.ndarray, trim_db: float) -> np.ndarray:
     Returns:
         int ``(segments, 2)``: first sample, and the sample after the last.
     """
-    frame, hop, floor = 512, 128, 1e-10
-    padded = np.pad(waveform, frame // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, frame)[::hop]
-    power = np.maximum(np.mean(np.square(frames), axis=1), floor)
-    loud = 10 * np.log10(power / power.max()) > -trim_db
+    power = frame_power(waveform)
+    loud = power > peak_power(power) * 10 ** (-trim_db / 10)
     edges = np.flatnonzero(np.diff(loud, prepend=False, append=False))
-    return np.minimum(edges * hop, waveform.size).reshape(-1, 2)
+    return np.minimum(edges * HOP, waveform.size).reshape(-1, 2)
+
+
+FRAME, HOP = 512, 128
+"""Length and step in samples of the frames whose level is measured: 32 ms and 8 ms."""
+
+
+def frame_power(waveform: np.ndarray) -> np.ndarray:
+    """Mean square of every frame, without the clip's offset: ``(frames,)``."""
+    padded = np.pad(without_offset(waveform), FRAME // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
+    return np.mean(np.square(frames), axis=1)
+
+
+def _offset(waveform: np.ndarray) -> np.float32:
+    """The constant that was added to a clip: the median over its frames of their means."""
+    whole = waveform[: waveform.size // FRAME * FRAME]
+    return np.median(whole.reshape(-1, FRAME).mean(axis=1)) if whole.size else waveform.mean()
+
+
+def peak_power(power: np.ndarray, *, loudest: int = LOUDEST) -> float:
+    """Power of the loudest frame; of the loudest one that is no knock, where there is one.
+
+    Args:
+        power: of every frame, ``(frames,)``.
+        loudest: frames that a knock may last.
+    """
+    peak = float(power.max(initial=0.0))
+    if power.size <= 3 * loudest:
+        return peak
+    steady = float(np.partition(power, -loudest - 1)[-loudest - 1])
+    return steady if 0 < steady < peak * 10 ** (-KNOCK_DB / 10) else peak
+
+
+def without_offset(waveform: np.ndarray) -> np.ndarray:
+    """Remove a constant that is large enough to disturb the reduction of noise."""
+    offset = _offset(waveform)
+    return waveform - offset if abs(offset) > OFFSET_SHARE * waveform.std() else waveform
+
+
+def _without_knocks(waveform: np.ndarray) -> np.ndarray:
+    """Limit what is so much louder than the rest that it is no speech."""
+    power = frame_power(waveform)
+    peak = peak_power(power)
+    if peak == power.max(initial=0.0):
+        return waveform
+    offset, limit = _offset(waveform), CREST * np.sqrt(peak)
+    return np.clip(waveform, offset - limit, offset + limit)
 
 
 def _remove_silence(waveform: np.ndarray, trim_db: float, keep_silence_s: float) -> np.ndarray:

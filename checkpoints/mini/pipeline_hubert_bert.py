@@ -1,5 +1,6 @@
 """The pipeline behind ``pipeline("audio-classification", model=..., trust_remote_code=True)``."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -8,12 +9,11 @@ from typing import Any
 
 import torch
 from tqdm.auto import tqdm
-from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import logging
 
 from .audio import AudioError, Cleaning
 from .calibration import FittedPipeline
-from .inputs import Clip, Preparation, check_texts, each, is_one_clip, prepared, unbatched
+from .inputs import Clip, Preparation, as_list, check_texts, each, is_one_clip, prepared, unbatched
 from .labels import Labels
 from .results import Options, clip_result, recording_result
 from .scoring import ClipScorer, return_freed_memory
@@ -161,6 +161,7 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         text = {**self._preprocess_params, **before}.get("text")
         asked = Options(**{**self._postprocess_params, **given})
         batch_size, workers = self._sizes(batch_size, num_workers)
+        inputs = as_list(inputs)
         if is_one_clip(inputs):
             if text is not None and not isinstance(text, str):
                 raise ValueError("text of a single clip must be one string")
@@ -274,6 +275,8 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         yield from self.forward(batch, batch_size=batch_size, separate=separate)
 
     def _with_text(self, clip: Clip, text: str | None) -> Clip:
+        if isinstance(text, float) and math.isnan(text):  # a missing value in a table
+            text = None
         if text is not None and not isinstance(text, str):
             raise ValueError(f"a text must be a string or None, not {type(text).__name__}")
         if text is None or clip.error is not None or not self.model.config.use_text:
@@ -315,7 +318,6 @@ class SpeechTextEmotionPipeline(FittedPipeline):
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Write a complete model folder: weights, code, tokenizer and feature extractor."""
         os.makedirs(save_directory, exist_ok=True)
-        custom_object_save(self, save_directory)
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory)
         self.processor.feature_extractor.save_pretrained(save_directory)

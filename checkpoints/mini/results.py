@@ -100,7 +100,7 @@ def clip_result(clip: Clip, *, asked: Options, labels: Labels, temperature: floa
         "transcript": clip.text or None,
         "transcript_source": clip.text_source,
         "transcript_confidence": clip.text_confidence,
-        "note": clip.note,
+        "note": "; ".join(filter(None, [clip.note, *clip.file_notes])) or None,
         "modalities": ["audio", "text"] if clip.text else ["audio"],
     }
     if asked.abstain_below is not None:

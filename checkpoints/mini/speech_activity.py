@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .audio import SAMPLING_RATE
+from .audio import SAMPLING_RATE, frame_power, peak_power
 
 FRAME, HOP = 512, 256
 """Length and step of a frame in samples: 32 ms and 16 ms."""
@@ -39,8 +39,9 @@ STEADY, STEADY_LAG = 0.95, 20
 CHANGING = 0.2
 """Least share of changing frames in a segment of speech; a hum changes only where it begins."""
 
-QUIET = 1e-7
-"""Mean square (-70 dBFS) of the band below which a frame is silent."""
+LOUDEST_DBFS, QUIET_DBFS = -25.0, -70.0
+"""Levels: a clip is scaled so that its loudest frame has the first, and a frame is silent when the
+mean square of its band lies below the second."""
 
 MIN_JUDGED_S = 0.5
 """A shorter clip may be all consonants, and is never called noise."""
@@ -104,6 +105,8 @@ def _frames(
     waveform: np.ndarray, block: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield, by blocks, which frames are voiced, which belong to a steady sound, which tonal."""
+    peak = peak_power(frame_power(waveform)) if waveform.size else 0.0
+    waveform = waveform * np.sqrt(10 ** (LOUDEST_DBFS / 10) / peak) if peak else waveform
     waveform = np.pad(waveform, (0, max(0, FRAME - waveform.size)))
     frames = np.lib.stride_tricks.sliding_window_view(waveform, FRAME)[::HOP]
     for start in range(0, len(frames), block):
@@ -121,7 +124,10 @@ def _block(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         flat.mean(axis=1), 1e-10
     )
     band = power[:, BAND]
-    audible = (band / _LIFT).sum(axis=1) > QUIET * _WINDOW_POWER
+    quiet = 10 ** (QUIET_DBFS / 10) * _WINDOW_POWER
+    audible, audible_tone = (
+        (power[:, part] / _LIFT[part]).sum(axis=1) > quiet for part in (BAND, TONE_BAND)
+    )
     spectrum = np.zeros_like(power)
     spectrum[:, BAND] = band / np.maximum(_moving_mean(band), 1e-20)
     correlation = np.fft.irfft(spectrum, axis=1)[:, : PERIODS.stop]
@@ -133,7 +139,7 @@ def _block(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (
         audible & (periodic > VOICED),
         _steady(band),
-        audible & (flatness < TONAL),
+        audible_tone & (flatness < TONAL),
     )
 
 
@@ -145,7 +151,7 @@ def _window_correlation() -> np.ndarray:
 
 _WINDOW_CORRELATION = _window_correlation()
 _WINDOW_POWER = FRAME * np.square(np.hanning(FRAME)).sum()
-_LIFT = np.square(2 * np.sin(np.pi * np.arange(2 * FRAME)[BAND] / (2 * FRAME)))
+_LIFT = np.square(2 * np.sin(np.pi * np.arange(FRAME + 1) / (2 * FRAME)))
 
 
 def _moving_mean(rows: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .audio import SAMPLING_RATE, AudioError
-from .audio_stream import AudioStream
+from .decoding import AudioStream
 from .inputs import Clip, Preparation, unwrap
 from .labels import decided
 from .speech_activity import has_speech

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from hub_model.audio import SAMPLING_RATE, AudioError, audio_hash, load_audio
+from hub_model.audio import SAMPLING_RATE, audio_hash, load_audio
 from tests.helpers.sounds import encode, tone
 
 CLIP = tone(noise=0)
@@ -109,18 +109,15 @@ def test_wav_with_other_chunks_around_its_samples():
 
 
 def test_mp3_without_a_length_in_its_header():
-    """As ffmpeg writes it into a pipe. Where the guess would lose sound, the file is refused."""
+    """As ffmpeg writes it into a pipe: libsndfile guesses the length from the first frame."""
     clip = tone(seconds=5, noise=0.1, rate=44_100)
     coded = {
         mode: encode(clip, 44_100, format="MP3", bitrate_mode=mode, compression_level=0.5)
         for mode in ("CONSTANT", "AVERAGE", "VARIABLE")
     }
     assert all(5.0 <= load_audio(file).size / SAMPLING_RATE < 5.1 for file in coded.values())
-    even = load_audio(without_length(coded.pop("CONSTANT")))
-    assert 5.0 <= even.size / SAMPLING_RATE < 5.1
     for file in coded.values():
-        with pytest.raises(AudioError, match="does not say how long it is"):
-            load_audio(without_length(file))
+        assert 5.0 <= load_audio(without_length(file)).size / SAMPLING_RATE < 5.1
 
 
 def without_length(file: bytes) -> bytes:

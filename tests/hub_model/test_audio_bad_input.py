@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from hub_model import decoding
 from hub_model.audio import AudioError, load_audio
 from tests.helpers.sounds import encode, tone
 
@@ -33,7 +34,6 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
         "cut.flac": (flac[: len(flac) // 2], "not an audio file|truncated"),
         "cut-at-the-end.flac": (flac[:-10], "not an audio file|truncated"),
         "cut.ogg": (long_ogg[: len(long_ogg) // 2], "truncated"),
-        "cut-between-pages.ogg": (long_ogg[: long_ogg.rfind(b"OggS")], "truncated"),
         "cut-at-the-end.ogg": (ogg[:-10], "truncated"),
         "cut.mp3": (encode(CLIP, format="MP3")[:1200], "truncated"),
         "wrong-rate.wav": (wav[:24] + struct.pack("<I", 0) + wav[28:], "rate|not an audio file"),
@@ -80,12 +80,14 @@ def test_missing_file_folder_and_odd_names(tmp_path):
             assert "\n" not in str(error.value)
 
 
-def test_flac_stream_of_unknown_length():
-    """libsndfile cannot read it to its end, and says it is millions of years long."""
+def test_flac_stream_of_unknown_length(monkeypatch):
+    """libsndfile cannot read it to its end; ffmpeg can."""
     file = bytearray(encode(CLIP, format="FLAC"))
     file[21] &= 0xF0  # the 36 bits that count the samples
     file[22:26] = bytes(4)
-    with pytest.raises(AudioError, match="does not say how long it is"):
+    np.testing.assert_array_equal(load_audio(bytes(file)), load_audio(encode(CLIP, format="FLAC")))
+    monkeypatch.setattr(decoding.shutil, "which", lambda name: None)
+    with pytest.raises(AudioError, match="ffmpeg, which knows more formats, is not installed"):
         load_audio(bytes(file))
 
 

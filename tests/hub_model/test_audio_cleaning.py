@@ -167,7 +167,8 @@ def test_settings_are_checked(settings, message):
 @pytest.mark.parametrize("seed", range(8))
 def test_loud_segments_are_those_of_librosa(seed):
     rng = np.random.default_rng(seed)
-    pieces = [rng.normal(0, 10 ** rng.uniform(-4, -0.5), rng.integers(400, 9000)) for _ in range(9)]
+    levels, sizes = 10 ** rng.uniform(-4, -0.5, 9), rng.integers(3000, 9000, 9)
+    pieces = [rng.normal(0, level, size) for level, size in zip(levels, sizes, strict=True)]
     waveform = np.concatenate([*pieces, np.zeros(3000)] if seed % 2 else pieces).astype(np.float32)
     for trim_db in (15.0, 30.0, 60.0):
         expected = librosa.effects.split(waveform, top_db=trim_db, frame_length=512, hop_length=128)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from hub_model import audio_stream
+from hub_model import decoding as audio_stream
 from hub_model.audio import SAMPLING_RATE, AudioError, load_audio
-from hub_model.audio_stream import BLOCK_S, AudioStream
+from hub_model.decoding import BLOCK_S, AudioStream
 from tests.helpers.sounds import encode, tone, voice
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
@@ -172,7 +172,7 @@ def test_without_ffmpeg_the_error_says_so(tmp_path, monkeypatch):
 
 MEMORY = """
 import resource, sys
-from hub_model.audio_stream import AudioStream
+from hub_model.decoding import AudioStream
 def peak(path):
     with AudioStream(path) as stream:
         total = sum(block.size for block in stream)
