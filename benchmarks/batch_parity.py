@@ -31,7 +31,7 @@ from benchmarks.random_hubert import (  # noqa: E402
 from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
-from speech_emotion.predict.stock_checkpoints import load_classifier  # noqa: E402
+from speech_emotion.predict.loading import load_classifier  # noqa: E402
 
 
 def main() -> None:
@@ -46,6 +46,11 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=64, help="number of clips (%(default)s)")
     parser.add_argument(
         "--batch-sizes", type=int, nargs="+", default=[4, 16], help="batch sizes (4 16)"
+    )
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the Python code of a model that this package does not know",
     )
     parser.add_argument(
         "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
@@ -77,7 +82,9 @@ def main() -> None:
 def _compare(
     source: str, files: list[str], arguments: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
-    classifier = load_classifier(source, transcriber="none")
+    classifier = load_classifier(
+        source, trust_remote_code=arguments.trust_remote_code, transcriber="none"
+    )
     waveforms = [load_audio(file) for file in files]
     sizes = arguments.batch_sizes
     answers = {size: classifier(files, batch_size=size, top_k=None) for size in (1, *sizes)}

@@ -53,6 +53,11 @@ def main() -> None:
         "--batch-size", type=int, default=8, help="windows in one forward pass (%(default)s)"
     )
     parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the Python code of a model that this package does not know",
+    )
+    parser.add_argument(
         "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
     )
     arguments = parser.parse_args()
@@ -78,6 +83,7 @@ def _measure(arguments: argparse.Namespace, minutes: float) -> dict[str, object]
             *("--model", arguments.model, "--transcriber", "none", "--segments"),
             *("--workers", str(arguments.workers), "--batch-size", str(arguments.batch_size)),
             *("--format", "json", "--out", str(out)),
+            *(["--trust-remote-code"] if arguments.trust_remote_code else []),
         ]
         start = time.perf_counter()
         process = psutil.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)

@@ -27,14 +27,19 @@ from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from benchmarks.throughput import SMALL  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import load_audio  # noqa: E402
+from speech_emotion.predict.loading import load_classifier  # noqa: E402
 from speech_emotion.predict.onnx_model import export_onnx, load_onnx  # noqa: E402
-from speech_emotion.predict.stock_checkpoints import load_classifier  # noqa: E402
 
 
 def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the Python code of a model that this package does not know",
+    )
     parser.add_argument(
         "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
     )
@@ -55,7 +60,10 @@ def main() -> None:
         write_random_hubert(Path(folder), files[:4], **SMALL if arguments.small else {})
         size = "small" if arguments.small else "HuBERT base"
         models = {f"{size}, random weights": folder, Path(arguments.model).name: arguments.model}
-        rows = {name: _compare(source, waveforms) for name, source in models.items()}
+        rows = {
+            name: _compare(source, waveforms, arguments.trust_remote_code)
+            for name, source in models.items()
+        }
     figures = {
         "what": "exported ONNX files beside torch, audio-only, one clip at a time",
         "clips": len(files),
@@ -72,8 +80,8 @@ def main() -> None:
     print(json.dumps(rows, indent=2))
 
 
-def _compare(source: str, waveforms: list[np.ndarray]) -> dict[str, Any]:
-    classifier = load_classifier(source, transcriber="none")
+def _compare(source: str, waveforms: list[np.ndarray], trust: bool) -> dict[str, Any]:
+    classifier = load_classifier(source, trust_remote_code=trust, transcriber="none")
     model, processor = classifier.model, classifier.processor
     weights = sum(p.numel() * p.element_size() for p in model.state_dict().values())
     exact, base = _time(model, processor, waveforms)
@@ -83,7 +91,7 @@ def _compare(source: str, waveforms: list[np.ndarray]) -> dict[str, Any]:
         files = export_onnx(model, processor, folder, int8=True)
         rows["export_seconds"] = round(time.perf_counter() - start, 1)
         for precision, file in zip(("fp32", "int8"), files, strict=True):
-            exported, _ = load_onnx(folder, precision)
+            exported = load_onnx(folder, precision)
             found, seconds = _time(exported, processor, waveforms)
             rows[f"onnx {precision}"] = {
                 "mib": round(file.stat().st_size / 2**20, 1),

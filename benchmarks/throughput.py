@@ -39,7 +39,7 @@ from benchmarks.random_hubert import (  # noqa: E402
 from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
-from speech_emotion.predict.stock_checkpoints import load_classifier  # noqa: E402
+from speech_emotion.predict.loading import load_classifier  # noqa: E402
 
 SMALL = {
     "conv_dim": (64,) * 7,

@@ -1,6 +1,6 @@
 """The page of the evaluate Space: class ids in, scores out. `python metrics/ser/app.py` opens it.
 
-It is written here because the widget of `evaluate` needs a Gradio of before version 4.
+The widget of `evaluate` needs a Gradio older than version 4, so it is not used.
 """
 
 import gradio as gr
@@ -15,10 +15,10 @@ def scores(references: str, predictions: str) -> dict[str, float]:
         gr.Error: not whole numbers, none at all, or lists of different lengths.
     """
     try:
-        true, said = (
+        true, predicted = (
             [int(n) for n in ids.replace(",", " ").split()] for ids in (references, predictions)
         )
-        return ser.scores(true, said)
+        return ser.scores(true, predicted)
     except ValueError as error:
         raise gr.Error(f"Two lists of class ids are needed, of one length: {error}") from error
 
@@ -27,7 +27,7 @@ demo = gr.Interface(
     scores,
     [
         gr.Textbox("0, 1, 0, 0", label="True class ids"),
-        gr.Textbox("0, 1, 1, -1", label="Predicted class ids; -1 for a clip without an answer"),
+        gr.Textbox("0, 1, 1, -1", label="Predicted class ids; -1 for a clip without a prediction"),
     ],
     gr.JSON(label="Scores"),
     title="Speech emotion scores",

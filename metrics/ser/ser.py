@@ -1,7 +1,7 @@
 """The scores of speech emotion recognition as one `evaluate` metric.
 
-``evaluate.load("metrics/ser")`` loads this file from the folder, with no network. It stands alone:
-its figures are those of scikit-learn, as ``speech_emotion.metrics`` gives them.
+``evaluate.load("metrics/ser")`` loads this file from the folder, without network. It needs only
+scikit-learn; a test compares it with ``speech_emotion.metrics``.
 """
 
 import datasets
@@ -10,14 +10,14 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 _DESCRIPTION = """\
-Weighted accuracy (wa: the share of clips that are right), unweighted accuracy (ua: the mean
+Weighted accuracy (wa: the share of correct clips), unweighted accuracy (ua: the mean
 recall of the classes that occur), their sum (ua_plus_wa) and macro-F1 (macro_f1), all as
 fractions of one.
 """
 
 _INPUTS_DESCRIPTION = """\
 Args:
-    predictions: predicted class ids; -1 for a clip without an answer, which is an error.
+    predictions: predicted class ids; -1 for a clip without a prediction, which is an error.
     references: true class ids.
 Returns:
     dict with wa, ua, ua_plus_wa and macro_f1.

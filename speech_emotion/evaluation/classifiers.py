@@ -16,7 +16,8 @@ from speech_emotion import baselines
 from speech_emotion.evaluation import EvaluationError, one_line
 from speech_emotion.evaluation.clips import ClipSet
 from speech_emotion.evaluation.models import Model
-from speech_emotion.predict.stock_checkpoints import load_classifier as load_hub_classifier
+from speech_emotion.predict import PredictError
+from speech_emotion.predict.loading import load_classifier as load_pipeline
 
 TEXT_MODES = ("corpus", "none", "asr")
 """Source of the transcripts: the corpus, none, or the model's transcriber."""
@@ -82,11 +83,10 @@ def load_classifier(
             raise EvaluationError(f"--model {model.name}: {one_line(error)}") from error
     options = {} if text == "asr" else {"transcriber": "none"}
     try:
-        pipe = load_hub_classifier(str(model.folder), **options)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise EvaluationError(
-            f"--model {model.name}: cannot be loaded: {one_line(error)}"
-        ) from error
+        pipe = load_pipeline(model.folder, trust_remote_code=trust_remote_code, **options)
+    except PredictError as error:
+        reason = one_line(error).removeprefix(f"{model.folder}: ")
+        raise EvaluationError(f"--model {model.name}: {reason}") from error
     return PipelineClassifier(
         pipe,
         dict(zip((name for name, _ in model.labels), _weights(model.labels, classes), strict=True)),

@@ -32,7 +32,7 @@ from speech_emotion.evaluation.scoring import (
     prediction_table,
     score,
 )
-from speech_emotion.predict.stock_checkpoints import load_classifier
+from speech_emotion.predict.loading import load_classifier
 from speech_emotion.training.config import ConfigError, TrainConfig
 from speech_emotion.training.data import load_splits, open_splits, speakers_and_fingerprint
 from speech_emotion.training.folds import Selection
@@ -53,7 +53,7 @@ def cross_validate(
     """Train and test every fold that ``config.folds`` names, and score all predictions together.
 
     Args:
-        config: settings of every run; ``out`` gets a folder for each fold.
+        config: settings of every run; ``output_dir`` gets a folder for each fold.
         train: trains one of them.
         arguments: the command line, to be recorded.
 
@@ -63,7 +63,7 @@ def cross_validate(
     Raises:
         ConfigError, TrainingFailed, AudioError: as the training of one fold.
     """
-    out = Path(config.out)
+    out = Path(config.output_dir)
     if config.push_to_hub:
         raise ConfigError("push_to_hub is for one model, not for folds")
     splits = open_splits(config.data, config.protocol, EMOTIONS)
@@ -79,7 +79,7 @@ def cross_validate(
             config,
             fold=fold,
             folds=None,
-            out=str(out / f"fold_{fold}"),
+            output_dir=str(out / f"fold_{fold}"),
             feature_cache=config.feature_cache or str(out / "features"),
             resume=True,
         )
@@ -116,7 +116,7 @@ def predict_fold(config: TrainConfig) -> pd.DataFrame:
         temperature, up to a constant per clip.
     """
     tested = load_splits(config, EMOTIONS)["test"]
-    classifier = load_classifier(config.out, transcriber="none")
+    classifier = load_classifier(config.output_dir, transcriber="none")
     model_config = classifier.model.config
     # A stock checkpoint has the temperature in its weights, and in its training record.
     temperature = model_config.training.get("temperature", model_config.temperature)
@@ -124,7 +124,7 @@ def predict_fold(config: TrainConfig) -> pd.DataFrame:
     tables = []
     for text in TEXTS if model_config.use_text else ("none",):
         found = pipeline_predictions(
-            classifier, clips, text=text, batch_size=config.eval_batch_size
+            classifier, clips, text=text, batch_size=config.per_device_eval_batch_size
         )
         table = prediction_table(clips, found)
         table.insert(0, "fold", config.fold)
@@ -168,9 +168,9 @@ def figures_of(table: pd.DataFrame) -> dict[str, Any]:
 def _check_out(config: TrainConfig, out: Path) -> None:
     """Refuse a folder with other content, or with folds trained with other settings."""
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: a file, not a folder")
+        raise ConfigError(f"--output_dir {out}: a file, not a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / "settings.json").exists():
-        raise ConfigError(f"--out {out}: holds something else than folds; name a new folder")
+        raise ConfigError(f"--output_dir {out}: holds something else than folds; name a new folder")
     if PartialState().is_main_process:
         check_settings(out, _settings(config), resume=True)
     PartialState().wait_for_everyone()

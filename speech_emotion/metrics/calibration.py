@@ -1,4 +1,4 @@
-"""How far a model's confidence can be believed."""
+"""Calibration of a model's confidence."""
 
 import math
 
@@ -29,14 +29,14 @@ def expected_calibration_error(
 def reliability_bins(
     references: ArrayLike, probabilities: ArrayLike, *, bins: int = 15
 ) -> list[dict[str, float]]:
-    """What a reliability diagram shows, over the bins of :func:`expected_calibration_error`.
+    """The points of a reliability diagram, over the bins of :func:`expected_calibration_error`.
 
     Args:
         references: int (num_clips,), the true class ids.
         probabilities: float (num_clips, num_classes), each row a distribution.
 
     Returns:
-        for every bin that has clips, in order: ``low`` and ``high`` ends, ``clips``, mean
+        for every bin with clips, in order: ``low`` and ``high`` ends, ``clips``, mean
         ``confidence`` and ``accuracy``.
 
     >>> [bin["clips"] for bin in reliability_bins([0, 1], [[0.9, 0.1], [0.8, 0.2]], bins=5)]
@@ -63,13 +63,13 @@ def _bin_ids(confidence: np.ndarray, bins: int) -> np.ndarray:
 def accuracy_at_coverage(
     references: ArrayLike, probabilities: ArrayLike, *, coverage: float
 ) -> float:
-    """WA over the most confident clips when the model may decline the others.
+    """WA over the most confident clips, when the model abstains on the others.
 
     Args:
         references: int (num_clips,), the true class ids.
         probabilities: float (num_clips, num_classes).
-        coverage: share of clips that are answered, above 0 and up to 1; rounded up to whole
-            clips. Of clips with equal confidence the first ones are answered.
+        coverage: share of clips with a prediction, above 0 and up to 1; rounded up to whole
+            clips. Of clips with equal confidence the first ones are kept.
 
     Raises:
         ValueError: ``coverage`` is outside (0, 1].
@@ -81,9 +81,9 @@ def accuracy_at_coverage(
         raise ValueError(f"coverage must be above 0 and at most 1, not {coverage}")
     confidence, correct = _confidence_and_correct(references, probabilities)
     # 9 digits: 0.07 * 100 is 7.000000000000001, which must not become 8 clips.
-    answered = math.ceil(round(coverage * len(confidence), 9))
+    kept = math.ceil(round(coverage * len(confidence), 9))
     order = np.argsort(-confidence, kind="stable")
-    return float(correct[order[:answered]].mean())
+    return float(correct[order[:kept]].mean())
 
 
 def _confidence_and_correct(

@@ -1,11 +1,11 @@
 """Scores of a hard decision: WA, UA, their sum, macro-F1, recall and confusion.
 
-The names are the field's (paper, section IV). All figures are fractions, 1.0 for a
-perfect score (2.0 for UA+WA). A clip that a model could not answer is given the prediction
-:data:`NO_ANSWER`, which no class equals, so it counts as an error.
+Names as in the paper (section IV). All figures are fractions, 1.0 for a perfect score (2.0 for
+UA+WA). A clip without a prediction has :data:`NO_ANSWER`, which no class equals, so it counts as
+an error.
 
-WA and UA are two lines of numpy rather than calls to scikit-learn, which they equal:
-a bootstrap calls them thousands of times and scikit-learn checks its input each time.
+WA and UA are computed with numpy and equal those of scikit-learn, which checks its input in each
+of the thousands of calls of a bootstrap.
 """
 
 import numpy as np
@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 from sklearn import metrics as sk
 
 NO_ANSWER = -1
-"""Prediction of a clip for which the model gave an error instead of an answer."""
+"""Prediction of a clip for which the model returned an error."""
 
 
 def wa(references: ArrayLike, predictions: ArrayLike) -> float:
-    """Weighted accuracy: the share of clips that are right (paper, section IV).
+    """Weighted accuracy: the share of correct clips (paper, section IV).
 
     Args:
         references: int (num_clips,), the true class ids.
@@ -45,7 +45,7 @@ def ua(references: ArrayLike, predictions: ArrayLike) -> float:
 
 
 def ua_plus_wa(references: ArrayLike, predictions: ArrayLike) -> float:
-    """UA + WA, 0 to 2: the figure by which the paper chooses and compares models.
+    """UA + WA, 0 to 2: the score by which the paper selects and compares models.
 
     >>> ua_plus_wa([0, 0, 0, 0, 1], [0, 0, 0, 1, 1])
     1.675
@@ -86,7 +86,7 @@ def confusion_matrix(
 ) -> np.ndarray:
     """Clips by true class (row) and predicted class (column), as in the paper's Figure 8.
 
-    Unanswered clips stand in no column, so a row's sum can be less than its class's clips.
+    Clips without a prediction are in no column, so a row's sum can be less than its class's clips.
 
     Returns:
         int (num_classes, num_classes)

@@ -1,4 +1,4 @@
-"""Is one model better than another on the same clips?"""
+"""Paired tests of two models on the same clips."""
 
 from dataclasses import dataclass
 
@@ -37,8 +37,8 @@ class McNemar:
     """Exact McNemar test.
 
     Attributes:
-        only_first: clips that only the first model got right.
-        only_second: clips that only the second model got right.
+        only_first: clips that only the first model classified correctly.
+        only_second: clips that only the second model classified correctly.
         p_value: two-sided, exact binomial; 1.0 when the models never differ.
     """
 
@@ -95,9 +95,9 @@ def paired_bootstrap(
 
 
 def mcnemar(references: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
-    """Exact McNemar test on the clips that just one of two models got right.
+    """Exact McNemar test on the clips that only one of two models classified correctly.
 
-    It takes clips as independent, which clips of one speaker are not: read it beside the
+    It treats clips as independent, which clips of one speaker are not: use it together with the
     paired bootstrap over speakers.
 
     >>> mcnemar([0, 0, 0, 0, 0], [1, 1, 1, 1, 0], [0, 0, 0, 0, 0])

@@ -1,7 +1,7 @@
 """Bootstrap intervals, over clips or over whole speakers.
 
-Clips of one speaker rise and fall together, so an interval over clips is too narrow; the
-one over speakers draws whole speakers (a cluster bootstrap) and is the one to report.
+Clips of one speaker are correlated, so an interval over clips is too narrow; the one over speakers
+draws whole speakers (a cluster bootstrap) and is the one to report.
 """
 
 from collections.abc import Callable
@@ -41,8 +41,8 @@ def bootstrap_interval(
     Args:
         score: takes (references, predictions) and returns one number.
         references: (num_clips,), the true class ids.
-        predictions: (num_clips,), the predicted class ids, or any row per clip that
-            ``score`` understands.
+        predictions: (num_clips,), the predicted class ids, or any array with a row per clip that
+            ``score`` accepts.
         speakers: (num_clips,), the speaker of each clip: whole speakers are drawn. None
             draws clips.
         resamples: number of bootstrap samples.

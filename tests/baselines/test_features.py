@@ -92,6 +92,16 @@ def test_there_are_94_values_with_a_name_each():
     assert named["spectral_centroid"] == pytest.approx(440, rel=0.05)
 
 
+def test_the_names_and_their_order():
+    """Paper, section III-B: 12 chroma, 60 mel bands, 20 MFCCs, zero-crossing rate, centroid."""
+    kinds = [name.rpartition("_")[0] for name in FEATURE_NAMES[:92]]
+    assert kinds == ["chroma"] * 12 + ["mel"] * 60 + ["mfcc"] * 20
+    assert FEATURE_NAMES[92:] == ("zero_crossing_rate", "spectral_centroid")
+    notes = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+    assert FEATURE_NAMES[:12] == tuple(f"chroma_{note}" for note in notes)
+    assert FEATURE_NAMES[12] == "mel_01" and FEATURE_NAMES[71:73] == ("mel_60", "mfcc_01")
+
+
 def test_a_clip_is_the_mean_of_its_frames():
     frames = frame_features(CLIPS["odd length"])
     assert frames.shape == (1 + CLIPS["odd length"].size // 512, 94)

@@ -30,6 +30,13 @@ def test_the_network_sees_the_image_from_minus_one_to_one():
         )
 
 
+@pytest.mark.parametrize(("gender", "classes"), [(False, 7), (True, 14)])
+def test_the_classes_are_emotions_or_emotions_by_gender(gender, classes):
+    """Paper, section III-C.1: experiments 1.2 and 1.4, and 1.1 and 1.3."""
+    model, _ = new_model(gender=gender, **TINY)
+    assert model.network.classifier.out_features == classes
+
+
 def test_batch_norm_remembers_more_than_one_batch():
     model, _ = new_model(**TINY)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -88,7 +95,7 @@ def test_a_share_of_the_clips_is_drawn_within_each_emotion():
 
 
 def test_a_trained_baseline_is_loaded_as_it_was_and_folds_genders(train, waveforms):
-    folder, results = train("mobilenet_v2", gender=True, epochs=1, batch_size=8, **TINY)
+    folder, results = train("mobilenet_v2", gender=True, num_train_epochs=1, per_device_train_batch_size=8, **TINY)
     assert results["initialisation"] == {"weights": "random"}
     assert results["blocks"] == {"train": 42, "validation": 14}
     baseline = baselines.load(folder)

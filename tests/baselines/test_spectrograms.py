@@ -4,10 +4,38 @@ import numpy as np
 import pytest
 from datasets import Audio, Dataset
 
-from hub_model.audio import AudioError, load_audio
-from speech_emotion.baselines.spectrograms import JET, blocks, cached_levels, images, levels
+from hub_model.audio import SAMPLING_RATE, AudioError, load_audio
+from speech_emotion.baselines.spectrograms import (
+    BLOCK,
+    COLUMNS,
+    JET,
+    ROWS,
+    SHIFT,
+    WINDOW,
+    blocks,
+    cached_levels,
+    images,
+    levels,
+)
 from tests.helpers.baseline_clips import rows
 from tests.helpers.toy_corpus import tone
+
+
+def test_the_window_is_16_ms_with_a_shift_of_4_ms():
+    """Paper, section III-C.1."""
+    assert WINDOW / SAMPLING_RATE == 0.016 and SHIFT / SAMPLING_RATE == 0.004
+    assert (ROWS, COLUMNS) == (257, 251) and SAMPLING_RATE == BLOCK
+
+
+@pytest.mark.parametrize("milliseconds", [4, 12])
+def test_a_click_is_seen_for_the_length_of_a_window(milliseconds):
+    """A single sample is in as many frames as the window is long; their number pins both."""
+    waveform = np.zeros(16_000, dtype=np.float32)
+    waveform[8000 + 16 * milliseconds] = 1.0
+    (made,) = levels(waveform)
+    seen = np.flatnonzero(made.max(axis=0))
+    # The ends of a Hann window are zero: of 16 ms in steps of 4 ms three frames are left.
+    assert len(seen) == 3 and seen.mean() == 125 + milliseconds / 4
 
 
 def test_an_image_is_257_by_251_by_3():

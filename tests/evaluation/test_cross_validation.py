@@ -9,7 +9,7 @@ import train
 from hub_model.labels import EMOTIONS
 from speech_emotion.evaluation.cross_validation import cross_validate, figures_of
 from speech_emotion.metrics import bootstrap_interval, ua, wa
-from speech_emotion.predict.stock_checkpoints import load_classifier
+from speech_emotion.predict.loading import load_classifier
 from speech_emotion.training.config import ConfigError, TrainConfig
 from tests.helpers.refusals import refusal
 from tests.helpers.toy_corpus import MODEL, rows, write_corpus
