@@ -9,15 +9,15 @@ from safetensors.torch import load_file, save_file
 
 from hub_model.labels import EMOTIONS
 from speech_emotion.training.model_card import weights_hash
+from tests.helpers.made_results import made_results
 from tests.helpers.sounds import CLIPS, encode
 from tests.helpers.tiny_models import tiny_pipeline
-from tests.training.test_model_card import made_results
 
 ROOT = Path(__file__).resolve().parent.parent
 
 USE = """
 import json, sys
-from speech_emotion.predict.stock_checkpoints import load_classifier
+from speech_emotion.predict.loading import load_classifier
 
 clip, *revisions = sys.argv[1:]
 found = {}

@@ -1,12 +1,70 @@
 """The sub-commands of ``speech-emotion``, one small module each.
 
-A module here whose name has no leading underscore is a sub-command of that name. It has a
-docstring, whose first line is its help, and two functions: ``add_arguments(parser)`` and
-``run(options) -> int``, which returns the exit code. What takes long to import (torch,
-transformers) is imported inside ``run``, so that ``--help`` answers at once. None of this is
-copied to the Hub.
+A module here is a sub-command of its name; the first line of its docstring is its help. It has
+either two functions, ``add_arguments(parser)`` and ``run(options) -> int``, which returns the exit
+code; or ``forward(arguments, prog)``, for a command line with a parser of its own. What takes long
+to import (torch, transformers) is imported inside ``run`` and ``forward``, so that ``--help`` is
+fast.
 """
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from speech_emotion.predict import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 
 
 class CommandError(Exception):
     """The command cannot be carried out; the message is one line, and the exit code is 2."""
+
+
+def add_model_arguments(
+    parser: Any, *, what: str = "folder or Hub id of the model", flag: bool = True
+) -> None:
+    """Add the model and ``--trust-remote-code``.
+
+    Args:
+        parser: or a group of one.
+        what: help for the model.
+        flag: the model is ``--model``; otherwise an optional positional argument.
+    """
+    help_text = f"{what} (default: the embedded checkpoint, mini)"
+    if flag:
+        parser.add_argument("--model", metavar="MODEL", default=str(DEFAULT_MODEL), help=help_text)
+    else:
+        parser.add_argument("model", nargs="?", default=str(DEFAULT_MODEL), help=help_text)
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the Python code that the model's folder or repo brings; without it a model that "
+        "needs code of its own is refused. Only for models of people you trust",
+    )
+
+
+def add_work_arguments(parser: Any) -> None:
+    """Add ``--batch-size`` and ``--workers``."""
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=8,
+        metavar="N",
+        help="clips in one forward pass (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes that decode and clean audio; 0: none besides this one "
+        "(default: %(default)s)",
+    )
+
+
+def load_model(options: argparse.Namespace, **more: Any) -> "SpeechTextEmotionPipeline":
+    """Load the model that the options name, without messages of the libraries."""
+    from speech_emotion.predict.loading import load_classifier, quiet
+
+    quiet()
+    return load_classifier(options.model, trust_remote_code=options.trust_remote_code, **more)

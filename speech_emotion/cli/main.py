@@ -5,40 +5,69 @@ import importlib
 import logging
 import pkgutil
 import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 
-from speech_emotion import cli
+from corpus_builder import CorpusError
+from speech_emotion import __version__, cli
+from speech_emotion.predict import PredictError
+
+PROG = "speech-emotion"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
+    Args:
+        arguments: those of the command line when not given.
+
     Returns:
-        the exit code: what the command says; 2 when it cannot be carried out.
+        the exit code of the command; 2 when it cannot be carried out, 130 when it is interrupted.
     """
-    # The line on the missing transcript says what the pipeline would warn of.
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    commands = {
+        module.name: importlib.import_module(f"{cli.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(cli.__path__)
+        if module.name != "main"
+    }
+    chosen = commands.get(arguments[0]) if arguments else None
+    if hasattr(chosen, "forward"):
+        return chosen.forward(arguments[1:], prog=f"{PROG} {arguments[0]}")
+    # The line on the missing transcript repeats the pipeline's warning.
     logging.getLogger("transformers_modules").setLevel(logging.ERROR)
     logging.getLogger("hub_model").setLevel(logging.ERROR)
-    options = _parser().parse_args(arguments)
+    options = _parser(commands).parse_args(arguments)
     try:
         return options.run(options)
-    except cli.CommandError as error:
-        print(f"speech-emotion: {error}", file=sys.stderr)
+    except (cli.CommandError, PredictError, CorpusError) as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def installed_version() -> str:
+    """Return the version of the installed package, or of this checkout."""
+    try:
+        return version("speech-text-emotion")
+    except PackageNotFoundError:
+        return __version__
+
+
+def _parser(commands: dict[str, ModuleType]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="speech-emotion", description="Recognise the emotion in recordings of speech."
+        prog=PROG,
+        description="Recognise the emotion in recordings of speech; build corpora, train and "
+        "evaluate.",
+        epilog=f"{PROG} COMMAND --help explains the options of a command.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {installed_version()}")
     choices = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in pkgutil.iter_modules(cli.__path__):
-        if module.name == "main":
-            continue
-        command = importlib.import_module(f"{cli.__name__}.{module.name}")
-        summary = command.__doc__.splitlines()[0]
-        choice = choices.add_parser(module.name, help=summary, description=summary)
-        command.add_arguments(choice)
-        choice.set_defaults(run=command.run)
+    for name, command in commands.items():
+        summary = (command.__doc__ or "").splitlines()[0]
+        choice = choices.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        if hasattr(command, "run"):
+            command.add_arguments(choice)
+            choice.set_defaults(run=command.run)
     return parser

@@ -1,34 +1,11 @@
-"""emotions of one recording or of many"""
+"""classify the emotion of one recording or of many"""
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from tqdm import tqdm
-
-from speech_emotion.cli import CommandError
-from speech_emotion.predict.clips import Paths, find_clips
-from speech_emotion.predict.formats import (
-    as_audacity,
-    as_chart,
-    as_csv,
-    as_json,
-    as_line,
-    as_srt,
-    as_vtt,
-    csv_columns,
-    csv_lines,
-)
-from speech_emotion.predict.loading import DEFAULT_MODEL, load_classifier
-from speech_emotion.predict.results import Lines, OneEach, Results, Screen
-
-SUBTITLES = {"srt": (".srt", as_srt), "vtt": (".vtt", as_vtt), "audacity": (".txt", as_audacity)}
-
-CHARTS = 8
-"""Up to so many clips the screen shows bars, for more a line each."""
+from speech_emotion.cli import add_model_arguments, add_work_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,178 +14,161 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "clips",
         nargs="+",
         metavar="FILE|FOLDER|GLOB|-",
-        help="recordings; - reads names from standard input, one a line",
+        help="recordings; folders are searched; - reads names from standard input, one a line",
     )
-    parser.add_argument("--model", default=str(DEFAULT_MODEL), help="folder or Hub id")
-    said = parser.add_argument_group("what is said")
-    said.add_argument("--text", help="the transcript of one clip, when it is known")
-    said.add_argument(
-        "--transcriber",
-        help="transformers id or folder, openai-whisper:NAME, or none; the model's own otherwise",
-    )
-    said.add_argument("--language", help="spoken language; detected when not given")
-    said.add_argument("--transcript-cache", metavar="FOLDER", help="keep transcripts here")
-    said.add_argument(
-        "--short-context",
-        action="store_true",
-        default=None,
-        help="Whisper encodes the clip instead of 30 s: faster, but it may hear other words",
-    )
-    answer = parser.add_argument_group("the answer")
-    answer.add_argument("--top-k", type=int, metavar="N", help="only the N likeliest emotions")
-    answer.add_argument(
-        "--labels",
-        type=_labels,
-        metavar="LABELS",
-        help="four_class, valence or arousal; angry,happy,sad to keep these; "
-        "or happy=positive,calm= to rename, merge or leave out",
-    )
-    answer.add_argument("--abstain-below", type=float, metavar="P", help="0 to 1")
-    answer.add_argument("--contributions", action="store_true", help="audio and text alone, too")
-    sound = parser.add_argument_group("the audio")
-    sound.add_argument("--no-clean", action="store_true", help="the audio is already cleaned")
-    sound.add_argument("--no-speech-check", action="store_true", help="answer for noise, too")
-    sound.add_argument("--segments", action="store_true", help="a timeline of long recordings")
-    sound.add_argument("--windows", action="store_true", help="in CSV, a row a window")
-    sound.add_argument("--window-s", type=float, metavar="SECONDS", help="length of a window: 4")
-    sound.add_argument("--hop-s", type=float, metavar="SECONDS", help="step: half a window")
-    sound.add_argument("--smoothing", type=int, metavar="N", help="windows that are averaged: 3")
-    work = parser.add_argument_group("the work")
-    work.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once: 8")
-    work.add_argument("--workers", type=int, default=0, metavar="N", help="processes: 0")
-    work.add_argument("--engine", choices=("here", "ray"), default="here")
-    work.add_argument(
-        "--backend", choices=("torch", "onnx"), help="onnx: a model that was exported"
-    )
-    work.add_argument(
-        "--precision", choices=("fp32", "bf16", "int8"), help="less exact numbers for more speed"
-    )
-    result = parser.add_argument_group("the result")
-    result.add_argument("--format", choices=("table", "json", "csv", *SUBTITLES), default="table")
-    result.add_argument("--out", type=Path, help="file; for subtitles of several clips a folder")
-    result.add_argument("--resume", action="store_true", help="keep what --out holds, add the rest")
+    add_model_arguments(parser)
+    _add_transcript(parser.add_argument_group("transcript"))
+    _add_result(parser.add_argument_group("result"))
+    _add_audio(parser.add_argument_group("audio"))
+    _add_work(parser.add_argument_group("speed"))
+    _add_output(parser.add_argument_group("output"))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answer every recording.
+    """Predict every recording.
 
     Returns:
-        0 when every recording was answered, 1 when some were not, 2 when none was.
+        0 when every recording has a result, 1 when some have none, 2 when none has one.
     """
-    _refuse_contradictions(options)
-    files = find_clips(options.clips)
-    if options.text is not None and len(files) > 1:
-        raise CommandError("--text is the transcript of one clip, and there are several")
-    asked = _pipeline_options(options)
-    with _scoring(options, asked) as (score, labels):
-        results = _results(options, files, labels)
-        todo = results.missing(files)
-        failed = results.failed_before
-        shown = options.out is not None or not sys.stdout.isatty()
-        with tqdm(total=len(todo), unit="clip", disable=None if shown else True) as bar:
-            for file, row in zip(todo, score(todo), strict=True):
-                results.write(file, row)
-                bar.update()
-                if "error" in row:
-                    failed += 1
-                    print(f"speech-emotion: {row['error']}", file=sys.stderr)
-    if failed >= len(files):
+    from speech_emotion.predict.loading import quiet
+
+    quiet()
+    from speech_emotion.predict.run import Prediction
+
+    known = {field.name for field in fields(Prediction)}
+    job = Prediction(**{name: value for name, value in vars(options).items() if name in known})
+    clips, failed = job.run(lambda line: print(f"speech-emotion: {line}", file=sys.stderr))
+    if failed >= clips:
         return 2
     return 1 if failed else 0
 
 
-def _refuse_contradictions(options: argparse.Namespace) -> None:
-    if options.format in SUBTITLES:
-        options.segments = True
-    if options.windows and (options.format != "csv" or not options.segments):
-        raise CommandError("--windows needs --segments and --format csv")
-    if options.resume and options.out is None:
-        raise CommandError("--resume needs --out")
-    if options.out is not None and options.format == "table":
-        raise CommandError("--out needs a --format: json, csv, srt, vtt or audacity")
-    if options.workers < 0 or options.batch_size < 1:
-        raise CommandError("--workers must be 0 or more, and --batch-size 1 or more")
-
-
-def _pipeline_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The keyword arguments of a call; checked before a model is loaded."""
-    from hub_model.results import Options
-
-    named = ("top_k", "labels", "abstain_below", "contributions", "window_s", "hop_s", "smoothing")
-    asked = {name: getattr(options, name) for name in named}
-    asked |= {"return_transcript": True, "return_segments": options.segments}
-    asked |= {"clean": not options.no_clean, "check_speech": not options.no_speech_check}
-    try:
-        Options(**asked)
-    except ValueError as error:
-        raise CommandError(str(error)) from error
-    asked |= {"batch_size": options.batch_size, "num_workers": options.workers}
-    if options.text is not None:
-        if options.segments and options.text:
-            raise CommandError("--text cannot be shared out to segments; only an empty one can")
-        asked["text"] = [options.text]
-    return asked
-
-
-@contextmanager
-def _scoring(options: argparse.Namespace, asked: dict[str, Any]) -> Iterator[tuple[Any, list[str]]]:
-    """A function from files to rows, and the labels that the rows have."""
-    from hub_model.labels import Labels
-
-    loading = {
-        "transcriber": options.transcriber,
-        "language": options.language,
-        "transcript_cache": options.transcript_cache,
-        "short_context": options.short_context,
-        "backend": options.backend,
-        "precision": options.precision,
-    }
-    loading = {name: value for name, value in loading.items() if value is not None}
-    classifier = load_classifier(options.model, **loading)
-    try:
-        labels = Labels(list(classifier.model.config.id2label.values()), options.labels).names
-    except ValueError as error:
-        raise CommandError(str(error)) from error
-    if options.engine == "ray":
-        from speech_emotion.predict.ray_engine import RayScorer
-
-        del classifier
-        with RayScorer(options.model, loading, asked, workers=max(1, options.workers)) as scorer:
-            yield scorer.rows, labels
-        return
-    yield lambda files: classifier(Paths(files), **asked), labels
-
-
-def _results(options: argparse.Namespace, files: Sequence[str], labels: list[str]) -> Results:
-    columns = csv_columns(
-        labels, segments=options.segments, windows=options.windows, shares=options.contributions
+def _add_transcript(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--text", metavar="TEXT", help="the transcript, if it is known; of one clip")
+    group.add_argument(
+        "--transcriber",
+        metavar="NAME",
+        help="transformers id or folder, openai-whisper:NAME, or none (default: the model's own)",
     )
-    if options.format in SUBTITLES:
-        suffix, show = SUBTITLES[options.format]
-        if options.out is not None:
-            return OneEach(options.out, files, suffix=suffix, show=show, resume=options.resume)
-        if len(files) > 1:
-            raise CommandError(f"--format {options.format} of several clips needs --out FOLDER")
-        return Screen(lambda _, row: show(row))
-    if options.out is not None:
-        columns = columns if options.format == "csv" else None
-        return Lines(options.out, resume=options.resume, columns=columns)
-    if options.format == "csv":
-        header = csv_lines([dict(zip(columns, columns, strict=True))], columns)
-        return Screen(lambda file, row: as_csv(file, row, columns), header=header)
-    if options.format == "json":
-        return Screen(as_json)
-    return Screen(as_chart if len(files) <= CHARTS else as_line)
+    group.add_argument(
+        "--language", metavar="CODE", help="spoken language, such as en (default: detected)"
+    )
+    group.add_argument(
+        "--transcript-cache",
+        metavar="FOLDER",
+        help="keep transcripts in this folder and use those it holds (default: none are kept)",
+    )
+    group.add_argument(
+        "--short-context",
+        action="store_true",
+        help="let Whisper encode the length of the clip instead of 30 s: faster, but the "
+        "transcript may differ",
+    )
 
 
-def _labels(text: str) -> Any:
-    """Read ``--labels``: a name, a list, or a mapping; an empty new name leaves a label out."""
-    if "=" in text:
-        pairs = [entry.partition("=") for entry in text.split(",")]
-        if any(not separator for _, separator, _ in pairs):
-            raise argparse.ArgumentTypeError(f"{text!r}: every entry needs a =")
-        return {old.strip(): new.strip() or None for old, _, new in pairs}
-    names = [name.strip() for name in text.split(",")]
-    from hub_model.labels import LABEL_SETS
+def _add_result(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--top-k", type=int, metavar="N", help="only the N most likely emotions (default: all)"
+    )
+    group.add_argument(
+        "--labels",
+        metavar="LABELS",
+        help="four_class, valence or arousal; angry,happy,sad to keep these only; or "
+        "happy=positive,calm= to rename, merge or leave out (default: the model's labels)",
+    )
+    group.add_argument(
+        "--abstain-below",
+        type=float,
+        metavar="P",
+        help="give no label when the highest probability is below P, 0 to 1 (default: always one)",
+    )
+    group.add_argument(
+        "--contributions",
+        action="store_true",
+        help="add the audio-only and text-only probabilities",
+    )
 
-    return names[0] if len(names) == 1 and names[0] in LABEL_SETS else names
+
+def _add_audio(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--no-clean",
+        dest="clean",
+        action="store_false",
+        help="skip noise reduction and trimming: the audio is already cleaned",
+    )
+    group.add_argument(
+        "--no-speech-check",
+        dest="check_speech",
+        action="store_false",
+        help="classify noise as well, instead of reporting that there is no speech",
+    )
+    group.add_argument(
+        "--segments",
+        action="store_true",
+        help="cut long recordings into windows and segments with a label each",
+    )
+    group.add_argument(
+        "--windows",
+        action="store_true",
+        help="with --segments and --format csv: a line for each window instead of each segment",
+    )
+    group.add_argument(
+        "--window-s", type=float, metavar="SECONDS", help="length of a window (default: 4)"
+    )
+    group.add_argument(
+        "--hop-s",
+        type=float,
+        metavar="SECONDS",
+        help="time from one window to the next (default: half a window)",
+    )
+    group.add_argument(
+        "--smoothing",
+        type=int,
+        metavar="N",
+        help="windows in the moving average, an odd number; 1: none (default: 3)",
+    )
+
+
+def _add_work(group: argparse._ArgumentGroup) -> None:
+    add_work_arguments(group)
+    group.add_argument(
+        "--engine",
+        type=lambda name: "processes" if name == "here" else name,
+        choices=("processes", "ray"),
+        default="processes",
+        help="run on this machine or on a Ray cluster (default: %(default)s)",
+    )
+    group.add_argument(
+        "--backend",
+        choices=("torch", "onnx"),
+        default="torch",
+        help="onnx: for a model written by export --onnx (default: %(default)s)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "int8"),
+        default="fp32",
+        help="bf16, int8: reduced precision for speed on CPUs that support it "
+        "(default: %(default)s)",
+    )
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--format",
+        choices=("table", "json", "csv", "srt", "vtt", "audacity"),
+        default="table",
+        help="table: for the screen; json: JSON lines; csv; srt, vtt: subtitles; audacity: a "
+        "label track (default: %(default)s)",
+    )
+    group.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write here; for subtitles of several recordings a folder (default: the screen)",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep the results that --out holds and add those that are missing",
+    )

@@ -1,33 +1,31 @@
 """upload a model folder to the Hub, with a card made from its config and results"""
 
 import argparse
-import json
-import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from speech_emotion.cli import CommandError
-from speech_emotion.predict.loading import DEFAULT_MODEL, is_plain, load_classifier, one_line
-
-FILES = ("*.json", "*.safetensors", "*.txt", "*.py", "onnx/*.onnx")
-"""What a model folder is made of; nothing else in it leaves this machine."""
+from speech_emotion.cli import CommandError, add_model_arguments, load_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the options of the command."""
-    parser.add_argument("--model", default=str(DEFAULT_MODEL), help="folder")
-    parser.add_argument("--repo", required=True, help="you/name; made when it is not there")
-    parser.add_argument("--private", action="store_true", help="when it is made")
+    add_model_arguments(parser, what="model folder")
+    parser.add_argument(
+        "--repo", required=True, metavar="ID", help="you/name; made when it does not exist"
+    )
+    parser.add_argument("--private", action="store_true", help="push to a private repo only")
     parser.add_argument(
         "--results",
         type=Path,
         nargs="*",
         default=[],
         metavar="FILE",
-        help="written by evaluate_benchmarks.py; what they say of these weights goes into the card",
+        help="results files of speech-emotion evaluate; the results of these weights go into the "
+        "card (default: none)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="write the card to the screen")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the card and upload nothing"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,52 +34,29 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0.
     """
+    from corpus_builder.hub import push_folder
+    from speech_emotion.predict.fitting import copy_model
+    from speech_emotion.training.model_card import card_to_push, read_results
+
     folder = Path(options.model)
     if not folder.is_dir():
         raise CommandError(f"{options.model}: no such folder")
-    config = load_classifier(options.model, transcriber="none").model.config
+    config = load_model(options, transcriber="none").model.config
     if options.results and config.logit_bias is not None:
-        raise CommandError("--results: the model has been fitted to recordings since")
-    card = _card(config, folder, [_read(path) for path in options.results], options.repo)
+        raise CommandError("--results: the model has been adapted since they were measured")
+    try:
+        results = [read_results(path) for path in options.results]
+    except ValueError as error:
+        raise CommandError(f"--results {error}") from error
+    card = card_to_push(config, folder, results, name=options.repo.split("/")[-1])
     if options.dry_run:
         print(card, end="")
         return 0
     with tempfile.TemporaryDirectory() as scratch:
-        for pattern in FILES:
-            for file in folder.glob(pattern):
-                target = Path(scratch) / file.relative_to(folder)
-                target.parent.mkdir(exist_ok=True)
-                shutil.copy(file, target)
+        copy_model(folder, Path(scratch))
         (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
-        print(_upload(Path(scratch), options.repo, private=options.private))
+        commit = push_folder(
+            Path(scratch), options.repo, message="Upload model", private=options.private
+        )
+    print(commit.repo_url)
     return 0
-
-
-def _card(config: Any, folder: Path, results: list[dict[str, Any]], repo: str) -> str:
-    from speech_emotion.training.model_card import card_of, weights_hash, with_results
-
-    card = card_of(config, folder, plain=is_plain(folder))
-    return with_results(card, results, weights=weights_hash(folder), name=repo.split("/")[-1])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CommandError(f"--results {path}: cannot be read") from error
-    if not isinstance(results, dict) or not {"benchmark", "rows"} <= set(results):
-        raise CommandError(f"--results {path}: not written by evaluate_benchmarks.py")
-    return results
-
-
-def _upload(folder: Path, repo: str, *, private: bool) -> str:
-    """Return the address of the repo."""
-    from huggingface_hub import HfApi
-
-    api = HfApi()
-    try:
-        made = api.create_repo(repo, private=private, exist_ok=True)
-        api.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message="Upload model")
-    except Exception as error:  # network, authorisation and names share no base class
-        raise CommandError(f"--repo {repo}: {one_line(error)}") from error
-    return str(made)

@@ -1,4 +1,4 @@
-"""Which recordings a command line names."""
+"""Finding the recordings that a command line names."""
 
 import glob
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hub_model.audio import AUDIO_SUFFIXES
-from speech_emotion.cli import CommandError
+from speech_emotion.predict import PredictError
 
 
 def find_clips(names: Iterable[str]) -> list[str]:
@@ -18,11 +18,11 @@ def find_clips(names: Iterable[str]) -> list[str]:
             ``"calls/**/*.wav"``; or ``-`` for names that are read from standard input, one a line.
 
     Returns:
-        paths; among others, a folder or a pattern without recordings stays as it is, for the row
-        of its error.
+        paths. A folder or pattern without recordings stays as it is beside others, so that its
+        error is reported.
 
     Raises:
-        CommandError: there is no recording at all.
+        PredictError: there is no recording at all.
     """
     found: dict[str, None] = {}
     empty: dict[str, str] = {}
@@ -33,12 +33,12 @@ def find_clips(names: Iterable[str]) -> list[str]:
             empty[name] = why_none
     if not found:
         name, why = next(iter(empty.items()))
-        raise CommandError(f"{name}: {why}")
+        raise PredictError(f"{name}: {why}")
     return [*found, *empty]
 
 
 def _expand(name: str) -> tuple[list[str], str]:
-    """The recordings that a name stands for, and what to say when there are none."""
+    """The recordings that a name stands for, and the reason when there are none."""
     if name == "-":
         lines = (line.rstrip("\r\n") for line in sys.stdin)
         return [line for line in lines if line], "no names were read from standard input"
@@ -58,7 +58,7 @@ def _walk(folder: str) -> Iterator[Path]:
 
 
 class Paths:
-    """Recordings by number: the pipeline answers a data set of them one by one."""
+    """Recordings as a data set, for which the pipeline yields results one by one."""
 
     def __init__(self, paths: list[str]) -> None:
         self._paths = paths

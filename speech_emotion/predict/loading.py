@@ -1,14 +1,25 @@
-"""Loading a model for a command, with one line for whatever is wrong with it."""
+"""The one loader of models: the installed code around a custom, stock or ONNX checkpoint.
 
-import json
+A model of this library (type ``hubert_bert``) is loaded with the installed classes, whatever code
+lies in its folder or repo. Code of a model folder runs only with ``trust_remote_code=True``.
+"""
+
 import os
-import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from speech_emotion.cli import CommandError
+from speech_emotion.predict import ModelError, PredictError
 
-DEFAULT_MODEL = Path(__file__).resolve().parents[2] / "checkpoints" / "mini"
+if TYPE_CHECKING:
+    from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
+
+BACKENDS = ("torch", "onnx")
+
+OWN_CODE = ("auto_map", "custom_pipelines")
+"""Keys of a ``config.json`` that name code in the model folder."""
+
+OF_MODEL = ("dtype", "device_map")
+"""Options of ``transformers.pipeline`` that concern the weights."""
 
 
 def quiet() -> None:
@@ -20,67 +31,141 @@ def quiet() -> None:
     disable_progress_bar()
 
 
-def load_classifier(model: str, **options: Any) -> Any:
-    """Load the pipeline of a folder or Hub id.
+def register_auto_classes() -> None:
+    """Register the classes of this library with the auto classes of ``transformers``.
+
+    From then on ``AutoConfig``, ``AutoModelForAudioClassification`` and ``AutoProcessor`` load a
+    model of this library with the installed code and without ``trust_remote_code``.
+    :func:`load_classifier` does not need it. It is not done on import, because ``transformers``
+    prefers a registered class to the code of a folder even with ``trust_remote_code=True``: for an
+    older folder it would then combine its pipeline with today's model.
+    """
+    from transformers import AutoConfig, AutoModelForAudioClassification, AutoProcessor
+
+    from hub_model.configuration_hubert_bert import HubertBertConfig
+    from hub_model.modeling_hubert_bert import HubertBertForEmotion
+    from hub_model.processing_hubert_bert import HubertBertProcessor
+
+    AutoConfig.register(HubertBertConfig.model_type, HubertBertConfig, exist_ok=True)
+    AutoModelForAudioClassification.register(HubertBertConfig, HubertBertForEmotion, exist_ok=True)
+    AutoProcessor.register(HubertBertConfig, HubertBertProcessor, exist_ok=True)
+
+
+def load_classifier(
+    source: str | os.PathLike,
+    *,
+    backend: str = "torch",
+    precision: str = "fp32",
+    trust_remote_code: bool = False,
+    **options: Any,
+) -> "SpeechTextEmotionPipeline":
+    """Load the pipeline of a model.
 
     Args:
-        model: folder or Hub id of an audio classifier.
-        options: keyword arguments of ``transformers.pipeline``.
+        source: folder or Hub id of a custom checkpoint, or of a stock checkpoint of the wav2vec
+            2.0 family (:mod:`speech_emotion.predict.stock_checkpoints`).
+        backend: ``torch``; or ``onnx`` for an exported model.
+        precision: ``fp32``; ``bf16`` (torch only) or ``int8`` for speed, see
+            :mod:`speech_emotion.predict.precision`.
+        trust_remote_code: run the Python code that the folder or repo brings. Without it a model
+            of this library is loaded with the installed code, and a model that needs other code
+            is refused.
+        options: keyword arguments of ``transformers.pipeline``, among them those of
+            :class:`~hub_model.pipeline_hubert_bert.SpeechTextEmotionPipeline`.
 
     Raises:
-        CommandError: it is nowhere, damaged, or no audio classifier.
+        ModelError: no such folder or repo, a damaged one, another kind of model, code that is not
+            trusted, or a backend or precision that there is not.
+        OnnxMissing: onnxruntime is needed and not installed.
     """
-    quiet()
-    from speech_emotion.predict.stock_checkpoints import load_classifier as load
-
+    name = os.fspath(source)
     try:
-        if not Path(model).exists() and not is_hub_id(model):
+        if not Path(name).exists() and not is_hub_id(name):
             raise OSError("no such folder")
-        return load(model, **options)
+        return _load(name, backend, precision, trust_remote_code, options)
+    except PredictError:
+        raise
     except Exception as error:  # a folder with a damaged file fails in many ways
-        reason = one_line(error).removeprefix(f"{model}: ").rstrip(".")
-        if is_hub_id(model):
+        reason = one_line(error).removeprefix(f"{name}: ").rstrip(".")
+        if isinstance(error, OSError) and is_hub_id(name):
             reason += "; a local model folder needs no network"
-        raise CommandError(f"{model}: {reason}") from error
+        raise ModelError(f"{name}: {reason}") from error
 
 
-def is_plain(folder: Path) -> bool:
-    """Whether a model folder holds a stock classifier of ``transformers``."""
-    return _is_plain(_settings(folder))
+def _load(
+    source: str, backend: str, precision: str, trusted: bool, options: dict[str, Any]
+) -> "SpeechTextEmotionPipeline":
+    from transformers import PreTrainedConfig
 
+    from hub_model.configuration_hubert_bert import PIPELINE_TASK, HubertBertConfig
+    from hub_model.modeling_hubert_bert import HubertBertForEmotion
+    from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
+    from speech_emotion.predict.onnx_model import load_onnx
+    from speech_emotion.predict.precision import PRECISIONS, set_precision
+    from speech_emotion.predict.stock_checkpoints import load_stock_checkpoint
 
-def write_fitted(folder: Path, changed: dict[str, Any]) -> None:
-    """Put what was fitted into a ``config.json``; the file is replaced whole or not at all.
-
-    Raises:
-        CommandError: it cannot be written.
-    """
-    from speech_emotion.predict.stock_checkpoints import FITTED
-
-    path, settings = folder / "config.json", _settings(folder)
-    if _is_plain(settings):
-        settings[FITTED] = settings.get(FITTED, {}) | changed
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be {' or '.join(BACKENDS)}, not {backend!r}")
+    if backend == "torch" and precision not in PRECISIONS:  # before a model is loaded for nothing
+        raise ValueError(f"precision must be {' or '.join(PRECISIONS)}, not {precision!r}")
+    options = dict(options)
+    hub = {name: options.pop(name) for name in ("revision", "token") if name in options}
+    if backend == "onnx":
+        model = load_onnx(source, precision, **hub)
+        processor = load_processor(source, model.config, **hub)
     else:
-        settings |= changed
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=folder, suffix=".tmp", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-        os.chmod(file.name, path.stat().st_mode)
-        os.replace(file.name, path)
-    except OSError as error:
-        raise CommandError(f"{path}: cannot be written ({error.strerror})") from error
+        settings, _ = PreTrainedConfig.get_config_dict(source, **hub)
+        own_code = any(settings.get(key) for key in OWN_CODE)
+        ours = settings.get("model_type") == HubertBertConfig.model_type
+        if own_code and trusted and PIPELINE_TASK in (settings.get("custom_pipelines") or {}):
+            classifier = _with_own_code(source, **hub, **options)
+            set_precision(classifier.model, precision)
+            return classifier
+        if own_code and not trusted and not ours:
+            raise ModelError(
+                f"{source}: this model needs Python code of its own, which is not run; give "
+                "--trust-remote-code (trust_remote_code=True) if you trust it"
+            )
+        of_model = {name: options.pop(name) for name in OF_MODEL if name in options}
+        of_model |= options.pop("model_kwargs", {})
+        if ours:
+            model = HubertBertForEmotion.from_pretrained(source, **hub, **of_model)
+            processor = load_processor(source, model.config, **hub)
+        else:
+            model, processor = load_stock_checkpoint(source, trust_remote_code=trusted, **hub)
+        set_precision(model, precision)
+    return SpeechTextEmotionPipeline(
+        model=model, processor=processor, task=PIPELINE_TASK, **options
+    )
 
 
-def _is_plain(settings: dict[str, Any]) -> bool:
-    from hub_model.configuration_hubert_bert import HubertBertConfig
+def load_processor(source: str | os.PathLike, config: Any, **hub: Any) -> Any:
+    """Load the processor of a custom checkpoint with the installed code.
 
-    return settings.get("model_type") != HubertBertConfig.model_type
+    Args:
+        source: folder or Hub id.
+        config: config of the model.
+        hub: ``revision`` and ``token`` of the Hub.
+    """
+    from hub_model.processing_hubert_bert import AudioOnlyProcessor, HubertBertProcessor
+
+    kind = HubertBertProcessor if config.use_text else AudioOnlyProcessor
+    return kind.from_pretrained(source, trust_remote_code=False, **hub)
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+def _with_own_code(source: str, **options: Any) -> Any:
+    """The pipeline that the model's own code makes, as ``transformers`` loads it."""
+    from transformers import pipeline
+
+    from hub_model.configuration_hubert_bert import PIPELINE_TASK
+
+    classifier = pipeline(PIPELINE_TASK, model=source, trust_remote_code=True, **options)
+    if not getattr(classifier, "supports_text", False):
+        raise ModelError(
+            f"{source}: its {type(classifier).__name__} does not take the options of "
+            "speech-emotion; call it with transformers.pipeline"
+        )
+    return classifier
 
 
 def is_hub_id(model: str) -> bool:
@@ -89,10 +174,12 @@ def is_hub_id(model: str) -> bool:
 
 
 def one_line(error: Exception) -> str:
-    """Shorten whatever a loader raised to the line that says why."""
+    """Shorten whatever a loader raised to the line that gives the reason."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if "See the original errors" in lines[0]:
         # transformers quotes whole tracebacks; the cause is the last line of the last one.
         return lines[-1].removeprefix("ValueError: ").removeprefix("OSError: ")
+    if "custom code" in lines[0]:
+        return "it needs Python code of its own, which is not run; give --trust-remote-code"
     known = isinstance(error, OSError | ValueError | ImportError)
     return lines[0] if known else f"cannot be loaded ({type(error).__name__}: {lines[0]})"

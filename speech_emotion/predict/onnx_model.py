@@ -1,7 +1,7 @@
 """The model as an ONNX file: written from torch, and run by onnxruntime in its place.
 
-Both need the packages in ``requirements-onnx.txt``. A file takes batches of any size and length,
-with their masks; a row gives what it gives alone, as in torch.
+Both need ``pip install "speech-text-emotion[onnx]"``. A file takes batches of any size and length,
+with their masks; a clip has the same result in a batch as by itself, as in torch.
 """
 
 import logging
@@ -24,21 +24,22 @@ from transformers import PreTrainedModel
 from hub_model.audio import SAMPLING_RATE
 from hub_model.configuration_hubert_bert import HubertBertConfig
 from hub_model.modeling_hubert_bert import EmotionOutput, HubertBertForEmotion
-from hub_model.processing_hubert_bert import HubertBertProcessor, AudioOnlyProcessor
+from hub_model.processing_hubert_bert import HubertBertProcessor
+from speech_emotion.predict import PredictError
 
 FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_int8.onnx"}
-"""Where the files lie in a model folder, as elsewhere on the Hub."""
+"""Where the files are in a model folder, as elsewhere on the Hub."""
 
 BLOCK = 32
-"""So many 8-bit weights, and so many inputs, share a scale: with one for all the inputs of a layer,
-probabilities move several times as far. Covered are the linear layers: convolutions lose more than
-they gain."""
+"""Number of 8-bit weights, and of inputs, that share a scale: with one scale for all inputs of a
+layer, probabilities change several times as much. Only linear layers are quantised: convolutions
+lose more than they gain."""
 
 WORDS = ("one two three", "four")
-"""Any two texts of different lengths: the shapes of an export, not its values, come from them."""
+"""Two texts of different lengths: an export takes its shapes from them, not its values."""
 
 
-class OnnxMissing(ImportError):
+class OnnxMissing(PredictError, ImportError):
     """The packages for ONNX are not installed. The message is one line."""
 
 
@@ -47,12 +48,12 @@ def _need(*names: str) -> list[Any]:
         return [import_module(name) for name in names]
     except ImportError as error:
         raise OnnxMissing(
-            f"ONNX needs {error.name}; run pip install -r requirements-onnx.txt"
+            f'ONNX needs {error.name}; run pip install "speech-text-emotion[onnx]"'
         ) from error
 
 
 class _Logits(nn.Module):
-    """The model with tensors in, by place, and one tensor out, as a file has to have it."""
+    """The model with positional tensors as input and one tensor as output, as ONNX needs it."""
 
     def __init__(self, model: HubertBertForEmotion, names: list[str]) -> None:
         super().__init__()
@@ -69,12 +70,12 @@ def export_onnx(
     *,
     int8: bool = False,
 ) -> list[Path]:
-    """Write a folder that :class:`OnnxEmotion` reads.
+    """Write a folder that :func:`load_onnx` reads.
 
     Args:
         model: a model with float32 weights, on the CPU.
         processor: its processor.
-        folder: made when it is not there; may be the model's own.
+        folder: made when it does not exist; may be the model's own.
         int8: write the file with 8-bit linear layers as well.
 
     Returns:
@@ -120,7 +121,7 @@ def _length_axis(name: str) -> int:
 def example_inputs(
     config: HubertBertConfig, processor: HubertBertProcessor, *, seconds: float = 1.0
 ) -> dict[str, torch.Tensor]:
-    """Two rows of noise of different lengths, with words where the model reads any."""
+    """Two clips of noise of different lengths, with texts if the model reads any."""
     draw = np.random.default_rng(0)
     sizes = (round(seconds * SAMPLING_RATE), round(seconds * 0.7 * SAMPLING_RATE))
     noise = [draw.normal(0, 0.1, size).astype(np.float32) for size in sizes]
@@ -143,8 +144,8 @@ def _quantise(source: Path, target: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Exporters warn of packages that are not there and of their own old names, and one of them
-    sets up logging for the whole program when it is imported."""
+    """Silence the exporters, which warn of packages that are not installed and of their own
+    deprecations. One of them also configures logging for the whole program on import."""
     root = logging.root
     before, handlers, level = root.manager.disable, root.handlers[:], root.level
     logging.disable(logging.WARNING)
@@ -159,13 +160,13 @@ def _quiet() -> Iterator[None]:
 
 
 class OnnxEmotion(PreTrainedModel):
-    """An exported model in the place of the torch one: the same inputs, the same logits.
+    """An exported model in place of the torch one: the same inputs, the same logits.
 
-    It holds no weights of its own, and answers on the CPU.
+    It holds no weights of its own and runs on the CPU.
 
     Args:
-        config: of the model that was exported.
-        file: ``.onnx``.
+        config: config of the exported model.
+        file: the ``.onnx`` file.
 
     Raises:
         OnnxMissing: onnxruntime is not installed.
@@ -173,7 +174,7 @@ class OnnxEmotion(PreTrainedModel):
 
     config_class = HubertBertConfig
     main_input_name = "input_values"
-    # Whatever the config asks for, attention is in the file.
+    # The file contains the attention, whichever implementation the config names.
     _supports_sdpa = _supports_flash_attn = True
 
     def __init__(self, config: HubertBertConfig, file: str | os.PathLike) -> None:
@@ -195,20 +196,20 @@ class OnnxEmotion(PreTrainedModel):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of what goes in and comes out."""
+        """Type of the inputs and of the logits."""
         return torch.float32
 
     def forward(self, **inputs: torch.Tensor) -> EmotionOutput:
         """Classify a batch; arguments as in :meth:`HubertBertForEmotion.forward`.
 
         Raises:
-            ValueError: no audio was given: an exported model needs it.
+            ValueError: there is no audio, which an exported model needs.
         """
         sound = inputs.get("input_values", inputs.get("input_features"))
         if sound is None:
-            raise ValueError("an exported model cannot answer from text alone")
+            raise ValueError("an exported model needs audio; it cannot classify text only")
         if self.config.use_text and "input_ids" not in inputs:
-            # A row of zeros in the mask says that there is no transcript.
+            # A mask of zeros stands for a missing transcript.
             inputs["input_ids"] = torch.zeros(sound.shape[0], 1, dtype=torch.long)
             inputs["text_attention_mask"] = torch.zeros(sound.shape[0], 1, dtype=torch.long)
         feed = {name: inputs[name].numpy() for name in self._names}
@@ -216,9 +217,7 @@ class OnnxEmotion(PreTrainedModel):
         return EmotionOutput(logits=torch.from_numpy(logits))
 
 
-def load_onnx(
-    source: str | os.PathLike, precision: str = "fp32", **hub: Any
-) -> tuple[OnnxEmotion, HubertBertProcessor]:
+def load_onnx(source: str | os.PathLike, precision: str = "fp32", **hub: Any) -> OnnxEmotion:
     """Load what :func:`export_onnx` wrote.
 
     Args:
@@ -234,7 +233,7 @@ def load_onnx(
         raise ValueError(f"with ONNX, precision must be {' or '.join(FILES)}, not {precision!r}")
     folder = Path(source)
     if not folder.exists():
-        patterns = ["*.json", "*.txt", FILES[precision]]
+        patterns = ["config.json", FILES[precision]]
         folder = Path(snapshot_download(str(source), allow_patterns=patterns, **hub))
     file = folder / FILES[precision]
     if not file.is_file():
@@ -242,18 +241,16 @@ def load_onnx(
         raise ValueError(f"{source}: no {FILES[precision]}; run speech-emotion export --onnx{flag}")
     config = HubertBertConfig.from_pretrained(folder)
     config.name_or_path = str(source)
-    kind = HubertBertProcessor if config.use_text else AudioOnlyProcessor
-    processor = kind.from_pretrained(folder, trust_remote_code=True)
-    return OnnxEmotion(config, file), processor
+    return OnnxEmotion(config, file)
 
 
 def parity(
     model: HubertBertForEmotion, exported: OnnxEmotion, processor: HubertBertProcessor
 ) -> tuple[float, float]:
-    """Compare an exported model with the torch one on made clips, alone and in batches.
+    """Compare an exported model with the torch one on generated clips, singly and in batches.
 
     Returns:
-        the largest difference of a probability, and the share of rows with the same top label.
+        the largest difference of a probability, and the share of clips with the same top label.
     """
     differences, same = [], []
     for seconds in (0.4, 1.0, 2.3):

@@ -15,7 +15,7 @@ from transformers import ASTConfig, ASTForAudioClassification, Wav2Vec2FeatureEx
 
 from hub_model.labels import EMOTIONS
 from speech_emotion.cli.main import main
-from speech_emotion.predict.formats import BAR_WIDTH
+from speech_emotion.predict.writers.chart import BAR_WIDTH
 from tests.helpers.answers import same
 from tests.helpers.sounds import CLIPS, encode
 
@@ -228,7 +228,7 @@ def other(folder: Path) -> None:
         (rewritten("model.safetensors", b"abc" * 100), "SafetensorError"),
         (headless, "missing keys in the weights: classifier.weight"),
         (rewritten("tokenizer.json", b"{}"), "cannot be loaded"),
-        (other, "ASTForAudioClassification is not read"),
+        (other, "ASTForAudioClassification cannot be read"),
     ],
 )
 def test_folders_that_are_no_model(predict, clips, model_folder, tmp_path, damage, message):

@@ -1,4 +1,4 @@
-"""``speech-emotion info``, ``export --plain`` and ``push``; what they refuse in one line."""
+"""``speech-emotion info``, ``export --stock`` and ``push``; what they refuse in one line."""
 
 import json
 import shutil
@@ -9,11 +9,11 @@ from transformers import pipeline
 
 from hub_model.labels import EMOTIONS
 from speech_emotion.cli.main import main
-from speech_emotion.predict.stock_checkpoints import save_standalone
+from speech_emotion.predict.stock_checkpoints import save_stock_checkpoint
 from speech_emotion.training.model_card import weights_hash
+from tests.helpers.made_results import TRAINING, made_results
 from tests.helpers.tiny_encoders import SPEECH
 from tests.helpers.tiny_models import tiny_model, tiny_pipeline, tiny_processor
-from tests.training.test_model_card import TRAINING, made_results
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +27,10 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """A plain ``HubertForSequenceClassification`` folder."""
-    folder = tmp_path_factory.mktemp("plain") / "model"
-    save_standalone(tiny_model(use_text=False, training=TRAINING), tiny_processor(), folder)
+def stock(tmp_path_factory):
+    """A ``HubertForSequenceClassification`` folder."""
+    folder = tmp_path_factory.mktemp("stock") / "model"
+    save_stock_checkpoint(tiny_model(use_text=False, training=TRAINING), tiny_processor(), folder)
     return folder
 
 
@@ -59,27 +59,27 @@ def test_info_tells_what_a_model_is(trained, capsys):
     assert "angry, calm, disgust" in shown and "denoise_strength 0.5" in shown
 
 
-def test_info_of_a_plain_classifier(plain, capsys):
-    assert main(["info", str(plain), "--format", "json"]) == 0
+def test_info_of_a_stock_checkpoint(stock, capsys):
+    assert main(["info", str(stock), "--format", "json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["text encoder"] == "none"
     assert facts["protocol"] == "speaker_disjoint"
 
 
-def test_export_as_a_plain_classifier(plain, tmp_path, capsys):
+def test_export_as_a_stock_checkpoint(stock, tmp_path, capsys):
     again = tmp_path / "again"
-    assert main(["export", "--model", str(plain), "--plain", "--out", str(again)]) == 0
+    assert main(["export", "--model", str(stock), "--stock", "--out", str(again)]) == 0
     assert "HubertForSequenceClassification" in capsys.readouterr().out
     classifier = pipeline("audio-classification", model=str(again))
     assert type(classifier.model).__name__ == "HubertForSequenceClassification"
-    assert "not empty" in refused(capsys, "export", "--model", plain, "--plain", "--out", again)
+    assert "not empty" in refused(capsys, "export", "--model", stock, "--stock", "--out", again)
 
 
 def test_what_cannot_be_exported_is_one_line(trained, tmp_path, capsys):
     out = tmp_path / "out"
-    assert "voice alone" in refused(capsys, "export", "--model", trained, "--plain", "--out", out)
-    assert "--int8 goes with --onnx" in refused(
-        capsys, "export", "--model", trained, "--plain", "--int8", "--out", out
+    assert "audio-only" in refused(capsys, "export", "--model", trained, "--stock", "--out", out)
+    assert "--int8 needs --onnx" in refused(
+        capsys, "export", "--model", trained, "--stock", "--int8", "--out", out
     )
     assert "no such folder" in refused(
         capsys, "export", "--model", tmp_path / "no", "--onnx", "--out", out

@@ -12,7 +12,8 @@ from hub_model.calibration import class_mean_logits, fit_logit_bias
 from hub_model.configuration_hubert_bert import HubertBertConfig
 from hub_model.labels import EMOTIONS
 from speech_emotion.cli.main import main
-from speech_emotion.predict.stock_checkpoints import load_classifier, save_standalone
+from speech_emotion.predict.loading import load_classifier
+from speech_emotion.predict.stock_checkpoints import save_stock_checkpoint
 from tests.helpers.answers import load, same
 from tests.helpers.sounds import CLIPS, TEXTS, encode, noise, voice
 from tests.helpers.tiny_encoders import pair_processor
@@ -182,7 +183,7 @@ def test_the_command_without_means(model_folder, tmp_path, capsys):
 def test_a_stock_classifier_is_calibrated_and_adapted(tmp_path, capsys):
     stock, out, weights = tmp_path / "stock", tmp_path / "out", tmp_path / "weights"
     model = tiny_model(use_text=False, cleaning={"denoise": False})
-    save_standalone(model, pair_processor("hubert-base", "bert"), stock)
+    save_stock_checkpoint(model, pair_processor("hubert-base", "bert"), stock)
     rows = []
     for index, clip in enumerate(VOICES):
         (tmp_path / f"{index}.wav").write_bytes(encode(clip, subtype="FLOAT"))
@@ -204,7 +205,7 @@ def test_a_stock_classifier_is_calibrated_and_adapted(tmp_path, capsys):
     assert "stock\naudio classifier" in card and "fitted to the recordings of one source" in card
 
     # What was found goes into the weights, and the stock pipeline has it too.
-    assert main(["export", "--plain", "--model", str(out), "--out", str(weights)]) == 0
+    assert main(["export", "--stock", "--model", str(out), "--out", str(weights)]) == 0
     capsys.readouterr()
     plain = pipeline("audio-classification", model=str(weights))
     ours = load_classifier(weights, check_speech=False)

@@ -5,13 +5,13 @@ import json
 import pytest
 import torch
 
-pytest.importorskip("onnxscript", reason="requirements-onnx.txt is not installed")
-pytest.importorskip("onnxruntime", reason="requirements-onnx.txt is not installed")
+pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
-from hub_model import onnx_model
 from speech_emotion.cli.main import main
+from speech_emotion.predict import onnx_model
+from speech_emotion.predict.loading import load_classifier
 from speech_emotion.predict.onnx_model import FILES, OnnxMissing, load_onnx
-from speech_emotion.predict.stock_checkpoints import load_classifier
 from tests.helpers.answers import same
 from tests.helpers.sounds import CLIPS, TEXTS, encode
 from tests.helpers.tiny_models import tiny_pipeline
@@ -45,8 +45,8 @@ def test_the_command_says_how_far_the_answers_lie_apart(exported):
 @pytest.mark.parametrize("texts", [TEXTS, (None,) * 4, ("kids are talking",) * 4])
 def test_batches_and_singles_give_what_torch_gives(exported, texts):
     source, out, _ = exported
-    model = load_classifier(source).model
-    runner, processor = load_onnx(out)
+    classifier = load_classifier(source)
+    model, processor, runner = classifier.model, classifier.processor, load_onnx(out)
     with torch.no_grad():
         for rows in ([0, 1, 2, 3], [1], [3, 0]):
             inputs = processor(audio=[CLIPS[i] for i in rows], text=[texts[i] for i in rows])
@@ -90,9 +90,10 @@ def test_it_can_be_calibrated_with_transcripts(exported):
     assert by_backend[1] == pytest.approx(by_backend[0], rel=1e-2)
 
 
-def test_text_alone_is_refused(exported):
-    runner, processor = load_onnx(exported[1])
-    with pytest.raises(ValueError, match="cannot answer from text alone"):
+def test_text_only_is_refused(exported):
+    runner = load_onnx(exported[1])
+    processor = load_classifier(exported[0]).processor
+    with pytest.raises(ValueError, match="needs audio"):
         runner(**processor(text=["kids"]))
 
 
@@ -108,10 +109,10 @@ def test_missing_packages_are_named(exported, model_folder, tmp_path, monkeypatc
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(onnx_model, "import_module", missing)
-    with pytest.raises(OnnxMissing, match=r"pip install -r requirements-onnx\.txt"):
+    with pytest.raises(OnnxMissing, match=r"speech-text-emotion\[onnx\]"):
         load_classifier(exported[1], backend="onnx")
     command = ["export", "--model", str(model_folder), "--onnx", "--out", str(tmp_path / "out")]
     assert main(command) == 2
     said = capsys.readouterr().err
-    assert "requirements-onnx.txt" in said and said.count("\n") == 1
+    assert "speech-text-emotion[onnx]" in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -1,12 +1,12 @@
-"""Less exact numbers give nearly the same answers, for every pair of encoders."""
+"""Reduced precision gives nearly the same results, for every pair of encoders."""
 
 import copy
 
 import pytest
 import torch
 
+from speech_emotion.predict.loading import load_classifier
 from speech_emotion.predict.precision import Bf16Linear, Int8Linear, set_precision
-from speech_emotion.predict.stock_checkpoints import load_classifier
 from tests.helpers.sounds import CLIPS, TEXTS
 from tests.helpers.tiny_encoders import SPEECH, TEXT, pair_processor
 from tests.helpers.tiny_models import tiny_model

@@ -202,7 +202,7 @@ def test_subtitles_of_a_folder(predict, talk, folder, tmp_path):
     found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.vtt"))
     assert found == ["a/clip01.vtt", "b/clip02.vtt"]
     code, _, errors = predict(*files, "--format", "vtt", "--out", out)
-    assert code == 2 and "is there; go on with --resume" in errors[0]
+    assert code == 2 and "exists; continue it with --resume" in errors[0]
     (out / "a" / "clip01.vtt").write_text("kept")
     assert predict(*files, "--format", "vtt", "--out", out, "--resume")[0] == 1
     assert (out / "a" / "clip01.vtt").read_text() == "kept"
@@ -248,9 +248,9 @@ def test_a_file_that_is_there_is_not_written_over(predict, folder, tmp_path):
     out = tmp_path / "rows.csv"
     out.write_text("mine\n")
     code, _, errors = predict(folder, "--format", "csv", "--out", out)
-    assert code == 2 and "is there; go on with --resume" in errors[0]
+    assert code == 2 and "exists; continue it with --resume" in errors[0]
     code, _, errors = predict(folder, "--format", "csv", "--out", out, "--resume")
-    assert code == 2 and "its columns are others" in errors[0]
+    assert code == 2 and "has other columns" in errors[0]
     code, _, errors = predict(folder, "--format", "json", "--out", out, "--resume")
     assert code == 2 and "not JSON lines" in errors[0]
     assert out.read_text() == "mine\n"
@@ -291,7 +291,7 @@ def test_a_kill_loses_nothing_that_was_written(model_folder, folder, tmp_path):
 # Other models.
 
 
-def test_a_plain_checkpoint_answers_as_the_stock_pipeline(predict, folder, tmp_path):
+def test_a_stock_checkpoint_answers_as_the_stock_pipeline(predict, folder, tmp_path):
     model = tmp_path / "stock"
     torch.manual_seed(0)
     config = {name: value for name, value in HUBERT.items() if name != "model_type"}

@@ -1,4 +1,4 @@
-"""A plain classifier in, a plain classifier out: the same answers as the stock classes give."""
+"""Stock checkpoints read and written: the same results as the stock classes give."""
 
 import pytest
 import torch
@@ -13,11 +13,8 @@ from transformers import (
 )
 
 from hub_model.labels import EMOTIONS
-from speech_emotion.predict.stock_checkpoints import (
-    load_classifier,
-    load_standalone,
-    save_standalone,
-)
+from speech_emotion.predict.loading import load_classifier
+from speech_emotion.predict.stock_checkpoints import load_stock_checkpoint, save_stock_checkpoint
 from tests.helpers.answers import same
 from tests.helpers.sounds import CLIPS
 from tests.helpers.tiny_encoders import SPEECH, WHISPER
@@ -26,8 +23,8 @@ from tests.helpers.tiny_models import HUBERT, tiny_config, tiny_model, tiny_pipe
 LABELS = dict(enumerate(EMOTIONS))
 
 
-def write_plain(folder, encoder: str, **settings):
-    """A plain classifier with random weights, in a folder."""
+def write_stock(folder, encoder: str, **settings):
+    """A stock checkpoint with random weights."""
     torch.manual_seed(0)
     config = dict(SPEECH[encoder])
     model = AutoModelForAudioClassification.from_config(
@@ -48,7 +45,7 @@ def write_plain(folder, encoder: str, **settings):
 @pytest.mark.parametrize("encoder", [name for name in SPEECH if name != "whisper"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_it_answers_as_the_stock_pipeline_does(encoder, weighted, tmp_path):
-    write_plain(tmp_path, encoder, use_weighted_layer_sum=weighted)
+    write_stock(tmp_path, encoder, use_weighted_layer_sum=weighted)
     stock = pipeline("audio-classification", model=str(tmp_path))
     ours = load_classifier(tmp_path)
     rows = ours(list(CLIPS))
@@ -57,7 +54,7 @@ def test_it_answers_as_the_stock_pipeline_does(encoder, weighted, tmp_path):
 
 
 def test_it_says_that_it_reads_no_text(tmp_path):
-    write_plain(tmp_path, "hubert-base")
+    write_stock(tmp_path, "hubert-base")
     ours = load_classifier(tmp_path)
     row = ours(CLIPS[0], return_transcript=True)
     assert row["modalities"] == ["audio"]
@@ -68,16 +65,16 @@ def test_it_says_that_it_reads_no_text(tmp_path):
 
 def test_its_own_cleaning_and_labels_are_kept(tmp_path):
     cleaning = {"denoise": False, "trim": True, "trim_db": 25.0}
-    write_plain(tmp_path, "hubert-base", cleaning=cleaning, id2label={0: "low", 1: "high"})
-    model, _ = load_standalone(tmp_path)
+    write_stock(tmp_path, "hubert-base", cleaning=cleaning, id2label={0: "low", 1: "high"})
+    model, _ = load_stock_checkpoint(tmp_path)
     assert model.config.cleaning["trim_db"] == 25.0 and not model.config.cleaning["denoise"]
     assert model.config.id2label == {0: "low", 1: "high"}
     assert model.classifier.out_features == 2
 
 
-def test_without_a_word_on_cleaning_a_clip_is_taken_as_it_is(tmp_path):
-    write_plain(tmp_path, "hubert-base")
-    model, _ = load_standalone(tmp_path)
+def test_without_cleaning_settings_a_clip_is_not_cleaned(tmp_path):
+    write_stock(tmp_path, "hubert-base")
+    model, _ = load_stock_checkpoint(tmp_path)
     assert not model.config.cleaning["denoise"] and not model.config.cleaning["trim"]
 
 
@@ -88,7 +85,7 @@ def test_an_emotion_model_is_loaded_as_ever(tmp_path):
 
 
 def test_weights_that_are_missing_are_refused(tmp_path):
-    model = write_plain(tmp_path, "hubert-base")
+    model = write_stock(tmp_path, "hubert-base")
     weights = {k: v for k, v in model.state_dict().items() if not k.startswith("classifier")}
     model.save_pretrained(tmp_path, state_dict=weights)
     with pytest.raises(ValueError, match=r"missing keys in the weights: classifier\.bias"):
@@ -99,7 +96,7 @@ def test_other_classifiers_are_refused(tmp_path):
     config = tiny_config(audio_config=WHISPER).audio_config
     AutoModelForAudioClassification.from_config(config).save_pretrained(tmp_path / "whisper")
     WhisperFeatureExtractor().save_pretrained(tmp_path / "whisper")
-    with pytest.raises(ValueError, match="WhisperForAudioClassification is not read"):
+    with pytest.raises(ValueError, match="WhisperForAudioClassification cannot be read"):
         load_classifier(tmp_path / "whisper")
     BertForSequenceClassification(tiny_config().text_config).save_pretrained(tmp_path / "bert")
     with pytest.raises(ValueError, match="Unrecognized configuration class"):
@@ -108,7 +105,7 @@ def test_other_classifiers_are_refused(tmp_path):
 
 @pytest.mark.parametrize("encoder", ["hubert-base", "wavlm"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_model_of_the_voice_alone_needs_no_remote_code(encoder, weighted, tmp_path):
+def test_an_audio_only_model_needs_no_remote_code(encoder, weighted, tmp_path):
     model = tiny_model(
         audio_config=SPEECH[encoder],
         use_text=False,
@@ -119,11 +116,11 @@ def test_a_model_of_the_voice_alone_needs_no_remote_code(encoder, weighted, tmp_
     if weighted:
         torch.nn.init.normal_(model.layer_weights)
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
-    write_plain(tmp_path / "extractor", encoder)
-    _, processor = load_standalone(tmp_path / "extractor")
-    save_standalone(model, processor, tmp_path / "plain")
-    assert not list((tmp_path / "plain").glob("*.py"))
-    stock = pipeline("audio-classification", model=str(tmp_path / "plain"))
+    write_stock(tmp_path / "extractor", encoder)
+    _, processor = load_stock_checkpoint(tmp_path / "extractor")
+    save_stock_checkpoint(model, processor, tmp_path / "stock")
+    assert not list((tmp_path / "stock").glob("*.py"))
+    stock = pipeline("audio-classification", model=str(tmp_path / "stock"))
     for clip in CLIPS:
         with torch.no_grad():
             logits = model(extractor(clip, sampling_rate=16_000, return_tensors="pt").input_values)
@@ -131,20 +128,20 @@ def test_a_model_of_the_voice_alone_needs_no_remote_code(encoder, weighted, tmp_
         found = {row["label"]: row["score"] for row in stock(clip, top_k=None)}
         for label, probability in zip(EMOTIONS, expected.tolist(), strict=True):
             assert found[label] == pytest.approx(probability, abs=1e-5)
-    again, _ = load_standalone(tmp_path / "plain")
+    again, _ = load_stock_checkpoint(tmp_path / "stock")
     assert again.config.window_s == 7.5 and again.config.cleaning == model.config.cleaning
-    assert AutoFeatureExtractor.from_pretrained(tmp_path / "plain").return_attention_mask
+    assert AutoFeatureExtractor.from_pretrained(tmp_path / "stock").return_attention_mask
 
 
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({}, "voice alone"),
-        ({"use_text": False, "audio_pooling": "mean_std"}, "pools by the mean"),
-        ({"use_text": False, "audio_config": WHISPER}, "hears 30 s at a time"),
+        ({}, "audio-only"),
+        ({"use_text": False, "audio_pooling": "mean_std"}, "by the mean"),
+        ({"use_text": False, "audio_config": WHISPER}, "reads 30 s at a time"),
     ],
 )
-def test_what_a_plain_classifier_cannot_say_is_refused(settings, problem, tmp_path):
+def test_what_a_stock_checkpoint_cannot_express_is_refused(settings, problem, tmp_path):
     model = tiny_model(**{"audio_config": HUBERT, **settings})
     with pytest.raises(ValueError, match=problem):
-        save_standalone(model, None, tmp_path)
+        save_stock_checkpoint(model, None, tmp_path)

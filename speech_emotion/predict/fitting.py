@@ -1,0 +1,182 @@
+"""Model folders that are fitted or copied, and the labelled clips for ``calibrate``."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from corpus_builder.tables import read_table
+from speech_emotion.predict import PredictError
+from speech_emotion.predict.loading import one_line
+
+RENAMED = {"emotion_logits": "class_mean_logits", "logit_shift": "logit_bias"}
+"""Settings whose names changed after the first release; the shift had the other sign."""
+
+
+MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.py", "onnx/*.onnx")
+"""The files of a model folder; a push uploads no others."""
+
+
+def require_model_folder(model: str) -> Path:
+    """Return the folder of a model that is to be changed or copied.
+
+    Raises:
+        PredictError: it is no model folder.
+    """
+    if not (Path(model) / "config.json").is_file():
+        raise PredictError(f"{model}: not a model folder; download a Hub model first")
+    return Path(model)
+
+
+def is_stock(folder: Path) -> bool:
+    """Whether a model folder holds a stock checkpoint."""
+    return _is_stock(_settings(folder))
+
+
+def write_fitted(folder: Path, changed: dict[str, Any]) -> None:
+    """Put fitted values into a ``config.json``; the file is replaced whole or not at all.
+
+    Settings that have the name of an older release get today's. The code that lies beside them
+    then becomes the installed one, because older code does not know the new names.
+
+    Raises:
+        PredictError: it cannot be written.
+    """
+    from speech_emotion.predict.stock_checkpoints import FITTED
+
+    path, settings = folder / "config.json", _settings(folder)
+    if _is_stock(settings):
+        settings[FITTED] = _renamed(settings.get(FITTED, {})) | changed
+    else:
+        if RENAMED.keys() & settings.keys():
+            _write_code(folder)
+        settings = _renamed(settings) | changed
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=folder, suffix=".tmp", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+        os.chmod(file.name, path.stat().st_mode)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise PredictError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def copy_fitted(folder: Path, out: Path, changed: dict[str, Any]) -> None:
+    """Copy a model folder and put fitted values into the copy; see :func:`write_fitted`.
+
+    Raises:
+        PredictError: it cannot be written.
+    """
+    try:
+        shutil.copytree(folder, out)
+    except OSError as error:
+        raise PredictError(f"{out}: cannot be written ({error})") from error
+    write_fitted(out, changed)
+
+
+def copy_model(folder: Path, out: Path) -> None:
+    """Copy the files of a model, :data:`MODEL_FILES`, and no others."""
+    for pattern in MODEL_FILES:
+        for file in folder.glob(pattern):
+            target = out / file.relative_to(folder)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(file, target)
+
+
+def read_labelled_table(path: Path) -> tuple[list[str], list[str], list[str | None] | None]:
+    """Read a CSV table of clips.
+
+    Args:
+        path: a table with the columns ``path``, relative to its folder, ``emotion`` and, if there
+            are any, ``transcript``.
+
+    Returns:
+        paths; emotions; transcripts, ``None`` for a clip without one or a table without the column.
+
+    Raises:
+        TableError: it cannot be read.
+    """
+    table = read_table(path, required=("path", "emotion"), optional=("transcript",))
+    clips = [str(table.folder / row["path"]) for row in table.rows]
+    emotions = [row["emotion"] for row in table.rows]
+    if "transcript" not in table.columns:
+        return clips, emotions, None
+    return clips, emotions, [row["transcript"] or None for row in table.rows]
+
+
+def read_labelled_corpus(
+    folder: str, name: str, split: str, corpus: str | None
+) -> tuple[Any, list[str], list[str | None] | None]:
+    """Read a split of a corpus that ``corpus_builder`` has built.
+
+    Args:
+        folder: of the corpus.
+        name: configuration.
+        split: name of the split.
+        corpus: only the clips of this source corpus; all when not given.
+
+    Returns:
+        the clips, as a ``datasets.Dataset``; emotions; transcripts, as of a table.
+
+    Raises:
+        PredictError: it cannot be read, or holds no such clips.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    where = f"{folder} ({name}, {split})"
+    try:
+        # A cache of its own: `datasets` identifies a folder by its name and card, not by its
+        # files, and would return the rows of an earlier build.
+        with tempfile.TemporaryDirectory() as cache:
+            rows = datasets.load_dataset(
+                folder, name, split=split, cache_dir=cache, keep_in_memory=True
+            )
+        names = rows.features["label"].names
+    except Exception as error:  # `datasets` raises a dozen unrelated types here
+        raise PredictError(f"{where}: {one_line(error)}") from error
+    if corpus is not None:
+        of_corpus = [index for index, other in enumerate(rows["corpus"][:]) if other == corpus]
+        if not of_corpus:
+            raise PredictError(f"{where}: no clips of {corpus}")
+        rows = rows.select(of_corpus)
+    labels = [names[label] for label in rows["label"][:]]
+    texts = rows["transcript"][:] if "transcript" in rows.column_names else None
+    return rows.cast_column("audio", datasets.Audio(decode=False)), labels, texts
+
+
+def _is_stock(settings: dict[str, Any]) -> bool:
+    from hub_model.configuration_hubert_bert import HubertBertConfig
+
+    return settings.get("model_type") != HubertBertConfig.model_type
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings under today's names; the values of older names win, as when they are loaded."""
+    settings = dict(settings)
+    for old, new in RENAMED.items():
+        if old in settings:
+            value = settings.pop(old)
+            if old == "logit_shift" and value is not None:
+                value = [-number for number in value]
+            if value is not None or new not in settings:
+                settings[new] = value
+    return settings
+
+
+def _write_code(folder: Path) -> None:
+    from transformers.dynamic_module_utils import custom_object_save
+
+    from hub_model.modeling_hubert_bert import HubertBertForEmotion
+    from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
+    from hub_model.processing_hubert_bert import HubertBertProcessor
+
+    for kind in (SpeechTextEmotionPipeline, HubertBertForEmotion, HubertBertProcessor):
+        custom_object_save(kind, folder)

@@ -1,0 +1,223 @@
+"""Predicting many recordings: options, classifier, workers and writer put together."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from corpus_builder.ray_cluster import RayCluster, RayError
+from hub_model.labels import LABEL_SETS, Labels
+from hub_model.results import Options
+from speech_emotion.predict import DEFAULT_MODEL, PredictError
+from speech_emotion.predict.clips import Paths, find_clips
+from speech_emotion.predict.loading import load_classifier
+from speech_emotion.predict.writers import SUBTITLES, make_writer
+from speech_emotion.predict.writers.base import Result
+
+GROUP = 32
+"""Recordings in one task of the Ray engine; a node that dies costs no more than these."""
+
+OF_LOADING = (
+    "backend",
+    "language",
+    "precision",
+    "short_context",
+    "transcriber",
+    "transcript_cache",
+    "trust_remote_code",
+)
+"""Settings that are arguments of :func:`load_classifier`."""
+
+OF_CALL = (
+    "abstain_below",
+    "batch_size",
+    "contributions",
+    "hop_s",
+    "smoothing",
+    "top_k",
+    "window_s",
+)
+"""Settings that are options of the pipeline's call."""
+
+
+@dataclass(kw_only=True)
+class Prediction:
+    """A run of ``speech-emotion predict``; its help explains the settings.
+
+    The options of :class:`~hub_model.pipeline_hubert_bert.SpeechTextEmotionPipeline` have the same
+    names here; ``labels`` is text, see :func:`read_labels`, and ``segments`` stands for
+    ``return_segments``.
+    """
+
+    clips: Sequence[str]
+    model: str = str(DEFAULT_MODEL)
+    trust_remote_code: bool = False
+    text: str | None = None
+    transcriber: str | None = None
+    language: str | None = None
+    transcript_cache: str | None = None
+    short_context: bool = False
+    top_k: int | None = None
+    labels: str | None = None
+    abstain_below: float | None = None
+    contributions: bool = False
+    clean: bool = True
+    check_speech: bool = True
+    segments: bool = False
+    windows: bool = False
+    window_s: float | None = None
+    hop_s: float | None = None
+    smoothing: int | None = None
+    batch_size: int = 8
+    workers: int = 0
+    engine: str = "processes"
+    backend: str = "torch"
+    precision: str = "fp32"
+    format: str = "table"
+    out: Path | None = None
+    resume: bool = False
+
+    def run(self, on_error: Callable[[str], None]) -> tuple[int, int]:
+        """Predict every recording and write the results as they are known.
+
+        Args:
+            on_error: called with the line of a recording that cannot be used.
+
+        Returns:
+            the number of recordings, and how many of them failed.
+
+        Raises:
+            PredictError: the settings contradict each other, or the model, the recordings or the
+                output cannot be used at all.
+        """
+        self._check()
+        files = find_clips(self.clips)
+        if self.text is not None and len(files) > 1:
+            raise PredictError("--text is the transcript of one clip, and there are several")
+        options = self._options()
+        with self._predictor(options) as (predict, labels):
+            writer = make_writer(
+                self.format,
+                out=self.out,
+                files=files,
+                resume=self.resume,
+                labels=labels,
+                segments=self.segments,
+                windows=self.windows,
+                contributions=self.contributions,
+            )
+            todo, failed = writer.missing(files), writer.failed_before
+            to_file = self.out is not None or not sys.stdout.isatty()
+            with tqdm(total=len(todo), unit="clip", disable=None if to_file else True) as bar:
+                for file, result in zip(todo, predict(todo), strict=True):
+                    writer.write(file, result)
+                    bar.update()
+                    if "error" in result:
+                        failed += 1
+                        on_error(result["error"])
+        return len(files), failed
+
+    def _check(self) -> None:
+        if self.format in SUBTITLES:
+            self.segments = True
+        if self.windows and (self.format != "csv" or not self.segments):
+            raise PredictError("--windows needs --segments and --format csv")
+        if self.resume and self.out is None:
+            raise PredictError("--resume needs --out")
+        if self.out is not None and self.format == "table":
+            raise PredictError("--out needs a --format: json, csv, srt, vtt or audacity")
+        if self.workers < 0 or self.batch_size < 1:
+            raise PredictError("--workers must be 0 or more, and --batch-size 1 or more")
+
+    def _options(self) -> dict[str, Any]:
+        """The keyword arguments of a call; checked before a model is loaded."""
+        options = {name: getattr(self, name) for name in OF_CALL}
+        batch_size = options.pop("batch_size")
+        options |= {"return_transcript": True, "return_segments": self.segments}
+        options |= {"clean": self.clean, "check_speech": self.check_speech}
+        if self.labels is not None:
+            options["labels"] = read_labels(self.labels)
+        try:
+            Options(**options)
+        except ValueError as error:
+            raise PredictError(str(error)) from error
+        options |= {"batch_size": batch_size, "num_workers": self.workers}
+        if self.text is not None:
+            if self.segments and self.text:
+                raise PredictError("--text cannot be divided among segments; only an empty one can")
+            options["text"] = [self.text]
+        return options
+
+    @contextmanager
+    def _predictor(self, options: dict[str, Any]) -> Iterator[tuple[Any, list[str]]]:
+        """A function from files to results, and the labels of the results."""
+        loading = {name: getattr(self, name) for name in OF_LOADING}
+        loading = {name: value for name, value in loading.items() if value not in (None, False)}
+        classifier = load_classifier(self.model, **loading)
+        try:
+            known = list(classifier.model.config.id2label.values())
+            labels = Labels(known, options.get("labels")).names
+        except ValueError as error:
+            raise PredictError(str(error)) from error
+        if self.engine != "ray":
+            yield partial(_in_this_process, classifier, options), labels
+            return
+        del classifier
+        make = partial(_ray_worker, self.model, loading, {**options, "num_workers": 0})
+        workers = max(1, self.workers)
+        with closing(RayCluster(workers)) as cluster:
+            yield partial(_on_ray, cluster, make, workers=workers), labels
+
+
+def read_labels(text: str) -> Any:
+    """Read ``--labels``: a name, a list, or a mapping; an empty new name leaves a label out.
+
+    Raises:
+        PredictError: an entry of a mapping without ``=``.
+
+    >>> read_labels("four_class"), read_labels("happy, sad"), read_labels("calm=good,sad=")
+    ('four_class', ['happy', 'sad'], {'calm': 'good', 'sad': None})
+    """
+    if "=" in text:
+        pairs = [entry.partition("=") for entry in text.split(",")]
+        if any(not separator for _, separator, _ in pairs):
+            raise PredictError(f"--labels {text}: every entry needs a =")
+        return {old.strip(): new.strip() or None for old, _, new in pairs}
+    names = [name.strip() for name in text.split(",")]
+    return names[0] if len(names) == 1 and names[0] in LABEL_SETS else names
+
+
+def _in_this_process(
+    classifier: Any, options: dict[str, Any], files: list[str]
+) -> Iterator[Result]:
+    return classifier(Paths(files), **options)
+
+
+def _on_ray(
+    cluster: RayCluster, make: Callable[[], Any], files: list[str], *, workers: int
+) -> Iterator[Result]:
+    """Yield the result of every recording, in order, from the workers of a cluster."""
+    groups = [files[start : start + GROUP] for start in range(0, len(files), GROUP)]
+    done: dict[int, list[Result]] = {}
+    turn = 0
+    try:
+        for index, results in cluster.map(make, groups, workers=workers):
+            done[index] = results
+            while turn in done:
+                yield from done.pop(turn)
+                turn += 1
+    except RayError as error:
+        raise PredictError(f"{error}; with --out, --resume continues") from error
+
+
+def _ray_worker(
+    model: str, loading: dict[str, Any], options: dict[str, Any]
+) -> Callable[[list[str]], list[Result]]:
+    """Load the model in a worker."""
+    classifier = load_classifier(model, **loading)
+    return lambda files: list(classifier(Paths(files), **options))

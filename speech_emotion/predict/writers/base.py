@@ -1,0 +1,178 @@
+"""Where results go: the screen, one file for all recordings, or one file for each."""
+
+import os
+import sys
+import tempfile
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from speech_emotion.predict import PredictError
+
+Result = dict[str, Any]
+"""What the pipeline returns for a recording, or ``{"error": "one line"}``."""
+
+
+class Writer(ABC):
+    """Takes results in the order of the recordings.
+
+    Attributes:
+        failed_before: number of errors that an earlier run has written.
+    """
+
+    failed_before = 0
+
+    @abstractmethod
+    def missing(self, files: Sequence[str]) -> list[str]:
+        """Return the recordings that have no result yet."""
+
+    @abstractmethod
+    def write(self, file: str, result: Result) -> None:
+        """Take one result; when this returns, it survives a kill of the process."""
+
+
+class Screen(Writer):
+    """Standard output, without errors, which go to standard error only.
+
+    Args:
+        show: a recording and its result as text.
+        header: text above the first result.
+    """
+
+    def __init__(self, show: Callable[[str, Result], str], *, header: str = "") -> None:
+        self._show = show
+        sys.stdout.write(header)
+
+    def missing(self, files: Sequence[str]) -> list[str]:
+        """All of them."""
+        return list(files)
+
+    def write(self, file: str, result: Result) -> None:
+        """Print it at once."""
+        if "error" not in result:
+            sys.stdout.write(self._show(file, result))
+            sys.stdout.flush()
+
+
+class OneFile(Writer):
+    """One file to which results are appended, errors included.
+
+    Args:
+        path: the file.
+        resume: keep the results in an existing file. A result that a killed process wrote only in
+            part is dropped.
+        header: first line of the file.
+
+    Raises:
+        PredictError: the file exists and ``resume`` is not set; it cannot be written; or it is of
+            another kind.
+    """
+
+    def __init__(self, path: Path, *, resume: bool, header: str = "") -> None:
+        self._done: set[str] = set()
+        refuse_existing(path, resume)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            kept = ""
+            if path.exists():
+                text = path.read_bytes().decode("utf-8", errors="replace")
+                kept, results = self._kept(path, text[: text.rfind("\n") + 1])
+                self._done = {result["file"] for result in results}
+                self.failed_before = sum(bool(result.get("error")) for result in results)
+            _write_whole(path, kept or header)
+            self._file = path.open("a", encoding="utf-8", newline="")
+        except OSError as error:
+            raise PredictError(f"--out {path}: {error.strerror}") from error
+
+    def missing(self, files: Sequence[str]) -> list[str]:
+        """Those that are not in the file."""
+        return [file for file in files if file not in self._done]
+
+    def write(self, file: str, result: Result) -> None:
+        """Append all lines of a recording with one call."""
+        self._file.write(self._text(file, result))
+        self._file.flush()
+
+    @abstractmethod
+    def _text(self, file: str, result: Result) -> str:
+        """The lines of one recording."""
+
+    @abstractmethod
+    def _kept(self, path: Path, text: str) -> tuple[str, list[dict[str, Any]]]:
+        """Return what is kept of the whole lines of an existing file, and its entries."""
+
+
+class OneFileEach(Writer):
+    """One file for each recording, written whole; a recording that failed has none.
+
+    Args:
+        out: the folder, or the file when there is one recording.
+        files: all recordings.
+        suffix: of the files, such as ``.srt``.
+        show: a result as text.
+        resume: keep existing files.
+
+    Raises:
+        PredictError: a file exists and ``resume`` is not set.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        files: Sequence[str],
+        *,
+        suffix: str,
+        show: Callable[[Result], str],
+        resume: bool,
+    ) -> None:
+        self._show = show
+        self._paths = _destinations(out, files, suffix)
+        for path in self._paths.values():
+            refuse_existing(path, resume)
+
+    def missing(self, files: Sequence[str]) -> list[str]:
+        """Those whose file does not exist."""
+        return [file for file in files if not self._paths[file].exists()]
+
+    def write(self, file: str, result: Result) -> None:
+        """Write the file of one recording."""
+        if "error" in result:
+            return
+        path = self._paths[file]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, self._show(result))
+        except OSError as error:
+            raise PredictError(f"--out {path}: {error.strerror}") from error
+
+
+def refuse_existing(path: Path, resume: bool) -> None:
+    """Refuse to overwrite a file."""
+    if path.exists() and not resume:
+        raise PredictError(f"--out {path}: exists; continue it with --resume, or name another")
+
+
+def _destinations(out: Path, files: Sequence[str], suffix: str) -> dict[str, Path]:
+    if len(files) == 1 and out.suffix and not out.is_dir():
+        return {files[0]: out}
+    absolute = [Path(os.path.abspath(file)) for file in files]
+    root = os.path.commonpath([path.parent for path in absolute])
+    inside = [path.relative_to(root) for path in absolute]
+    # Players look for talk.srt beside talk.wav; with talk.mp3 beside it, both suffixes are kept.
+    same = Counter(path.with_suffix("") for path in inside)
+    found = {}
+    for file, path in zip(files, inside, strict=True):
+        unique = same[path.with_suffix("")] == 1
+        found[file] = out / (path.with_suffix(suffix) if unique else f"{path}{suffix}")
+    return found
+
+
+def _write_whole(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8", newline=""
+    ) as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
