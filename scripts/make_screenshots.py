@@ -126,12 +126,12 @@ def upload(driver: WebDriver, *files: Path, field: str = "clip") -> None:
     wait_for(driver, f"#{field} [aria-label='Clear'], #{field} [title='Clear']")
 
 
-def ask_about(driver: WebDriver, url: str, clip: Path) -> str:
-    """Open the page, upload the clip, ask, and return the status line of the answer."""
+def classify(driver: WebDriver, url: str, clip: Path) -> str:
+    """Open the page, classify the clip, and return the status line of the result."""
     driver.get(url)
     upload(driver, clip)
     click(driver, "#ask")
-    return wait_for(driver, "#status", "answered from")
+    return wait_for(driver, "#status", "classified from")
 
 
 def take(driver: WebDriver, path: Path, *, width: int = 1200) -> None:
@@ -147,7 +147,7 @@ def take(driver: WebDriver, path: Path, *, width: int = 1200) -> None:
 def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
     """Take the pictures: a clip, a recording, several clips, and a phone in the dark."""
     with chromium() as driver:
-        ask_about(driver, url, clips[0])
+        classify(driver, url, clips[0])
         wait_for(driver, "#picture img")
         words = driver.find_element(By.CSS_SELECTOR, "#transcript textarea")
         words.send_keys("No! Leave me alone!")
@@ -164,10 +164,10 @@ def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
         open_tab(driver, url, "Many clips")
         upload(driver, *clips, recording.with_name("broken.wav"), field="clips")
         click(driver, "#clips-ask")
-        wait_for(driver, "#clips-status", "clips answered")
+        wait_for(driver, "#clips-status", "clips classified")
         take(driver, out / "space_batch.png")
     with chromium(width=390, height=844, dark=True) as driver:
-        ask_about(driver, url, clips[0])
+        classify(driver, url, clips[0])
         wait_for(driver, "#picture img")
         take(driver, out / "space_phone.png", width=390)
 
@@ -185,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
 
     sys.path.insert(0, str(ROOT / "space"))
     from app import build_demo, launch_options
-    from classifier import Settings, default_model
+    from settings import Settings, default_model
 
     clips = sorted((ROOT / "examples").glob("*.wav"))
     settings = Settings(model=options.model or default_model())

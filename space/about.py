@@ -1,4 +1,4 @@
-"""The tab about the model, its limits and the visitor's clips, and the endpoint `/about`."""
+"""The tab about the model, its limits and privacy, and the endpoint `/about`."""
 
 import re
 from pathlib import Path
@@ -7,49 +7,48 @@ from typing import Any
 import gradio as gr
 from classifier import Classifier
 from compare import OtherModels
-from endpoints import publish
-from files import KEPT_SECONDS
 from huggingface_hub import ModelCard
-from looks import TITLE
+from page import TITLE, publish
+from uploads import KEPT_SECONDS
 
-CARD_LETTERS = 20_000
-"""A longer card is cut: the page is no place for a book."""
+CARD_CHARACTERS = 20_000
+"""A longer card is cut."""
 
 INTRO = f"""# {TITLE}
 How does a voice sound: angry, calm, disgusted, fearful, happy, sad or surprised?
-Three seconds of one person speaking are enough (WAV, FLAC, OGG, MP3, or your microphone).
+Three seconds of one speaker are enough (WAV, FLAC, OGG, MP3, or your microphone).
 """
 
 ABOUT = """### What it does
-The model **{name}** listens to a clip and, when it knows the words, reads them too. It answers
-with a probability for each of: {labels}.
+The model **{name}** classifies the audio of a clip together with its transcript, if it has one.
+The result is a probability for each of: {labels}.
 
 ### What to expect
-- This project's models learnt from **acted** English speech. Spontaneous or noisy speech and
-  other languages are harder, and a high probability is not certainty.
-- When no emotion reaches {threshold:.0%}, the page says that it is not sure.
-- Speech is looked for before anything is answered: noise and silence get no emotion from this
-  project's models. A stock model knows no such check and answers for noise, too.
+- This project's models were trained on **acted** English speech. Results for spontaneous or noisy
+  speech and for other languages are less reliable, and a high probability is not certainty.
+- If no emotion reaches {threshold:.0%}, the page says that it is not sure.
+- This project's models refuse clips of noise or silence. Stock models have no such check and
+  classify noise as well.
 
-### What it is for, and what not
-For research, teaching, and people who want to know how a recording sounds. It says how a voice
-*sounds*, not what a person feels. Do not use it to judge people; in the European Union the law
-forbids inferring emotions at work and in school.
+### Intended use
+Research, teaching, and personal use. The model classifies how a voice *sounds*, not what a person
+feels. Do not use it to judge people. In the European Union the law forbids inferring emotions at
+work and in school.
 
 ### Data and licences
 {licences}
 
 ### Your clips
-- A clip is used for the answer and for nothing else. Its file leaves the server **when the answer
-  is out**, also when the answer is an error, or when you cancel. Nothing is written about it, no
-  history is kept, and answers hold no files: pictures and downloads are part of the page.
-- The copy that plays, and that is sent again when you ask again, lies in your browser.
-- A clip that was uploaded but never asked about is removed after {minutes} minutes, and so is
-  the copy that Gradio makes of a clip written into an MCP request.
+- A clip is used for its result only. Its file is removed from the server **at the end of the
+  request**, also if the request fails or is cancelled. There are no logs of clips and no history.
+  Pictures and downloads are part of the page.
+- The copy that plays, and that is sent again when you click again, is in your browser.
+- A clip that was uploaded but not used is removed after {minutes} minutes, and so is the copy that
+  Gradio makes of a clip in an MCP request.
 
 ### Limits
 A clip: {max_seconds:g} seconds and {max_megabytes:g} MB. A recording: {max_recording_minutes:g}
-minutes. Any upload: {max_upload_megabytes:g} MB. At once: {max_clips} clips.
+minutes. Any upload: {max_upload_megabytes:g} MB. In one request: {max_clips} clips.
 
 ### From a program
 ```python
@@ -59,15 +58,15 @@ client = Client("ADDRESS OF THIS PAGE")
 client.predict(handle_file("clip.wav"), api_name="/predict")
 client.predict(handle_file("clip.wav"), "No! Leave me alone!", api_name="/predict")
 ```
-*Use via API*, at the foot of the page, lists all functions; `/gradio_api/openapi.json` describes
-them to programs, and `/gradio_api/mcp/` offers them to assistants that speak MCP.
+*Use via API* at the end of the page lists all functions, `/gradio_api/openapi.json` is their
+OpenAPI description, and `/gradio_api/mcp/` has them as MCP tools.
 """
 
 
 def about_tab(classifier: Classifier, others: OtherModels) -> None:
-    """Say what the model is, what it is not for, and what happens to a clip."""
+    """Build the tab: model, intended use, licences, privacy, limits."""
     settings = classifier.settings
-    card = None if classifier.problem else card_of(settings.model)
+    card = None if classifier.problem else card_of(classifier.model)
     limits = {
         name: getattr(settings, name)
         for name in (
@@ -94,11 +93,11 @@ def about_tab(classifier: Classifier, others: OtherModels) -> None:
             gr.Markdown(card_text(card), elem_id="card")
 
     def about() -> dict[str, Any]:
-        """Say which model answers here, and within which limits.
+        """Return the model and the limits of this server.
 
         Returns:
-            A dict with "model", "labels", "reads_text" (whether it uses the words of a clip),
-            "problem" (why it cannot answer, or null), "compare_models" (those that /compare
+            A dict with "model", "labels", "reads_text" (whether it uses the text of a clip),
+            "problem" (why it is not loaded, or null), "compare_models" (models that /compare
             takes), "threshold", "max_seconds", "max_megabytes", "max_recording_minutes",
             "max_upload_megabytes" and "max_clips".
         """
@@ -115,7 +114,7 @@ def about_tab(classifier: Classifier, others: OtherModels) -> None:
 
 
 def card_of(model: str) -> ModelCard | None:
-    """Return the card of a model folder or Hub id, or None where there is none to be had."""
+    """Return the card of a model folder or Hub id, or None if there is none."""
     path = Path(model)
     try:
         if path.is_dir():
@@ -127,9 +126,9 @@ def card_of(model: str) -> ModelCard | None:
 
 
 def licences_of(card: ModelCard | None) -> str:
-    """Return in Markdown what the card's head says of licence and data."""
+    """Return licence and data of a card, as Markdown."""
     if card is None:
-        return "The model has no card to read them from; ask whoever made it."
+        return "The model has no card. Ask its authors."
     licence, data = card.data.get("license"), card.data.get("datasets")
     lines = [f"- Licence of the weights: {licence or 'not stated'}."]
     if data:
@@ -139,6 +138,6 @@ def licences_of(card: ModelCard | None) -> str:
 
 
 def card_text(card: ModelCard) -> str:
-    """Return the card without its head and its comments."""
+    """Return the text of a card, without comments."""
     text = re.sub(r"<!--.*?-->", "", card.text, flags=re.S).strip()
-    return text if len(text) <= CARD_LETTERS else text[:CARD_LETTERS].rstrip() + " ..."
+    return text if len(text) <= CARD_CHARACTERS else text[:CARD_CHARACTERS].rstrip() + " ..."

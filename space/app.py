@@ -1,40 +1,40 @@
-"""The demo: a clip in, its emotions out, in a browser or over the API (`python space/app.py`)."""
+"""The demo: emotions of speech in a browser or over the API (`python space/app.py`)."""
 
 import os
 import sys
 from tempfile import mkdtemp
 from typing import Any
 
-# Gradio reads these while it is imported.
+# Gradio reads these when it is imported.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# A folder for uploads that no other Gradio app on this machine shares.
+# A folder for uploads that no other Gradio app uses.
 os.environ["GRADIO_TEMP_DIR"] = os.environ.get("GRADIO_TEMP_DIR") or mkdtemp(prefix="ser-uploads-")
 
-import gpu  # noqa: F401  before anything touches CUDA
+import gpu  # noqa: F401  before any use of CUDA
 import gradio as gr
 from about import INTRO, about_tab
 from benchmark_tab import benchmark_tab
-from classifier import Classifier, Settings
+from classifier import Classifier
 from compare import OtherModels, compare_tab
-from files import UploadsApart, start_sweeping
-from limits import BodyLimit
 from long_recording import long_recording_tab
-from looks import CSS, HEAD, TITLE, theme
 from many_clips import many_clips_tab
 from one_clip import one_clip_tab
+from page import CSS, HEAD, TITLE, theme
+from settings import Settings
 from starlette.middleware import Middleware
+from uploads import BodyLimit, SeparateUploads, start_sweeping
 
 
 def build_demo(settings: Settings | None = None) -> gr.Blocks:
     """Load the model and build the page.
 
     Args:
-        settings: model, transcriber and limits; from the environment when not given.
+        settings: from the environment if not given.
 
     Returns:
-        The page, with its queue; `launch(**launch_options(settings))` serves it. A model that
-        cannot be loaded gives a page that says so.
+        The page with its queue; `launch(**launch_options(settings))` serves it. If the model
+        cannot be loaded, the page shows the error.
     """
     settings = settings or Settings.from_environment()
     classifier = Classifier(settings)
@@ -55,15 +55,15 @@ def build_demo(settings: Settings | None = None) -> gr.Blocks:
         with gr.Tab("About"):
             about_tab(classifier, others)
     start_sweeping()
-    # Without `api_open`, every request waits in the queue, where its limits hold.
+    # Without `api_open`, every request goes through the queue and its limits.
     return demo.queue(max_size=settings.queue_size, api_open=False)
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
-    """Return what `launch` needs: looks, limits, nothing shared, kept or fetched from outside."""
+    """Return options of `launch`: theme and limits; nothing is shared, kept or fetched."""
     limits = {
         "upload_bytes": int(settings.max_upload_megabytes * 1e6),
-        # A clip may also come as text inside of a request, where it is a third longer.
+        # A clip may also be sent as base64 in a request, which makes it a third longer.
         "other_bytes": int(settings.max_megabytes * 2e6),
     }
     return {
@@ -76,12 +76,14 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "run_history": False,
         "footer_links": ["api", "settings"],
         "max_file_size": int(settings.max_upload_megabytes * 1e6),
-        "app_kwargs": {"middleware": [Middleware(BodyLimit, **limits), Middleware(UploadsApart)]},
+        "app_kwargs": {
+            "middleware": [Middleware(BodyLimit, **limits), Middleware(SeparateUploads)]
+        },
     }
 
 
 def main() -> int:
-    """Serve the page until it is interrupted, and return the exit code."""
+    """Serve the page until it is interrupted; return the exit code."""
     try:
         settings = Settings.from_environment()
     except ValueError as error:

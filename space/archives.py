@@ -1,4 +1,4 @@
-"""A zip file from a stranger, unpacked with care: audio alone, within limits, under safe names."""
+"""Zip files of visitors, unpacked safely: audio files only, within limits, with safe names."""
 
 import io
 import re
@@ -13,13 +13,13 @@ from clips import ClipError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Others are rare, and LZMA sets aside as much memory as the file asks for."""
+"""Other methods are rare, and LZMA allocates as much memory as the file says."""
 
 LONGEST_LISTING = 4_000_000
-"""Bytes that a zip's own list of entries may take: some ten thousands of them."""
+"""Longest list of entries in bytes: some ten thousand entries."""
 
 LONGEST_NAME = 50
-"""Letters; of four bytes each, they still make a name that every file system takes."""
+"""Characters; at four bytes each, every file system still accepts the name."""
 
 BLOCK = 1 << 16
 DAMAGED = (
@@ -31,7 +31,7 @@ DAMAGED = (
     ValueError,
     RuntimeError,
 )
-"""What `zipfile` raises for bytes that are no zip; NotImplementedError is a RuntimeError."""
+"""Exceptions of `zipfile` for damaged files; NotImplementedError is a RuntimeError."""
 
 UNSAFE = re.compile(r"[^\w .,()+=@-]")
 
@@ -39,15 +39,15 @@ UNSAFE = re.compile(r"[^\w .,()+=@-]")
 def unpack(
     zip_path: str | Path, folder: str | Path, *, max_files: int, max_megabytes: float
 ) -> list[Path]:
-    """Unpack the audio files of a zip; whatever else it holds is passed over.
+    """Unpack the audio files of a zip; other files are ignored.
 
-    What a file's header claims of its length is not believed: bytes are counted while they come
-    out. An archive that is refused leaves no file behind.
+    Unpacked bytes are counted, as lengths in headers may be wrong. If the archive is refused, all
+    files are removed.
 
     Args:
         zip_path: the zip.
-        folder: where the files go, in the archive's own folders; names lose every character that
-            means something to a shell or a browser, and a name that is taken gets a number.
+        folder: destination, with the archive's folders; characters with a meaning in a shell or a
+            browser are replaced in names, and a name that exists gets a number.
         max_files: the largest number of audio files.
         max_megabytes: the largest sum of their lengths, unpacked, in units of 10^6 bytes.
 
@@ -55,8 +55,8 @@ def unpack(
         The files, in the archive's order.
 
     Raises:
-        ClipError: it is no zip or a damaged one, holds no audio, is larger than the limits, or
-            holds an encrypted file, a link, or a name that leads out of `folder`; one line.
+        ClipError: it is no zip or a damaged one, has no audio, exceeds a limit, or has an
+            encrypted file, a link, or a name that leads out of `folder`; one line.
     """
     folder, limit = Path(folder), int(max_megabytes * 1e6)
     too_large = f"The zip file is too large: at most {max_megabytes:g} MB are accepted, unpacked."
@@ -87,17 +87,17 @@ def unpack(
 
 
 class _Listed(io.FileIO):
-    """A file whose list of entries is refused when it would fill the memory."""
+    """A file that is refused if its list of entries is too long for the memory."""
 
     def read(self, size: int = -1) -> bytes:
-        # `zipfile` reads the list in one go, and all else in small blocks.
+        # `zipfile` reads the list at once, and everything else in small blocks.
         if size > LONGEST_LISTING:
             raise ClipError("The zip file holds too many entries.")
         return super().read(size)
 
 
 def _audio_entries(archive: zipfile.ZipFile, *, max_files: int) -> list[zipfile.ZipInfo]:
-    """The entries to unpack. Raises ClipError when one of them, audio or not, is a trick."""
+    """Return the entries to unpack. Raises ClipError if any entry is unsafe."""
     audio = []
     for entry in archive.infolist():
         name, parts = entry.filename, _parts(entry)
@@ -105,15 +105,15 @@ def _audio_entries(archive: zipfile.ZipFile, *, max_files: int) -> list[zipfile.
             raise ClipError(f"The zip file is refused: {_shown(name)} leads out of its folder.")
         if entry.flag_bits & 1:
             raise ClipError("The zip file is encrypted: please upload one without a password.")
-        # The upper half holds what Unix says of a file, where it was packed there; else nothing.
+        # The upper half is the Unix file mode, or 0.
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ClipError(f"The zip file is refused: {_shown(name)} is a link or a device.")
-        # macOS packs a file of its own notes beside each file, under the same suffix.
-        notes = "__MACOSX" in parts or (parts and parts[-1].startswith("._"))
-        if entry.is_dir() or notes or not name.lower().endswith(AUDIO_SUFFIXES):
+        # macOS packs a metadata file beside each file, with the same suffix.
+        metadata = "__MACOSX" in parts or (parts and parts[-1].startswith("._"))
+        if entry.is_dir() or metadata or not name.lower().endswith(AUDIO_SUFFIXES):
             continue
         if entry.compress_type not in METHODS:
-            raise ClipError("The zip file is packed in a rare way: please pack it as a plain zip.")
+            raise ClipError("The zip file has an unusual compression: please use deflate, or none.")
         audio.append(entry)
         if len(audio) > max_files:
             raise ClipError(f"The zip file holds too many clips: at most {max_files} are accepted.")
@@ -123,19 +123,19 @@ def _audio_entries(archive: zipfile.ZipFile, *, max_files: int) -> list[zipfile.
 
 
 def _parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
-    """Folders and name of an entry; some programs on Windows write backslashes."""
+    """Return folders and name of an entry; some Windows programs write backslashes."""
     return PurePosixPath(entry.filename.replace("\\", "/")).parts
 
 
 def safe_name(name: str) -> str:
-    """One file name that is safe on every system and in every page; its suffix stays.
+    """Return a file name that is safe on every system and page; it keeps its suffix.
 
     >>> safe_name("<script>alert(1)</script>.wav")
     '_script_alert(1)_script_.wav'
     """
     name = UNSAFE.sub("_", unicodedata.normalize("NFC", PurePosixPath(name).name))
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
-    # A name may not start with a dot or a dash: it would be hidden, or read as an option.
+    # A name with a dot or a dash at its start would be hidden, or read as an option.
     stem = stem.lstrip(".- ")[:LONGEST_NAME].rstrip() or "clip"
     return stem + suffix[:5]
 
@@ -149,7 +149,7 @@ def _free_name(path: Path) -> Path:
 
 
 def _shown(name: str) -> str:
-    """A name as an error line may show it."""
+    """Return a name that is safe in an error message."""
     return "/".join(UNSAFE.sub("_", part) for part in name.split("/"))[:LONGEST_NAME]
 
 

@@ -8,24 +8,32 @@ from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
-from classifier import Classifier, Settings
+from classifier import Classifier
 from clips import ClipError
-from endpoints import LONG, ask_and_cancel, one_line_errors, publish
-from files import taken
-from looks import answer_html, downloads, picture_html, status
+from page import (
+    LONG,
+    answer_html,
+    downloads,
+    one_line_errors,
+    picture_html,
+    publish,
+    run_and_cancel,
+    status,
+    status_field,
+)
 from ravdess_benchmark import TEXTS, Benchmark
 from ravdess_clips import Clips, Limits, open_public, open_zip
-from ravdess_scores import Row, draw_confusion, markdown, verdict
+from ravdess_scores import Prediction, draw_confusion, markdown, verdict
+from settings import Settings
+from uploads import received
 
-START = "Upload RAVDESS speech as a zip, whole or in part, or name a data set of the Hub."
+START = "Upload RAVDESS speech as a zip, complete or in part, or name a data set of the Hub."
 CONFIGS = ["speaker_disjoint", "paper", "natural"]
-UNPACKED = 4
-"""A zip may become this many times the largest upload."""
 
 
 def benchmark_tab(classifier: Classifier) -> None:
-    """Lay out the tab; it shows the figures beside the paper's, and how they came about."""
-    settings, problem = classifier.settings, classifier.problem
+    """Build the tab; it shows the figures beside those of the paper, and the protocol."""
+    settings = classifier.settings
     with gr.Row():
         with gr.Column(min_width=320):
             file = gr.File(
@@ -36,8 +44,8 @@ def benchmark_tab(classifier: Classifier) -> None:
             )
             name = gr.Textbox(
                 label="Or a data set id",
-                info="A public corpus of this project's form on the Hub, such as "
-                "you/speech-emotion-corpus: the RAVDESS clips of its test split.",
+                info="A public corpus in this project's format on the Hub, such as "
+                "you/speech-emotion-corpus; the RAVDESS clips of its test split are scored.",
                 max_length=200,
                 elem_id="benchmark-name",
             )
@@ -54,16 +62,12 @@ def benchmark_tab(classifier: Classifier) -> None:
                 ask = gr.Button("Run the benchmark", variant="primary", elem_id="benchmark-ask")
                 stop = gr.Button("Cancel", variant="stop", elem_id="benchmark-stop")
         with gr.Column(min_width=320):
-            line = gr.HTML(
-                status("error", problem) if problem else status("hint", START),
-                elem_id="benchmark-status",
-                elem_classes="status",
-            )
+            line = status_field(classifier, START, "benchmark-status")
     report = gr.Markdown(elem_id="benchmark-report")
     answer = gr.HTML(elem_id="benchmark-answer")
 
     def show(path: str | None, name: str, config: str, text: str) -> Iterator[tuple[str, str, str]]:
-        """Say how far it is, then show the figures; or say in a line why not."""
+        """Show progress, then the figures; or one line with the error."""
         yield status("hint", "Reading the clips.", share=0.0), "", ""
         try:
             for step in steps(classifier, path, name, config=config, text=text):
@@ -76,22 +80,22 @@ def benchmark_tab(classifier: Classifier) -> None:
         except ClipError as error:
             yield status("error", str(error)), "", ""
             return
-        picture = picture_html(draw_confusion(step["scores"]), "Confusion matrix: clips by answer")
+        picture = picture_html(draw_confusion(step["scores"]), "Confusion matrix")
         files = {"ravdess.json": json.dumps(step, indent=2), "ravdess.md": step["markdown"]}
         scores = step["scores"]
-        said = f"WA {scores['wa']:.1%}, UA {scores['ua']:.1%} on {scores['clips']} clips. "
-        said += verdict(step).replace("**", "")
+        summary = f"WA {scores['wa']:.1%}, UA {scores['ua']:.1%} on {scores['clips']} clips. "
+        summary += verdict(step).replace("**", "")
         kind = "unsure" if step["overlap"]["speakers"] or not step["overlap"]["known"] else "ok"
-        yield status(kind, said), step["markdown"], answer_html(picture + downloads(files))
+        yield status(kind, summary), step["markdown"], answer_html(picture + downloads(files))
 
-    ask_and_cancel(
+    run_and_cancel(
         ask,
         stop,
         show,
         [file, name, config, text],
         [line, report, answer],
         field="benchmark",
-        cancelled="Cancelled. The clips have left the server.",
+        cancelled="Cancelled. The clips have been removed from the server.",
     )
     _publish(classifier)
 
@@ -104,22 +108,21 @@ def _publish(classifier: Classifier) -> None:
         text: str = "corpus",
         progress: gr.Progress = gr.Progress(),  # noqa: B008, as Gradio wants it
     ) -> dict[str, Any]:
-        """Score the model on RAVDESS, beside Table 9 of the paper.
+        """Score the model on RAVDESS, as in Table 9 of the paper.
 
         Args:
-            zip_file: RAVDESS speech as released, whole or in part, as a zip file.
-            data_set: or the Hub id of a public corpus of this project's form; the RAVDESS clips
+            zip_file: RAVDESS speech as released, complete or in part, as a zip file.
+            data_set: or the Hub id of a public corpus in this project's format; the RAVDESS clips
                 of its test split are scored.
             config: configuration of the data set: speaker_disjoint, paper or natural.
-            text: what the model reads: corpus (the sentence that was spoken), none, or asr (what
-                the model's transcriber hears).
+            text: text that the model reads: corpus (the sentence that was spoken), none, or asr
+                (of the model's transcriber).
 
         Returns:
             A dict with "scores" ("wa", "ua", "ua_plus_wa" as fractions, "interval" over speakers,
-            "recall", "confusion"), "overlap" (which of the speakers the model heard in training,
-            by its own record), "unheard" (the scores without these speakers, or null),
-            "paper_table_9", "markdown" (all of it as a report), "errors", "removed", "rejected",
-            and "answers", one for each clip.
+            "recall", "confusion"), "overlap" (speakers in the model's training record), "unseen"
+            (the scores without these speakers, or null), "paper_table_9", "markdown" (the
+            report), "errors", "removed", "rejected", and "answers", one for each clip.
         """
         with one_line_errors():
             for step in steps(classifier, zip_file, data_set, config=config, text=text):
@@ -139,7 +142,10 @@ def _publish(classifier: Classifier) -> None:
 def steps(
     classifier: Classifier, path: str | None, name: str, *, config: str, text: str
 ) -> Iterator[tuple[int, int | None] | dict[str, Any]]:
-    """Run the benchmark for a visitor: clips answered and their number, and at last the result.
+    """Run the benchmark for a visitor.
+
+    Yields:
+        After each clip the number of classified clips and of all; at last the result.
 
     Raises:
         ClipError: it cannot be run; one line.
@@ -149,13 +155,15 @@ def steps(
     if config not in CONFIGS:
         raise ClipError(f"The configuration must be {', '.join(CONFIGS)}.")
     with _opened(path, (name or "").strip(), config, classifier.settings) as clips:
-        asked, started, rows = Benchmark(classifier), time.perf_counter(), list[Row]()
-        for row in asked.rows(clips, text=text):
-            rows.append(row)
-            yield len(rows), clips.total
+        benchmark, started = Benchmark(classifier), time.perf_counter()
+        predictions: list[Prediction] = []
+        for prediction in benchmark.predictions(clips, text=text):
+            predictions.append(prediction)
+            yield len(predictions), clips.total
         seconds = time.perf_counter() - started
-        result = asked.result(clips, rows, text=text, seconds=seconds)
-    yield result | {"markdown": markdown(result), "answers": [asdict(row) for row in rows]}
+        result = benchmark.result(clips, predictions, text=text, seconds=seconds)
+    answers = [asdict(prediction) for prediction in predictions]
+    yield result | {"markdown": markdown(result), "answers": answers}
 
 
 @contextmanager
@@ -163,11 +171,10 @@ def _opened(path: str | None, name: str, config: str, settings: Settings) -> Ite
     if bool(path) == bool(name):
         raise ClipError("Upload a zip of RAVDESS, or name a data set: one of the two.")
     limits = Limits(
-        max_files=settings.benchmark_clips,
-        max_megabytes=settings.max_upload_megabytes * UNPACKED,
+        max_files=settings.benchmark_clips, max_megabytes=settings.max_unpacked_megabytes
     )
     if path:
-        with taken(path) as files, open_zip(files[0], limits=limits) as clips:
+        with received(path) as files, open_zip(files[0], limits=limits) as clips:
             yield clips
     else:
         with open_public(name, config=config, limits=limits) as clips:

@@ -1,97 +1,45 @@
-"""The model behind the page: settings, loading, and one answer for one clip."""
+"""The emotion classifier of the Space: a loaded pipeline, and its results."""
 
 import logging
-import math
-import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import soundfile as sf
 from clips import SILENCE_RANGE, Clip, ClipError
 from gpu import is_zero, on_gpu
-from huggingface_hub import metadata_load
+from settings import Settings, shown_name
 from transformers import Pipeline, pipeline
 
-HERE = Path(__file__).resolve().parent
-AUDIO_ONLY = "this model listens to the audio alone"
-MAX_LETTERS = 2000
-WINDOW_RATE = 16_000
-"""Sampling rate, in Hz, of the windows of a recording."""
+AUDIO_ONLY = "this model is audio-only"
+MAX_CHARACTERS = 2000
+NOT_TRUSTED = (
+    "it needs Python code of its own, which this server runs only for the models that its owner "
+    "has configured"
+)
 
 logger = logging.getLogger("space")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the operator chooses; README.md lists the environment variable of each.
+class Result:
+    """Prediction for one clip; `to_dict` is what the API returns.
 
-    model: folder or Hub id. transcriber: what `pipeline(..., transcriber=...)` takes, or None for
-    the model's own choice. max_seconds, max_megabytes: the longest clip and its largest file.
-    max_recording_minutes: the longest recording. max_upload_megabytes: the largest file of any
-    kind. max_clips: the most clips at once. threshold: below this probability, 0 to 1, an answer
-    is called unsure. compare_models: what a clip may be compared with. compare_any: whether
-    visitors may name any model of the Hub. queue_size: the most requests that may wait.
-    benchmark_clips: the most clips of a benchmark.
-    """
-
-    model: str
-    transcriber: str | None = None
-    max_seconds: float = 60.0
-    max_megabytes: float = 25.0
-    max_recording_minutes: float = 120.0
-    max_upload_megabytes: float = 250.0
-    max_clips: int = 200
-    threshold: float = 0.35
-    compare_models: tuple[str, ...] = ()
-    compare_any: bool = False
-    queue_size: int = 64
-    benchmark_clips: int = 1500
-
-    @classmethod
-    def from_environment(cls) -> "Settings":
-        """Read the settings. Raises ValueError, in one line, for a value that makes no sense."""
-        threshold = _number("SER_THRESHOLD", cls.threshold, zero=True)
-        if threshold > 1:
-            raise ValueError(f"SER_THRESHOLD must be 0 to 1, not {threshold:g}")
-        named = os.environ.get("SER_COMPARE_MODELS", "").split(",")
-        return cls(
-            model=os.environ.get("SER_MODEL") or default_model(),
-            transcriber=os.environ.get("SER_TRANSCRIBER") or None,
-            max_seconds=_number("SER_MAX_SECONDS", cls.max_seconds),
-            max_megabytes=_number("SER_MAX_MEGABYTES", cls.max_megabytes),
-            max_recording_minutes=_number("SER_MAX_RECORDING_MINUTES", cls.max_recording_minutes),
-            max_upload_megabytes=_number("SER_MAX_UPLOAD_MEGABYTES", cls.max_upload_megabytes),
-            max_clips=int(_number("SER_MAX_CLIPS", cls.max_clips)),
-            threshold=threshold,
-            compare_models=tuple(name.strip() for name in named if name.strip()),
-            compare_any=os.environ.get("SER_COMPARE_ANY", "") == "1",
-            queue_size=int(_number("SER_QUEUE_SIZE", cls.queue_size)),
-            benchmark_clips=int(_number("SER_BENCHMARK_CLIPS", cls.benchmark_clips)),
-        )
-
-
-def default_model() -> str:
-    """Return the checkpoint beside the repository, else the first model of the Space's card."""
-    local = HERE.parent / "checkpoints" / "mini"
-    if (local / "config.json").is_file():
-        return str(local)
-    return metadata_load(HERE / "README.md")["models"][0]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model said about one clip; `to_dict` is what the API returns.
-
-    emotions: {"label", "score"} by falling score. note: why there is no transcript, or None.
-    modalities: what was used, ["audio"] or ["audio", "text"]. clip_seconds: length of the clip.
-    elapsed_seconds: time that the model took. contributions: what each modality alone says and
-    moved, as the pipeline's option of that name has it; None where it was not asked for.
+    Attributes:
+        emotions: `{"label", "score"}` by falling score.
+        transcript, transcript_source: None for an audio-only prediction.
+        note: why there is no transcript, or None.
+        modalities: `["audio"]` or `["audio", "text"]`.
+        clip_seconds: length of the clip.
+        elapsed_seconds: time that the pipeline took.
+        contributions: result of the pipeline's option of that name; None if not asked for.
     """
 
     emotions: list[dict[str, Any]]
@@ -104,184 +52,260 @@ class Answer:
     contributions: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all but the contributions, which `/explain` adds."""
-        answer = asdict(self)
-        del answer["contributions"]
-        return answer
+        """Return all fields but the contributions, which `/explain` adds."""
+        fields = asdict(self)
+        del fields["contributions"]
+        return fields
 
     def unsure(self, threshold: float) -> bool:
-        """Whether no emotion is as likely as the threshold, 0 to 1."""
+        """Whether the highest probability is below the threshold, 0 to 1."""
         return self.emotions[0]["score"] < threshold
 
 
-class Turns:
-    """A lock whose holders follow each other in the order in which they came.
+class FairLock:
+    """A lock that is granted in the order of the requests.
 
-    The interpreter's own lock may go back at once to the thread that let go of it: a long
-    recording, which takes it once for every few windows, would then lock everybody else out.
+    With `threading.Lock`, a thread that releases the lock often gets it back at once. A long
+    recording, which releases it after every batch, would then block all other requests.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._last, self._now = 0, 0
+        self._next_ticket, self._serving = 0, 0
 
     def __enter__(self) -> None:
         with self._changed:
-            mine, self._last = self._last, self._last + 1
-            self._changed.wait_for(lambda: self._now == mine)
+            ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
+            self._changed.wait_for(lambda: self._serving == ticket)
 
     def __exit__(self, *error: object) -> None:
         with self._changed:
-            self._now += 1
+            self._serving += 1
             self._changed.notify_all()
 
+    def yield_to_others(self) -> None:
+        """Let every request that already waits run first."""
+        self.__exit__()
+        self.__enter__()
 
-class Recogniser:
-    """A loaded pipeline, or the one line that says why there is none (`problem`).
 
-    It may be asked from several threads; one call at a time reaches the model.
+class _Cancelled(Exception):
+    """Raised inside the pipeline to stop a recording."""
+
+
+_after_batch: ContextVar[Callable[[int], None] | None] = ContextVar("after_batch", default=None)
+"""Called after each batch of windows with their number; set while a recording is classified."""
+
+
+class Classifier:
+    """A loaded pipeline, or one line that says why it could not be loaded (`problem`).
+
+    It may be called from several threads; the pipeline runs one call at a time.
     """
 
-    def __init__(self, settings: Settings, *, trusted: bool = True) -> None:
-        """Load the model; `trusted` says whether code that travels with it may run."""
+    def __init__(self, settings: Settings, *, model: str | None = None) -> None:
+        """Load a model.
+
+        Code in its folder or repo runs only if `settings.trusts` it; otherwise such a model is
+        refused, and weights are read from safetensors only.
+
+        Args:
+            settings: of the Space.
+            model: folder or Hub id; `settings.model` if not given.
+        """
         self.settings = settings
+        self.model = settings.model if model is None else model
         self.problem: str | None = None
         self._pipeline: Pipeline | None = None
-        # A pipeline does not promise to be thread-safe, and this project's is not.
-        self._turns = Turns()
+        # A pipeline is not required to be thread-safe.
+        self._lock = FairLock()
         try:
-            self._pipeline = _load(settings, trusted)
+            self._pipeline = self._load()
             self._run = on_gpu(self._pipeline.__call__, audio_seconds=_seconds_of)
-            if not is_zero():  # there a GPU is lent to requests alone
+            self._forward = self._pipeline.forward
+            self._forward_on_gpu = on_gpu(self._forward, audio_seconds=_seconds_of)
+            self._pipeline.forward = self._forward_batch
+            if not is_zero():  # ZeroGPU lends its GPU only during a request
                 self._warm_up()
-        # Code that travels with a checkpoint may fail in any way, and the page has to come up.
+        # Code of a checkpoint may fail in any way, and the page has to start.
         except Exception as error:
-            logger.exception("the model %s could not be loaded", settings.model)
+            logger.exception("the model %s could not be loaded", self.model)
             self._pipeline = None
-            reason = first_line(error).replace(settings.model, self.name).rstrip(".")
+            reason = first_line(error).replace(self.model, self.name).rstrip(".")
             self.problem = f"The model {self.name} could not be loaded: {reason}."
 
     @property
     def name(self) -> str:
-        """Hub id, or the last part of a folder: a server's paths are not the visitor's business."""
-        return shown_name(self.settings.model)
+        """Name of the model for visitors."""
+        return shown_name(self.model)
 
     @property
     def pipeline(self) -> Pipeline:
-        """The loaded pipeline. Raises ClipError when there is none."""
+        """The loaded pipeline. Raises ClipError if there is none."""
         if self._pipeline is None:
             raise ClipError(self.problem)
         return self._pipeline
 
     @property
     def supports_text(self) -> bool:
-        """Whether the pipeline takes the words of a clip; a stock one does not."""
+        """Whether this is the pipeline of a custom checkpoint, with text and timeline."""
         return getattr(self._pipeline, "supports_text", False)
 
     @property
     def labels(self) -> list[str]:
+        """Labels of the model; empty if it is not loaded."""
         if self._pipeline is None:
             return []
         return list(self._pipeline.model.config.id2label.values())
 
-    def answer(
+    def classify(
         self, path: str | Path, clip: Clip, *, text: str | None = None, contributions: bool = False
-    ) -> Answer:
-        """Ask the model about a clip that `read_clip` has accepted.
+    ) -> Result:
+        """Classify one clip.
 
         Args:
-            path: the clip's file. clip: the same, decoded.
-            text: its words; they take the place of the transcriber's. An empty one means that
-                the audio alone shall answer.
-            contributions: whether to say what each modality alone would answer.
+            path: file that `read_clip` has accepted.
+            clip: the same, decoded.
+            text: its transcript, used in place of the transcriber's; empty for audio only.
+            contributions: whether to return audio-only and text-only probabilities as well.
 
         Raises:
-            ClipError: the model is missing or refused the clip; the message is one line.
+            ClipError: there is no model, or it refuses the clip; one line.
         """
-        if text is not None and len(text) > MAX_LETTERS:
-            raise ClipError(f"The text is too long: at most {MAX_LETTERS} letters are accepted.")
+        if text is not None and len(text) > MAX_CHARACTERS:
+            raise ClipError(f"The text is too long: at most {MAX_CHARACTERS} letters are accepted.")
         with self._errors(Path(path)):
-            result, elapsed = self._ask(path, clip, text, contributions)
-        return Answer(
-            **result, clip_seconds=round(clip.seconds, 3), elapsed_seconds=round(elapsed, 3)
+            if self.supports_text:
+                given = {} if text is None else {"text": text}
+                options = {"return_transcript": True, "contributions": contributions, **given}
+                found, elapsed = self._call(str(path), **options)
+            else:
+                emotions, elapsed = self._call(
+                    self._samples(clip), top_k=self.pipeline.model.config.num_labels
+                )
+                found = {"emotions": emotions, "note": AUDIO_ONLY, "modalities": ["audio"]}
+        names = ("emotions", "transcript", "transcript_source", "note", "modalities")
+        return Result(
+            **{name: found.get(name) for name in (*names, "contributions")},
+            clip_seconds=round(clip.seconds, 3),
+            elapsed_seconds=round(elapsed, 3),
         )
 
-    def answer_batch(
+    def classify_batch(
         self, paths: Sequence[str | Path], *, texts: Sequence[str | None] | None, clean: bool
     ) -> list[dict[str, float] | str]:
-        """Ask a model that reads text about several clips in one pass.
+        """Classify several clips with one call of a custom checkpoint's pipeline.
 
         Args:
             paths: files that `read_clip` has accepted.
-            texts: the words of each, as for `answer`; None leaves them to the transcriber.
+            texts: transcript of each clip, as for `classify`; None for the transcriber's.
             clean: whether the clips have yet to be cleaned.
 
         Returns:
-            For each the probability by label, or the line that says why there is none.
+            For each clip the probability by label, or its error as one line.
 
         Raises:
-            ClipError: the model is missing or failed; the message is one line.
+            ClipError: there is no model, or it failed; one line.
         """
         with self._errors(Path("clips")):
-            rows, _ = self._call([str(path) for path in paths], text=texts, clean=clean)
+            found, _ = self._call([str(path) for path in paths], text=texts, clean=clean)
         return [
-            row["error"].replace(str(path), Path(path).name)
-            if isinstance(row, dict)
-            else {r["label"]: r["score"] for r in row}
-            for path, row in zip(paths, rows, strict=True)
+            result["error"].replace(str(path), Path(path).name)
+            if isinstance(result, dict)
+            else {emotion["label"]: emotion["score"] for emotion in result}
+            for path, result in zip(paths, found, strict=True)
         ]
 
-    def answer_windows(
-        self, waveforms: Sequence[np.ndarray], *, window_s: float
-    ) -> list[dict[str, Any]]:
-        """Ask the model about some windows of a recording.
-
-        Args:
-            waveforms: float32 (num_samples,) each, mono, 16 kHz, at most `window_s` seconds long.
+    def classify_windows(self, windows: Sequence[Clip]) -> list[dict[str, float] | None]:
+        """Classify windows of a recording with a stock pipeline.
 
         Returns:
-            For each `scores` (probability by label, or None where nobody speaks), `transcript`
-            and `note`, as in an answer.
+            For each window the probability by label; None for a silent one.
 
         Raises:
-            ClipError: the model is missing or failed; the message is one line.
+            ClipError: there is no model, or it failed; one line.
         """
+        loud = [bool(np.ptp(window.waveform) >= SILENCE_RANGE) for window in windows]
         with self._errors(Path("recording")):
-            if not self.supports_text:
-                return self._stock_windows(waveforms)
-            clips = [{"array": waveform, "sampling_rate": WINDOW_RATE} for waveform in waveforms]
-            options = {"return_segments": True, "smoothing": 1}
-            rows, _ = self._call(clips, window_s=window_s, hop_s=window_s, **options)
-        windows = []
-        for row in rows:
-            if "error" in row:
-                raise ClipError(row["error"])
-            scores = {r["label"]: r["score"] for r in row["emotions"]} or None
-            windows.append({"scores": scores, **{k: row[k] for k in ("transcript", "note")}})
-        return windows
-
-    def _stock_windows(self, waveforms: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-        """A stock pipeline knows no silence: a window without sound is not shown to it."""
-        heard = [bool(np.ptp(waveform) >= SILENCE_RANGE) for waveform in waveforms]
-        rate = self._pipeline.feature_extractor.sampling_rate
-        clips = [
-            {"raw": Clip(waveform, WINDOW_RATE).resampled(rate), "sampling_rate": rate}
-            for waveform, loud in zip(waveforms, heard, strict=True)
-            if loud
-        ]
-        rows = iter(self._call(clips, top_k=len(self.labels))[0] if clips else [])
+            samples = [
+                self._samples(w) for w, is_loud in zip(windows, loud, strict=True) if is_loud
+            ]
+            found = iter(self._call(samples, top_k=len(self.labels))[0] if samples else [])
         return [
-            {
-                "scores": {r["label"]: r["score"] for r in next(rows)} if loud else None,
-                "transcript": None,
-                "note": AUDIO_ONLY,
-            }
-            for loud in heard
+            {emotion["label"]: emotion["score"] for emotion in next(found)} if is_loud else None
+            for is_loud in loud
         ]
+
+    def classify_recording(
+        self, path: str | Path, **options: Any
+    ) -> Iterator[int | dict[str, Any]]:
+        """Run a custom checkpoint's pipeline with `return_segments` on a recording of any length.
+
+        Other requests run between its batches. Closing the iterator stops the pipeline.
+
+        Args:
+            path: the file.
+            options: of the pipeline.
+
+        Yields:
+            The number of windows classified so far, after each batch; at last the result.
+
+        Raises:
+            ClipError: there is no model, or it refuses the recording; one line.
+        """
+        steps: SimpleQueue[int | dict[str, Any] | Exception] = SimpleQueue()
+        cancelled, done = threading.Event(), 0
+
+        def after_batch(windows: int) -> None:
+            nonlocal done
+            done += windows
+            steps.put(done)
+            self._lock.yield_to_others()
+            if cancelled.is_set():
+                raise _Cancelled
+
+        def work() -> None:
+            _after_batch.set(after_batch)
+            try:
+                with self._lock:
+                    steps.put(self.pipeline(str(path), return_segments=True, **options))
+            except Exception as error:
+                steps.put(error)
+
+        # ZeroGPU finds the visitor's request in the context.
+        thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
+        thread.start()
+        try:
+            while isinstance(step := steps.get(), int):
+                yield step
+        finally:
+            cancelled.set()
+            thread.join()
+        with self._errors(Path(path)):
+            if isinstance(step, Exception):
+                raise step
+        yield step
+
+    def _forward_batch(self, inputs: Any, **options: Any) -> Any:
+        """Run `forward` of the pipeline; in a recording, report the batch afterwards."""
+        after_batch = _after_batch.get()
+        if after_batch is None:
+            return self._forward(inputs, **options)
+        found = self._forward_on_gpu(inputs, **options)
+        if found is not inputs:  # ZeroGPU works on copies, and the pipeline on its own clips
+            for clip, copy in zip(inputs, found, strict=True):
+                vars(clip).update(vars(copy))
+        after_batch(len(inputs))
+        return inputs
+
+    def _samples(self, clip: Clip) -> dict[str, Any]:
+        """Return a clip as a stock pipeline takes it without ffmpeg and torchaudio."""
+        rate = self.pipeline.feature_extractor.sampling_rate
+        return {"raw": clip.resampled(rate), "sampling_rate": rate}
 
     @contextmanager
     def _errors(self, path: Path) -> Iterator[None]:
-        """Turn whatever goes wrong into one line without the server's paths."""
+        """Turn every error into one line without paths of the server."""
         if self._pipeline is None:
             raise ClipError(self.problem)
         try:
@@ -297,83 +321,51 @@ class Recogniser:
                 "Another clip may well work."
             ) from error
 
+    def _load(self) -> Pipeline:
+        is_path = self.model.startswith((".", "~")) or Path(self.model).is_absolute()
+        if is_path and not Path(self.model).is_dir():
+            raise FileNotFoundError("there is no such folder")
+        trusted = self.settings.trusts(self.model)
+        options: dict[str, Any] = {"trust_remote_code": trusted}
+        if not trusted:
+            options["model_kwargs"] = {"use_safetensors": True}
+        if self.settings.transcriber and self.model == self.settings.model:
+            options["transcriber"] = self.settings.transcriber
+        if is_zero():
+            options["device"] = "cuda"
+        try:
+            return pipeline("audio-classification", model=self.model, **options)
+        except ValueError as error:
+            if not trusted and "trust_remote_code" in str(error):
+                raise ValueError(NOT_TRUSTED) from error
+            raise
+
     def _warm_up(self) -> None:
-        """Answer once, so that no visitor waits for slow imports or the transcriber's weights."""
-        rate = 16_000 if self.supports_text else self._pipeline.feature_extractor.sampling_rate
-        # A tone: noise would be refused before the transcriber hears it.
-        tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(rate) / rate).astype(np.float32)
-        self._call({"raw": tone, "sampling_rate": rate})
+        """Classify a tone, so that imports and the transcriber's weights delay no visitor."""
+        # Noise would be refused before it is transcribed.
+        tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(16_000) / 16_000).astype(np.float32)
+        clip = Clip(tone, 16_000)
+        stock = not self.supports_text
+        self._call(self._samples(clip) if stock else {"raw": tone, "sampling_rate": 16_000})
 
     def _call(self, inputs: Any, **options: Any) -> tuple[Any, float]:
-        """Run the pipeline when it is this caller's turn; return what it says and the seconds."""
-        with self._turns:
+        """Run the pipeline once the lock is free; return its result and the seconds it took."""
+        with self._lock:
             started = time.perf_counter()
             return self._run(inputs, **options), time.perf_counter() - started
 
-    def _ask(
-        self, path: str | Path, clip: Clip, text: str | None, contributions: bool
-    ) -> tuple[dict[str, Any], float]:
-        if self.supports_text:
-            options = {} if text is None else {"text": text}
-            row, elapsed = self._call(
-                str(path), return_transcript=True, contributions=contributions, **options
-            )
-            names = ("emotions", "transcript", "transcript_source", "note", "modalities")
-            result = {name: row[name] for name in names}
-            return {**result, "contributions": row.get("contributions")}, elapsed
-        # A stock pipeline hands paths to the ffmpeg program and resamples with torchaudio,
-        # neither of which a user needs to have: it gets samples at its own rate.
-        rate = self._pipeline.feature_extractor.sampling_rate
-        sound = {"raw": clip.resampled(rate), "sampling_rate": rate}
-        emotions, elapsed = self._call(sound, top_k=len(self.labels))
-        return {
-            "emotions": emotions,
-            "transcript": None,
-            "transcript_source": None,
-            "note": AUDIO_ONLY,
-            "modalities": ["audio"],
-        }, elapsed
-
-
-def shown_name(model: str) -> str:
-    """Return what a visitor may know of a model: its Hub id, or the last part of its folder."""
-    return Path(model).name if Path(model).is_dir() or Path(model).is_absolute() else model
-
 
 def _seconds_of(inputs: Any, **_options: Any) -> float:
-    """How much audio a call of the pipeline hears."""
+    """Return the length of the audio in inputs of the pipeline, or in clips inside it."""
     if isinstance(inputs, str):
         return sf.info(inputs).duration
     if isinstance(inputs, list):
         return sum(map(_seconds_of, inputs))
-    return inputs.get("raw", inputs.get("array")).size / inputs["sampling_rate"]
-
-
-def _load(settings: Settings, trusted: bool) -> Pipeline:
-    is_path = settings.model.startswith((".", "~")) or Path(settings.model).is_absolute()
-    if is_path and not Path(settings.model).is_dir():
-        raise FileNotFoundError("there is no such folder")
-    options: dict[str, Any] = {"trust_remote_code": trusted}
-    if settings.transcriber:
-        options["transcriber"] = settings.transcriber
-    if is_zero():
-        options["device"] = "cuda"
-    if not trusted:
-        options["model_kwargs"] = {"use_safetensors": True}
-    return pipeline("audio-classification", model=settings.model, **options)
+    if isinstance(inputs, dict):
+        return inputs["raw"].size / inputs["sampling_rate"]
+    return inputs.seconds
 
 
 def first_line(error: Exception) -> str:
-    """Return an exception's message without the lines that follow the first."""
+    """Return the first line of an exception's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _number(variable: str, default: float, *, zero: bool = False) -> float:
-    value = os.environ.get(variable) or default
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not (0 < number < math.inf or (zero and number == 0)):
-        raise ValueError(f"{variable} must be a number above 0, not {value!r}")
-    return number

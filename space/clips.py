@@ -1,5 +1,7 @@
-"""A clip as the page needs it: read with limits before any model runs, and drawn."""
+"""Clips: read within limits before the model is called, and drawn."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ WAVE = "#6366f1"
 
 
 class ClipError(ValueError):
-    """A request that cannot be answered; its message is one line for the person who asked."""
+    """A request that cannot be answered. The message is one line for the visitor."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Clip:
 
     @property
     def seconds(self) -> float:
+        """Length of the clip."""
         return self.waveform.size / self.sampling_rate
 
     def resampled(self, rate: int) -> np.ndarray:
@@ -46,30 +49,25 @@ class Clip:
 
 
 def read_clip(path: str | Path | None, *, max_seconds: float, max_megabytes: float) -> Clip:
-    """Decode a file, never holding more than the allowed length in memory.
+    """Decode a file; at most the allowed length is held in memory.
 
     Raises:
         ClipError: no file, too large, too long, too short, silent, or not audio.
     """
     if not path:
-        raise ClipError("There is no clip yet: upload one, record one, or take an example.")
+        raise ClipError("There is no clip yet: upload one, record one, or choose an example.")
     path = Path(path)
     if not path.is_file():
         raise ClipError("The clip is no longer on the server: please upload it again.")
     if path.stat().st_size > max_megabytes * 1e6:
         raise ClipError(f"The file is too large: at most {max_megabytes:g} MB are accepted.")
-    try:
-        with sf.SoundFile(path) as file:
-            rate = file.samplerate
-            if not MIN_RATE <= rate <= MAX_RATE:
-                raise ClipError(f"The sampling rate of {rate} Hz is not usable.")
-            limit = int(max_seconds * rate) + 1
-            blocks = [
-                block.mean(axis=1)
-                for block in file.blocks(rate, dtype="float32", always_2d=True, frames=limit)
-            ]
-    except (sf.SoundFileError, RuntimeError, TypeError) as error:
-        raise ClipError(NOT_AUDIO) from error
+    with opened(path) as file:
+        limit = int(max_seconds * file.samplerate) + 1
+        blocks = [
+            block.mean(axis=1)
+            for block in file.blocks(file.samplerate, dtype="float32", always_2d=True, frames=limit)
+        ]
+        rate = file.samplerate
     clip = Clip(np.concatenate(blocks) if blocks else np.zeros(0, np.float32), rate)
     if clip.waveform.size == limit:
         raise ClipError(f"The clip is too long: at most {max_seconds:g} seconds are accepted.")
@@ -85,10 +83,26 @@ def read_clip(path: str | Path | None, *, max_seconds: float, max_megabytes: flo
     return clip
 
 
-def draw(clip: Clip) -> np.ndarray:
-    """Draw waveform and mel spectrogram: uint8 (height, width, 4), clear background.
+@contextmanager
+def opened(path: Path) -> Iterator[sf.SoundFile]:
+    """Open an audio file for reading.
 
-    The background is clear and the ink grey, so that the picture suits a light and a dark page.
+    Raises:
+        ClipError: it is no audio, or becomes unreadable inside the `with` block; one line.
+    """
+    try:
+        with sf.SoundFile(path) as file:
+            if not MIN_RATE <= file.samplerate <= MAX_RATE:
+                raise ClipError(f"The sampling rate of {file.samplerate} Hz is not usable.")
+            yield file
+    except (sf.SoundFileError, RuntimeError, TypeError) as error:
+        raise ClipError(NOT_AUDIO) from error
+
+
+def draw(clip: Clip) -> np.ndarray:
+    """Draw waveform and mel spectrogram: uint8 (height, width, 4).
+
+    The background is transparent and the text grey, for light and dark pages.
     """
     waveform = clip.resampled(PICTURE_RATE)
     # pyplot keeps global state and is not safe with several requests at once; Figure is.
@@ -121,7 +135,7 @@ def draw(clip: Clip) -> np.ndarray:
 
 
 def _log_mel(waveform: np.ndarray) -> np.ndarray:
-    """Return decibels below the loudest value, at least -60: (80, about 800 frames at most)."""
+    """Return the mel spectrogram in dB, 60 dB below its maximum at least: (80, num_frames)."""
     window = 400
     hop = max(160, waveform.size // PICTURE_FRAMES)
     filters = mel_filter_bank(

@@ -1,4 +1,4 @@
-"""A GPU for the length of one request on a ZeroGPU Space; nothing of the kind anywhere else."""
+"""The GPU of a ZeroGPU Space, which is lent for one request at a time; elsewhere no change."""
 
 import functools
 import math
@@ -7,23 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 try:
-    # Before anything touches CUDA, or the package refuses to work.
+    # The package must be imported before any use of CUDA.
     import spaces
 except ImportError:
     spaces = None
 
 START_SECONDS = 5.0
-"""What a request costs before any audio is heard: moving the weights to the GPU."""
+"""GPU time of a request apart from its audio: the weights are moved to the GPU."""
 
 SECONDS_PER_SECOND = 0.2
-"""GPU time for a second of audio, several times what is needed: it is a limit, not a price."""
+"""GPU time for a second of audio, several times what is needed: it is only a limit."""
 
 LONGEST = 120
-"""Longer turns are refused to most visitors, whose quota is checked against what is asked for."""
+"""Longest time to request; the quota of most visitors does not allow more."""
 
 
 def is_zero() -> bool:
-    """Whether this is a ZeroGPU Space: the GPU is there only inside of :func:`on_gpu`."""
+    """Whether this is a ZeroGPU Space, which has a GPU inside :func:`on_gpu` only."""
     return spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in {
         "1",
         "t",
@@ -32,7 +32,7 @@ def is_zero() -> bool:
 
 
 def duration(audio_seconds: float) -> int:
-    """Seconds of GPU to ask for, given the audio to hear.
+    """Return the seconds of GPU time to request for so many seconds of audio.
 
     >>> duration(3.0), duration(60.0), duration(36000.0)
     (6, 17, 120)
@@ -43,29 +43,29 @@ def duration(audio_seconds: float) -> int:
 def on_gpu(
     function: Callable[..., Any], *, audio_seconds: Callable[..., float]
 ) -> Callable[..., Any]:
-    """Let a function run where the GPU is; without ZeroGPU it is returned as it came.
+    """Return a function that runs on the GPU; without ZeroGPU, the function itself.
 
-    On ZeroGPU it runs in a process of its own, so arguments, result and exception must be
-    picklable, and what it changes is lost.
+    On ZeroGPU it runs in another process. Arguments, result and exception must be picklable, and
+    changes of arguments and of other objects are lost.
 
     Args:
-        function: what needs the model.
-        audio_seconds: takes the same arguments, and says how many seconds of audio they hold.
+        function: a function that needs the model.
+        audio_seconds: takes the same arguments; returns the seconds of audio in them.
     """
     if not is_zero():
         return function
 
-    # ZeroGPU turns every exception into an error of its own that names no more than the type.
+    # ZeroGPU replaces every exception with its own, which has only the name of the type.
     def carried(*args: Any, **kwargs: Any) -> tuple[Any, Exception | None]:
         try:
             return function(*args, **kwargs), None
         except Exception as error:
             return None, error
 
-    def asked_for(*args: Any, **kwargs: Any) -> int:
+    def requested(*args: Any, **kwargs: Any) -> int:
         return duration(audio_seconds(*args, **kwargs))
 
-    decorated = spaces.GPU(carried, duration=asked_for)
+    decorated = spaces.GPU(carried, duration=requested)
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Ask the page on this machine whether it is up: `python healthy.py`, as the Dockerfile does."""
+"""Health check of the Dockerfile: `python healthy.py`."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from urllib.request import urlopen
 
 
 def main() -> int:
-    """Return 0 when the page answers, else 1 with one line."""
+    """Return 0 if the page responds, else 1 with one line."""
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")
     try:
         with urlopen(f"http://127.0.0.1:{port}/gradio_api/info", timeout=5) as reply:

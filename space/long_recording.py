@@ -7,32 +7,35 @@ import gradio as gr
 import numpy as np
 from classifier import Classifier
 from clips import ClipError
-from endpoints import LONG, ask_and_cancel, one_line_errors, publish
-from files import taken
-from looks import (
+from page import (
     COLOURS,
+    LONG,
     OTHER_COLOUR,
     answer_html,
     downloads,
     escaped,
     label_html,
+    one_line_errors,
+    publish,
+    run_and_cancel,
     status,
+    status_field,
     table_html,
 )
 from timeline import NO_SPEECH, Recording, as_csv, as_srt, run
+from uploads import received
 
-START = "Upload a recording: a talk, a call, a meeting. Its emotions come as a timeline."
+START = "Upload a recording of a talk, a call or a meeting to get a timeline of its emotions."
 BARS = 600
-"""Bars of the drawn waveform, at most."""
+"""Most bars of the drawn waveform."""
 
 SHOWN = 2000
-"""Segments in the page's table, at most; the downloads have them all."""
+"""Most segments in the table of the page; the downloads have all."""
 
 
 def long_recording_tab(classifier: Classifier) -> None:
-    """Lay out the tab for a recording of minutes or hours."""
+    """Build the tab for a recording of minutes or hours."""
     minutes = classifier.settings.max_recording_minutes
-    problem = classifier.problem
     with gr.Row():
         with gr.Column(min_width=320):
             file = gr.File(
@@ -41,47 +44,42 @@ def long_recording_tab(classifier: Classifier) -> None:
             with gr.Accordion("Windows", open=False):
                 window = gr.Slider(1, 30, 4, step=0.5, label="Length of a window, in seconds")
                 hop = gr.Slider(0.5, 30, 2, step=0.5, label="Step to the next window, in seconds")
-                smoothing = gr.Slider(1, 15, 3, step=2, label="Smooth over so many windows")
+                smoothing = gr.Slider(1, 15, 3, step=2, label="Windows that are averaged")
             with gr.Row():
                 ask = gr.Button("Make the timeline", variant="primary", elem_id="recording-ask")
                 stop = gr.Button("Cancel", variant="stop", elem_id="recording-stop")
         with gr.Column(min_width=320):
-            line = gr.HTML(
-                status("error", problem) if problem else status("hint", START),
-                elem_id="recording-status",
-                elem_classes="status",
-            )
+            line = status_field(classifier, START, "recording-status")
     answer = gr.HTML(elem_id="recording-answer")
 
     def show(
         path: str | None, window_s: float, hop_s: float, smoothing: float
     ) -> Iterator[tuple[str, str]]:
-        """Say how far it is, then show the timeline; or say in a line why not."""
+        """Show progress, then the timeline; or one line with the error."""
         yield status("hint", "Reading the recording.", share=0.0), ""
         recording = None
         try:
-            with taken(path) as files:
+            with received(path) as files:
                 if not files:
                     raise ClipError("There is no recording yet: upload one.")
                 options = {"window_s": window_s, "hop_s": hop_s, "smoothing": int(smoothing)}
                 for recording in run(classifier, files[0], **options):
                     share = recording.share
-                    seconds = f"{clock(share * recording.whole_seconds)} of "
-                    seconds += clock(recording.whole_seconds)
-                    yield status("hint", f"Listening: {seconds}.", share=share), ""
+                    done = f"{clock(share * recording.seconds)} of {clock(recording.seconds)}"
+                    yield status("hint", f"Classified {done}.", share=share), ""
         except ClipError as error:
             yield status("error", str(error)), ""
             return
         yield status("ok", _summary(recording)), timeline_html(recording, files[0].name)
 
-    asked = ask_and_cancel(
+    asked = run_and_cancel(
         ask,
         stop,
         show,
         [file, window, hop, smoothing],
         [line, answer],
         field="recording",
-        cancelled="Cancelled. The recording has left the server.",
+        cancelled="Cancelled. The recording has been removed from the server.",
     )
     asked.then(
         None, None, None, js="() => window.ser.player('recording-answer')", api_visibility="private"
@@ -97,22 +95,22 @@ def _publish(classifier: Classifier) -> None:
         smoothing: float = 3,
         progress: gr.Progress = gr.Progress(),  # noqa: B008, as Gradio wants it
     ) -> dict[str, Any]:
-        """Find out how the emotion changes in a recording of minutes or hours.
+        """Classify how the emotion changes in a recording of minutes or hours.
 
         Args:
             recording: a WAV, FLAC, OGG or MP3 file.
             window_s: length of a window in seconds, 0.5 to 60.
             hop_s: seconds from one window to the next, 0.25 to window_s.
-            smoothing: over how many windows, an odd number, probabilities are averaged.
+            smoothing: number of windows, an odd one, over which probabilities are averaged.
 
         Returns:
             A dict with "segments" (a list of {"start", "end", "label", "score", "transcript"}
-            without gaps, times in seconds; the label is an emotion, "no speech", whose score is
-            null, or "unsure"), "windows" (the same before neighbours of one label were joined,
-            with the "scores" of all labels), "emotions" (of the recording as a whole), "seconds",
+            without gaps, times in seconds; the label is an emotion, "unsure", or "no speech" with
+            the score null), "windows" (before neighbours of one label were merged: {"start",
+            "end", "label", "score", "scores"}), "emotions" (of the whole recording), "seconds",
             "note" (why there is no transcript, or null), and the segments as "csv" and "srt".
         """
-        with one_line_errors(), taken(recording) as files:
+        with one_line_errors(), received(recording) as files:
             if not files:
                 raise ClipError("There is no recording.")
             options = {"window_s": window_s, "hop_s": hop_s, "smoothing": int(smoothing)}
@@ -133,12 +131,13 @@ def _summary(recording: Recording) -> str:
     spoken = [s for s in recording.segments if s["label"] != NO_SPEECH]
     if not spoken:
         return f"Nobody speaks in these {clock(recording.seconds)}."
-    note = f" No transcript: {recording.note.rstrip('.')}." if recording.note else ""
+    note = recording.result["note"]
+    note = f" No transcript: {note.rstrip('.')}." if note else ""
     return f"{len(recording.segments)} segments in {clock(recording.seconds)}.{note}"
 
 
 def timeline_html(recording: Recording, name: str) -> str:
-    """Return player, coloured waveform, segments and downloads as one piece of HTML."""
+    """Return player, coloured waveform, segments and downloads as HTML."""
     segments = recording.segments
     parts = [
         '<audio controls preload="metadata" aria-label="The recording"></audio>',
@@ -191,9 +190,8 @@ def _legend(segments: Sequence[dict[str, Any]]) -> str:
 
 
 def _table(segments: Sequence[dict[str, Any]], name: str) -> str:
-    said = any(segment["transcript"] for segment in segments)
-    heads = ("from", "to", "emotion", *(["words"] if said else []))
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    has_text = any(segment["transcript"] for segment in segments)
+    heads = ("from", "to", "emotion", *(["words"] if has_text else []))
     body = []
     for segment in segments[:SHOWN]:
         start, end = segment["start"], segment["end"]
@@ -202,16 +200,16 @@ def _table(segments: Sequence[dict[str, Any]], name: str) -> str:
             f'<button type="button" data-start="{start}" aria-label="Play from {clock(start)}">'
             f"▶ {clock(start)}</button></td><td>{clock(end)}</td>"
             f"<td>{label_html(segment['label'], segment['score'])}</td>"
-            + (f'<td class="words">{escaped(segment["transcript"])}</td>' if said else "")
+            + (f'<td class="words">{escaped(segment["transcript"])}</td>' if has_text else "")
             + "</tr>"
         )
     more = len(segments) - SHOWN
     note = f" (the first {SHOWN}; the downloads have {more} more)" if more > 0 else ""
-    return table_html(f"Segments of {name}{note}", head, "".join(body))
+    return table_html(heads, "".join(body), caption=f"Segments of {name}{note}")
 
 
 def clock(seconds: float) -> str:
-    """Return a time as people read it: 1:05, or 1:02:03.
+    """Return a time as m:ss or h:mm:ss.
 
     >>> clock(65), clock(3723)
     ('1:05', '1:02:03')

@@ -7,22 +7,30 @@ from typing import Any
 
 import gradio as gr
 from archives import AUDIO_SUFFIXES, unpack
-from classifier import Classifier, Settings
-from clip_files import clip_files
+from classifier import Classifier
 from clips import ClipError, read_clip
-from endpoints import LONG, ask_and_cancel, one_line_errors, publish
-from files import taken
-from looks import answer_html, downloads, escaped, label_html, status, table_html
+from page import (
+    LONG,
+    answer_html,
+    downloads,
+    escaped,
+    label_html,
+    one_line_errors,
+    publish,
+    run_and_cancel,
+    status,
+    status_field,
+    table_html,
+)
+from settings import Settings
 from timeline import UNSURE, as_csv
+from uploads import clip_files, received
 
-START = "Upload several clips, or a zip of them: each gets a row, and a bad one says why."
-UNPACKED = 4
-"""A zip may become this many times the largest upload."""
+START = "Upload several clips, or a zip of them. Each has a row with its result or its error."
 
 
 def many_clips_tab(classifier: Classifier) -> None:
-    """Lay out the tab for several clips."""
-    problem = classifier.problem
+    """Build the tab for several clips."""
     with gr.Row():
         with gr.Column(min_width=320):
             files = gr.File(
@@ -33,24 +41,20 @@ def many_clips_tab(classifier: Classifier) -> None:
                 elem_id="clips",
             )
             with gr.Row():
-                ask = gr.Button("Recognise all", variant="primary", elem_id="clips-ask")
+                ask = gr.Button("Classify all", variant="primary", elem_id="clips-ask")
                 stop = gr.Button("Cancel", variant="stop", elem_id="clips-stop")
         with gr.Column(min_width=320):
-            line = gr.HTML(
-                status("error", problem) if problem else status("hint", START),
-                elem_id="clips-status",
-                elem_classes="status",
-            )
+            line = status_field(classifier, START, "clips-status")
     answer = gr.HTML(elem_id="clips-answer")
 
     def show(paths: list[str] | None) -> Iterator[tuple[str, str]]:
-        """Say how far it is, with the rows that are there; or say in a line why not."""
+        """Show progress and the rows so far, or one line with the error."""
         yield status("hint", "Reading the files.", share=0.0), ""
         rows: list[dict[str, Any]] = []
         try:
-            with taken(paths) as found, tempfile.TemporaryDirectory(prefix="ser-") as folder:
+            with received(paths) as found, tempfile.TemporaryDirectory(prefix="ser-") as folder:
                 clips = clips_of(found, Path(folder), classifier.settings)
-                for row in answers(classifier, clips):
+                for row in results(classifier, clips):
                     rows.append(row)
                     done = f"{len(rows)} of {len(clips)} clips."
                     share = len(rows) / len(clips)
@@ -59,20 +63,20 @@ def many_clips_tab(classifier: Classifier) -> None:
             yield status("error", str(error)), ""
             return
         bad = sum(row["error"] is not None for row in rows)
-        said = f"{len(rows) - bad} of {len(rows)} clips answered."
+        summary = f"{len(rows) - bad} of {len(rows)} clips classified."
         if bad:
-            said += f" {bad} could not be used; their rows say why."
+            summary += f" {bad} could not be used; their rows give the errors."
         table = rows_html(rows, classifier.labels) + downloads({"emotions.csv": as_csv(rows)})
-        yield status("ok", said), answer_html(table)
+        yield status("ok", summary), answer_html(table)
 
-    ask_and_cancel(
+    run_and_cancel(
         ask,
         stop,
         show,
         [files],
         [line, answer],
         field="clips",
-        cancelled="Cancelled. The clips have left the server.",
+        cancelled="Cancelled. The clips have been removed from the server.",
     )
     _publish(classifier)
 
@@ -82,26 +86,26 @@ def _publish(classifier: Classifier) -> None:
         files: list[str],
         progress: gr.Progress = gr.Progress(),  # noqa: B008, as Gradio wants it
     ) -> dict[str, Any]:
-        """Recognise the emotion of each of several short clips of speech.
+        """Classify the emotion of several short clips of speech.
 
         Args:
             files: WAV, FLAC, OGG or MP3 files with speech of one person each, and zip files of
                 them.
 
         Returns:
-            A dict with "rows", one for each clip and in order ({"file", "label", "score",
-            "angry", "calm", "disgust", "fearful", "happy", "sad", "surprised", "transcript",
-            "note", "error"}: the label may be "unsure"; a clip that cannot be used has an "error"
-            and nothing else), and "csv", the same as a table.
+            A dict with "rows", one for each clip in order ({"file", "label", "score", "angry",
+            "calm", "disgust", "fearful", "happy", "sad", "surprised", "transcript", "note",
+            "error"}; the label may be "unsure"; for a clip that cannot be used, all values but
+            "file" and "error" are null), and "csv", the same as a table.
         """
         with (
             one_line_errors(),
-            taken(files) as found,
+            received(files) as found,
             tempfile.TemporaryDirectory(prefix="ser-") as folder,
         ):
             clips = clips_of(found, Path(folder), classifier.settings)
             rows = []
-            for row in answers(classifier, clips):
+            for row in results(classifier, clips):
                 rows.append(row)
                 progress((len(rows), len(clips)), unit="clips")
         return {"rows": rows, "csv": as_csv(rows)}
@@ -112,14 +116,13 @@ def _publish(classifier: Classifier) -> None:
 def clips_of(
     files: Sequence[Path], folder: Path, settings: Settings
 ) -> list[tuple[str, Path | str]]:
-    """List the clips of a request, those of zip files unpacked into `folder`.
+    """List the clips of a request; zip files are unpacked into `folder`.
 
     Returns:
-        For each its name and its file, or the line that says why there is none.
+        For each clip its name, and its file or its error.
 
     Raises:
-        ClipError: the model is not asked at all: there is no file, too many, or a lone zip that
-            cannot be unpacked.
+        ClipError: there is no file, there are too many, or the only zip cannot be unpacked.
     """
     if not files:
         raise ClipError("There are no clips yet: upload several, or a zip of them.")
@@ -130,11 +133,12 @@ def clips_of(
             continue
         place = folder / str(number)
         try:
-            limits = {
-                "max_files": settings.max_clips,
-                "max_megabytes": settings.max_upload_megabytes * UNPACKED,
-            }
-            unpacked = unpack(file, place, **limits)
+            unpacked = unpack(
+                file,
+                place,
+                max_files=settings.max_clips,
+                max_megabytes=settings.max_unpacked_megabytes,
+            )
         except ClipError as error:
             if len(files) == 1:
                 raise
@@ -148,7 +152,7 @@ def clips_of(
     return clips
 
 
-def answers(
+def results(
     classifier: Classifier, clips: Sequence[tuple[str, Path | str]]
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each clip that `clips_of` has listed.
@@ -159,29 +163,27 @@ def answers(
     if classifier.problem:
         raise ClipError(classifier.problem)
     settings = classifier.settings
-    limits = {"max_seconds": settings.max_seconds, "max_megabytes": settings.max_megabytes}
     names = ("label", "score", *classifier.labels, "transcript", "note", "error")
     for name, path in clips:
         row: dict[str, Any] = {"file": name, **dict.fromkeys(names)}
         try:
             if isinstance(path, str):
                 raise ClipError(path)
-            answer = classifier.answer(path, read_clip(path, **limits))
+            result = classifier.classify(path, read_clip(path, **settings.clip_limits))
         except ClipError as error:
             yield {**row, "error": str(error)}
             continue
-        row |= answer.emotions[0]
-        if answer.unsure(settings.threshold):
+        row |= result.emotions[0]
+        if result.unsure(settings.threshold):
             row["label"] = UNSURE
-        row |= {emotion["label"]: emotion["score"] for emotion in answer.emotions}
-        yield {**row, "transcript": answer.transcript, "note": answer.note}
+        row |= {emotion["label"]: emotion["score"] for emotion in result.emotions}
+        yield {**row, "transcript": result.transcript, "note": result.note}
 
 
 def rows_html(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
     """Return the rows as a table."""
-    said = any(row["transcript"] for row in rows)
-    heads = ("file", "emotion", *labels, *(["words"] if said else []))
-    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in heads)
+    has_text = any(row["transcript"] for row in rows)
+    heads = ("file", "emotion", *labels, *(["words"] if has_text else []))
     body = []
     for row in rows:
         name = f'<th scope="row">{escaped(row["file"])}</th>'
@@ -191,6 +193,6 @@ def rows_html(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
         else:
             cells = f"<td>{label_html(row['label'], row['score'])}</td>"
             cells += "".join(f"<td>{row[label]:.0%}</td>" for label in labels)
-            cells += f'<td class="words">{escaped(row["transcript"])}</td>' if said else ""
+            cells += f'<td class="words">{escaped(row["transcript"])}</td>' if has_text else ""
         body.append(f"<tr>{name}{cells}</tr>")
-    return answer_html(table_html("Emotion of each clip", head, "".join(body)))
+    return answer_html(table_html(heads, "".join(body), caption="Emotion of each clip"))

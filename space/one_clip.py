@@ -6,18 +6,29 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from classifier import HERE, MAX_LETTERS, Answer, Classifier, Settings
+from classifier import MAX_CHARACTERS, Classifier, Result
 from clips import Clip, ClipError, draw, read_clip
-from endpoints import CLIPS, one_line_errors, publish, sends
-from files import taken
-from looks import contributions_html, describe, picture_html, status
+from page import (
+    CLIPS,
+    answer_html,
+    label_html,
+    one_line_errors,
+    picture_html,
+    publish,
+    sends,
+    status,
+    status_field,
+    table,
+)
+from settings import HERE, Settings
+from uploads import received
 
 PAPER_SECONDS = 3
-START = "Upload or record a clip, or take an example; then ask."
+START = "Upload or record a clip, or choose an example; then click on the button."
 
 
 def example_clips() -> list[str]:
-    """Return the clips in `examples/` of this folder, or else of the folder above it."""
+    """Return the clips in `examples/` of this folder, or else of its parent."""
     for folder in (HERE / "examples", HERE.parent / "examples"):
         clips = sorted(p for p in folder.glob("*") if p.suffix in {".wav", ".flac"})
         if clips:
@@ -26,19 +37,18 @@ def example_clips() -> list[str]:
 
 
 @contextmanager
-def taken_clip(audio: str | None, settings: Settings) -> Iterator[tuple[Path | None, Clip]]:
-    """Take the file of a request, and read it within the limits; see `taken` and `read_clip`."""
-    with taken(audio) as files:
+def received_clip(audio: str | None, settings: Settings) -> Iterator[tuple[Path | None, Clip]]:
+    """Move the file of a request and read it within the limits; see `received`, `read_clip`."""
+    with received(audio) as files:
         path = files[0] if files else None
-        limits = {"max_seconds": settings.max_seconds, "max_megabytes": settings.max_megabytes}
-        yield path, read_clip(path, **limits)
+        yield path, read_clip(path, **settings.clip_limits)
 
 
 def clip_field(name: str) -> gr.Audio:
-    """Return a field that takes a clip from a file or the microphone.
+    """Return a field for a clip from a file or the microphone.
 
     Args:
-        name: its id on the page.
+        name: id of the element.
     """
     return gr.Audio(
         sources=["upload", "microphone"],
@@ -50,18 +60,16 @@ def clip_field(name: str) -> gr.Audio:
 
 
 def one_clip_tab(classifier: Classifier) -> None:
-    """Lay out the tab for one clip."""
-    problem = classifier.problem
-    start = status("error", problem) if problem else status("hint", START)
+    """Build the tab for one clip."""
     with gr.Row():
         with gr.Column(min_width=320):
             audio = clip_field("clip")
             short = gr.Checkbox(
                 True, label=f"Stop recording after {PAPER_SECONDS} seconds", elem_id="short"
             )
-            ask = gr.Button("Recognise emotion", variant="primary", elem_id="ask")
+            ask = gr.Button("Classify emotion", variant="primary", elem_id="ask")
             if examples := example_clips():
-                # Served from where they are, never copied among the uploads.
+                # Served from their folder, not copied to the uploads.
                 gr.set_static_paths([Path(examples[0]).parent])
                 gr.Examples(
                     [[example] for example in examples],
@@ -71,41 +79,41 @@ def one_clip_tab(classifier: Classifier) -> None:
                     api_visibility="private",
                 )
         with gr.Column(min_width=320):
-            line = gr.HTML(start, elem_id="status", elem_classes="status")
+            line = status_field(classifier, START, "status")
             emotions = gr.Label(label="Emotions", num_top_classes=7, elem_id="emotions")
             with gr.Group(visible=classifier.supports_text):
                 transcript = gr.Textbox(
                     label="Transcript",
-                    info="Correct it or write it yourself; empty, the audio alone answers.",
+                    info="Correct it or write it yourself; leave it empty to use the audio only.",
                     lines=2,
-                    max_length=MAX_LETTERS,
+                    max_length=MAX_CHARACTERS,
                     elem_id="transcript",
                 )
-                again = gr.Button("Ask again with this text", elem_id="again")
+                again = gr.Button("Classify again with this text", elem_id="again")
     why = gr.HTML(elem_id="why")
     picture = gr.HTML(elem_id="picture")
 
     def show(audio: str | None, text: str | None = None) -> dict[Any, Any]:
-        """Fill the page, or say in a line why not."""
+        """Show the result, or one line with the error."""
         filled: dict[Any, Any] = {emotions: None, why: "", picture: ""}
         try:
-            with taken_clip(audio, classifier.settings) as (path, clip):
+            with received_clip(audio, classifier.settings) as (path, clip):
                 alt = f"Waveform of the clip, {clip.seconds:.1f} s, above its mel spectrogram"
                 filled[picture] = picture_html(draw(clip), alt)
-                answer = classifier.answer(path, clip, text=text, contributions=True)
+                result = classifier.classify(path, clip, text=text, contributions=True)
         except ClipError as error:
             return {**filled, line: status("error", str(error))}
-        filled[emotions] = {row["label"]: row["score"] for row in answer.emotions}
-        filled |= {transcript: answer.transcript or "", why: contributions_html(answer)}
-        return {**filled, line: describe(answer, classifier.settings.threshold)}
+        filled[emotions] = {emotion["label"]: emotion["score"] for emotion in result.emotions}
+        filled |= {transcript: result.transcript or "", why: contributions_html(result)}
+        return {**filled, line: result_status(result, classifier.settings.threshold)}
 
     outputs = [line, emotions, transcript, why, picture]
     page = {"api_visibility": "private", "show_progress_on": [emotions], "js": sends("clip")}
     ask.click(show, audio, outputs, **page, **CLIPS)
     again.click(show, [audio, transcript], outputs, **page, **CLIPS)
-    # An answer must never stand beside a clip that it is not about.
+    # A result is removed when its clip is.
     audio.change(
-        lambda: (start, None, "", "", ""),
+        lambda: (line.value, None, "", "", ""),
         None,
         outputs,
         queue=False,
@@ -117,18 +125,67 @@ def one_clip_tab(classifier: Classifier) -> None:
     _publish(classifier)
 
 
+def result_status(result: Result, threshold: float) -> str:
+    """Return the status line of a result: its modalities, and whether it is unsure."""
+    sources = "audio only"
+    if "text" in result.modalities:
+        given = result.transcript_source == "given"
+        sources = "audio and " + ("your text" if given else "its transcript")
+    line = f"Classified from {sources} in {result.elapsed_seconds:.2f} s"
+    line += f" ({result.clip_seconds:.1f} s of audio)."
+    if result.clip_seconds < 1:
+        line += " The clip is shorter than a second, so the result is less reliable."
+    if result.note:
+        line += f" No transcript: {result.note.rstrip('.')}."
+    if not result.unsure(threshold):
+        return status("ok", line)
+    best = result.emotions[0]
+    return status(
+        "unsure",
+        f"Not sure: no emotion reaches {threshold:.0%}, the likeliest is {best['label']} with "
+        f"{best['score']:.0%}. {line}",
+    )
+
+
+def contributions_html(result: Result) -> str:
+    """Show the audio-only, text-only and fused probabilities, and the effect of each modality."""
+    parts = result.contributions
+    if parts is None:
+        return ""
+    if parts["text"] is None:
+        return answer_html("<p>There is no text, so the result is from audio only.</p>")
+    shares = [parts["audio"], parts["text"], parts["fused"]]
+    rows = [
+        [label_html(emotion["label"]), *(_bar(share[emotion["label"]]) for share in shares)]
+        for emotion in result.emotions
+    ]
+    moved = parts["moved"]
+    line = (
+        f"Without the audio, {moved['audio']:.0%} of the probability would be on other emotions; "
+        f"without the text, {moved['text']:.0%}. Most models were not trained on text only, so "
+        "the text-only probabilities are less reliable."
+    )
+    heads = ["emotion", "audio only", "text only", "fused"]
+    return answer_html(f"<p>{line}</p>" + table(heads, rows, caption="Effect of each modality"))
+
+
+def _bar(share: float) -> str:
+    bar = f'<span class="bar" aria-hidden="true"><i style="width:{share:.1%}"></i></span>'
+    return f"{bar}{share:.0%}"
+
+
 def _publish(classifier: Classifier) -> None:
-    def answered(audio: str, text: str, *, contributions: bool) -> Answer:
+    def classified(audio: str, text: str, *, contributions: bool) -> Result:
         words = (text or "").strip() or None
-        with one_line_errors(), taken_clip(audio, classifier.settings) as (path, clip):
-            return classifier.answer(path, clip, text=words, contributions=contributions)
+        with one_line_errors(), received_clip(audio, classifier.settings) as (path, clip):
+            return classifier.classify(path, clip, text=words, contributions=contributions)
 
     def predict(audio: str, text: str = "") -> dict[str, Any]:
-        """Recognise the emotion of one short clip of speech.
+        """Classify the emotion of one short clip of speech.
 
         Args:
             audio: the clip: a WAV, FLAC, OGG or MP3 file with speech of one person.
-            text: the words of the clip, when they are known. Left empty, the model transcribes
+            text: the words of the clip, if they are known. If it is empty, the model transcribes
                 the clip itself if it can.
 
         Returns:
@@ -138,29 +195,28 @@ def _publish(classifier: Classifier) -> None:
             (why there is no transcript, or null), "modalities" (["audio"] or
             ["audio", "text"]), "clip_seconds" and "elapsed_seconds".
         """
-        return answered(audio, text, contributions=False).to_dict()
+        return classified(audio, text, contributions=False).to_dict()
 
     def explain(audio: str, text: str = "") -> dict[str, Any]:
-        """Recognise the emotion of one short clip, and say what the voice and the words did.
+        """Classify the emotion of one short clip, and show the effect of audio and text.
 
         Args:
             audio: the clip: a WAV, FLAC, OGG or MP3 file with speech of one person.
-            text: the words of the clip, when they are known. Left empty, the model transcribes
+            text: the words of the clip, if they are known. If it is empty, the model transcribes
                 the clip itself if it can.
 
         Returns:
-            All that /predict returns, and "label" (the likeliest emotion, or null when unsure),
-            "unsure" (true when no emotion is as likely as the server's threshold) and
-            "contributions": the scores by label of "audio" alone, "text" alone (null without
-            words) and both ("fused"), and "moved", how much of the probability, 0 to 1, would
-            lie elsewhere without the audio, and without the text. It is null for a model that
-            only listens.
+            All that predict returns, and "label" (the likeliest emotion, or null if unsure),
+            "unsure" (true if no emotion reaches the server's threshold) and "contributions": the
+            scores by label of "audio" only, "text" only (null without a text) and both ("fused"),
+            and "moved", the share of the probability, 0 to 1, that would be on other labels
+            without the audio, and without the text. It is null for a model that is audio-only.
         """
-        answer = answered(audio, text, contributions=True)
-        unsure = answer.unsure(classifier.settings.threshold)
-        label = None if unsure else answer.emotions[0]["label"]
-        extra = {"label": label, "unsure": unsure, "contributions": answer.contributions}
-        return {**answer.to_dict(), **extra}
+        result = classified(audio, text, contributions=True)
+        unsure = result.unsure(classifier.settings.threshold)
+        label = None if unsure else result.emotions[0]["label"]
+        extra = {"label": label, "unsure": unsure, "contributions": result.contributions}
+        return {**result.to_dict(), **extra}
 
     for function in (predict, explain):
         clip = gr.Audio(type="filepath", label="audio", visible=False)

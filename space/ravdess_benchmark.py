@@ -11,16 +11,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from classifier import Classifier, Settings, first_line
-from clips import Clip, ClipError, read_clip
+from classifier import NOT_TRUSTED, Classifier, first_line
+from clips import ClipError, read_clip
 from ravdess_clips import EMOTIONS, NEUTRAL, Clips, LabelledClip, open_clips
-from ravdess_scores import PAPER, Row, markdown, overlap, score
+from ravdess_scores import PAPER, Prediction, markdown, overlap, score
+from settings import Settings
 from tqdm.auto import tqdm
 
 TEXTS = {
-    "corpus": "text: the corpus's own sentence",
-    "none": "text: none, the audio alone",
-    "asr": "text: what the model's transcriber heard",
+    "corpus": "text: the sentence of the corpus",
+    "none": "text: none, audio only",
+    "asr": "text: of the model's transcriber",
 }
 BATCH_SIZE = 8
 SYNONYMS = {
@@ -33,54 +34,63 @@ SYNONYMS = {
     "surprised": ("sur", "surprise", "ps", "pleasant surprise"),
     NEUTRAL: ("neu", "neutrality"),
 }
-"""Emotion -> the other names under which well-known checkpoints answer it."""
+"""Emotion -> its other names in well-known checkpoints."""
 
 PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "soundfile")
 
 
 class Benchmark:
-    """Asks one model about RAVDESS.
+    """Classifies clips of RAVDESS with one model.
 
     Args:
         classifier: the loaded model.
-
-    Raises:
-        ClipError: there is no model, or it answers fewer than two of the seven emotions.
     """
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
-        self.emotion_of = emotions_of(classifier.labels) if classifier.labels else {}
+        self.emotion_of = emotions_of(classifier.labels)
         known = set(self.emotion_of.values())
         self.emotions = tuple(name for name in EMOTIONS if name in known)
 
-    def rows(self, clips: Clips, *, text: str = "corpus") -> Iterator[Row]:
-        """Answer every clip, one after the other; a clip that cannot be used carries its error.
+    def predictions(self, clips: Clips, *, text: str = "corpus") -> Iterator[Prediction]:
+        """Classify all clips, in order; an unusable clip has its error.
 
         Args:
-            clips: what `open_clips` gave.
-            text: "corpus" for each clip's own transcript, "none", or "asr" for the transcriber's.
+            clips: of `open_clips`.
+            text: "corpus" for the transcript of the clip, "none", or "asr" for the transcriber's.
 
         Raises:
-            ClipError: there is no model, the clips cannot be read on, or none is left.
+            ClipError: there is no model, it has fewer than two of the emotions, or the clips
+                cannot be read.
         """
         if self.classifier.problem:
             raise ClipError(self.classifier.problem)
         if len(self.emotions) < 2:
-            raise ClipError("The model answers fewer than two of the seven emotions.")
-        wanted = self._wanted(clips)
-        while batch := list(islice(wanted, BATCH_SIZE)):
-            yield from self._batch(batch, text)
+            raise ClipError("The model has fewer than two of the seven emotions.")
+        scored = self._scored(clips)
+        while batch := list(islice(scored, BATCH_SIZE)):
+            for clip, found in zip(batch, self._classify(batch, text), strict=True):
+                scores = found if isinstance(found, str) else self._renormalised(found)
+                facts = {"name": clip.name, "speaker": clip.speaker, "label": clip.label}
+                if isinstance(scores, str):
+                    yield Prediction(**facts, error=scores)
+                else:
+                    yield Prediction(**facts, predicted=max(scores, key=scores.get), scores=scores)
 
     def result(
-        self, clips: Clips, rows: Sequence[Row], *, text: str = "corpus", seconds: float
+        self,
+        clips: Clips,
+        predictions: Sequence[Prediction],
+        *,
+        text: str = "corpus",
+        seconds: float,
     ) -> dict[str, Any]:
-        """All figures and facts of a finished run, as plain JSON values."""
-        if not rows:
+        """Return figures and facts of a finished run as plain JSON values."""
+        if not predictions:
             raise ClipError(f"{clips.source}: no clip to score.")
-        model = self.classifier.pipeline.model.config
-        found = overlap(getattr(model, "training", None), {row.speaker for row in rows})
-        unheard = [row for row in rows if row.speaker not in found["speakers"]]
+        record = getattr(self.classifier.pipeline.model.config, "training", None)
+        found = overlap(record, {prediction.speaker for prediction in predictions})
+        unseen = [one for one in predictions if one.speaker not in found["speakers"]]
         return {
             "benchmark": "ravdess",
             "model": self.classifier.name,
@@ -89,65 +99,53 @@ class Benchmark:
             "text_meaning": TEXTS[text],
             "emotions": list(self.emotions),
             "overlap": found,
-            "scores": score(rows),
-            # As `evaluate_benchmarks.py` has it: without the speakers that the model heard.
-            "unheard": score(unheard) if found["speakers"] and unheard else None,
+            "scores": score(predictions),
+            # As in `evaluate_benchmarks.py`: without the speakers of the training data.
+            "unseen": score(unseen) if found["speakers"] and unseen else None,
             "paper_table_9": PAPER,
             "removed": dict(sorted(clips.removed.items())),
             "rejected": clips.rejected,
-            "errors": {row.name: row.error for row in rows if row.error},
+            "errors": {one.name: one.error for one in predictions if one.error},
             "versions": {name: version(name) for name in PACKAGES},
             "seconds": round(seconds, 2),
         }
 
-    def _wanted(self, clips: Clips) -> Iterator[LabelledClip]:
+    def _scored(self, clips: Clips) -> Iterator[LabelledClip]:
         for clip in clips.found:
             if clip.label in self.emotions:
                 yield clip
             else:
-                clips.removed[f"{clip.label}, which the model does not answer"] += 1
+                clips.removed[f"{clip.label}, which the model does not have"] += 1
 
-    def _batch(self, batch: list[LabelledClip], text: str) -> Iterator[Row]:
-        settings = self.classifier.settings
-        limits = {"max_seconds": settings.max_seconds, "max_megabytes": settings.max_megabytes}
-        found: dict[Path, dict[str, float] | str] = {}
-        good: dict[LabelledClip, Clip] = {}
+    def _classify(self, batch: list[LabelledClip], text: str) -> list[dict[str, float] | str]:
+        """Return probabilities by the model's own labels, or one line, for each clip."""
+        found: list[dict[str, float] | str] = []
+        usable: list[LabelledClip] = []
         for clip in batch:
             try:
-                good[clip] = read_clip(clip.path, **limits)
+                decoded = read_clip(clip.path, **self.classifier.settings.clip_limits)
+                if self.classifier.supports_text:
+                    usable.append(clip)
+                    found.append({})
+                else:
+                    emotions = self.classifier.classify(clip.path, decoded).emotions
+                    found.append({one["label"]: one["score"] for one in emotions})
             except ClipError as error:
-                found[clip.path] = str(error)
-        if self.classifier.supports_text and good:
-            found |= zip((clip.path for clip in good), self._ask(list(good), text), strict=True)
-        else:
-            found |= {clip.path: self._ask_stock(clip, heard) for clip, heard in good.items()}
-        for clip in batch:
-            facts = {"name": clip.name, "speaker": clip.speaker, "label": clip.label}
-            answer = found[clip.path]
-            if isinstance(answer, dict):
-                answer = self._renormalised(answer)
-            if isinstance(answer, str):
-                yield Row(**facts, error=answer)
-            else:
-                yield Row(**facts, predicted=max(answer, key=answer.get), scores=answer)
-
-    def _ask(self, clips: list[LabelledClip], text: str) -> list[dict[str, float] | str]:
-        """The model's own labels and their probabilities, or one line, for each clip."""
-        texts = {"corpus": [clip.transcript for clip in clips], "none": [""] * len(clips)}
-        # The clips of a built corpus have been cleaned, and those of a zip have not.
-        clean = not clips[0].cleaned
-        paths = [clip.path for clip in clips]
-        return self.classifier.answer_batch(paths, texts=texts.get(text), clean=clean)
-
-    def _ask_stock(self, clip: LabelledClip, heard: Clip) -> dict[str, float] | str:
-        try:
-            answer = self.classifier.answer(clip.path, heard)
-        except ClipError as error:
-            return str(error)
-        return {row["label"]: row["score"] for row in answer.emotions}
+                found.append(str(error))
+        if usable:
+            texts = {"corpus": [clip.transcript for clip in usable], "none": [""] * len(usable)}
+            scores = iter(
+                self.classifier.classify_batch(
+                    [clip.path for clip in usable],
+                    texts=texts.get(text),
+                    clean=not usable[0].cleaned,  # clips of a built corpus have been cleaned
+                )
+            )
+            found = [one if isinstance(one, str) else next(scores) for one in found]
+        return found
 
     def _renormalised(self, scores: dict[str, float]) -> dict[str, float] | str:
-        """Probabilities of the emotions alone, two labels of one emotion added up."""
+        """Return probabilities of the emotions only; labels of one emotion are added up."""
         found = dict.fromkeys(self.emotions, 0.0)
         for label, value in scores.items():
             if self.emotion_of.get(label) in found:
@@ -159,7 +157,7 @@ class Benchmark:
 
 
 def emotions_of(labels: Sequence[str]) -> dict[str, str | None]:
-    """The emotion that each label of a model stands for, or None.
+    """Return the emotion of each label of a model, or None.
 
     >>> emotions_of(["ANG", "pleasant_surprise", "other"])
     {'ANG': 'angry', 'pleasant_surprise': 'surprised', 'other': None}
@@ -173,68 +171,81 @@ def run(
     clips: Clips,
     *,
     text: str = "corpus",
-    progress: Callable[[Iterator[Row], int | None], Iterator[Row]] | None = None,
-) -> tuple[dict[str, Any], list[Row]]:
+    progress: Callable[[Iterator[Prediction], int | None], Iterator[Prediction]] | None = None,
+) -> tuple[dict[str, Any], list[Prediction]]:
     """Run the whole benchmark.
 
     Args:
-        classifier: the loaded model. clips: what `open_clips` gave.
+        classifier: the loaded model.
+        clips: of `open_clips`.
         text: "corpus", "none" or "asr".
-        progress: takes the rows and their number, and hands them on.
+        progress: takes the predictions and their number, and yields the predictions.
 
     Returns:
-        The figures and facts as plain JSON values, and the answer about each clip.
+        Figures and facts as plain JSON values, and the predictions.
 
     Raises:
         ClipError: it cannot be run; one line.
     """
     benchmark, started = Benchmark(classifier), time.perf_counter()
-    rows = benchmark.rows(clips, text=text)
-    found = list(progress(rows, clips.total) if progress else rows)
+    found = benchmark.predictions(clips, text=text)
+    predictions = list(progress(found, clips.total) if progress else found)
     seconds = time.perf_counter() - started
-    return benchmark.result(clips, found, text=text, seconds=seconds), found
+    return benchmark.result(clips, predictions, text=text, seconds=seconds), predictions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; 2 with one line when it cannot, 130 when it is interrupted."""
+    """Run from the command line; 2 with one line if it cannot, 130 if it is interrupted."""
     parser = argparse.ArgumentParser(description="RAVDESS benchmark (paper, Table 9).")
     parser.add_argument("data", help="folder or zip of RAVDESS, or Hub data set id of a corpus")
-    parser.add_argument("--model", help="folder or Hub id (SER_MODEL, else the page's own)")
+    parser.add_argument("--model", help="folder or Hub id (default: SER_MODEL, or the Space's own)")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the Python code of the folder or repo that --model names",
+    )
     parser.add_argument("--text", choices=TEXTS, default="corpus", help="(%(default)s)")
     parser.add_argument("--config", default="speaker_disjoint", help="of a data set (%(default)s)")
     parser.add_argument("--split", default="test", help="of a data set (%(default)s)")
-    parser.add_argument("--json", type=Path, help="write figures and every answer here")
-    parser.add_argument("--markdown", type=Path, help="write the table here")
+    parser.add_argument("--json", type=Path, help="write figures and all predictions to this file")
+    parser.add_argument("--markdown", type=Path, help="write the report to this file")
     options = parser.parse_args(arguments)
     try:
         settings = Settings.from_environment()
-        # The transcriber is only woken where it is heard.
+        # The transcriber is loaded only if it is used.
         transcriber = settings.transcriber if options.text == "asr" else "none"
         model = options.model or settings.model
-        classifier = Classifier(replace(settings, model=model, transcriber=transcriber))
+        if options.trust_remote_code:
+            settings = replace(settings, model=model)
+        classifier = Classifier(replace(settings, transcriber=transcriber), model=model)
+        if classifier.problem and NOT_TRUSTED in classifier.problem:
+            raise ClipError(
+                f"{classifier.name}: this model needs Python code of its own, which is not run; "
+                "give --trust-remote-code if you trust it"
+            )
         with open_clips(options.data, config=options.config, split=options.split) as clips:
-            result, rows = run(classifier, clips, text=options.text, progress=_bar)
-        table = markdown(result)
+            result, predictions = run(classifier, clips, text=options.text, progress=_bar)
+        report = markdown(result)
         if options.json:
-            answers = [asdict(row) for row in rows]
+            answers = [asdict(prediction) for prediction in predictions]
             options.json.write_text(
                 json.dumps(result | {"answers": answers}, indent=2, allow_nan=False) + "\n",
                 encoding="utf-8",
             )
         if options.markdown:
-            options.markdown.write_text(table, encoding="utf-8")
+            options.markdown.write_text(report, encoding="utf-8")
     except (ClipError, ValueError, OSError) as error:
         print(f"error: {first_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         return 130
-    print(table, end="")
+    print(report, end="")
     return 0
 
 
-def _bar(rows: Iterator[Row], total: int | None) -> Iterator[Row]:
-    return tqdm(rows, total=total, desc="clips", unit="clip", disable=None)
+def _bar(predictions: Iterator[Prediction], total: int | None) -> Iterator[Prediction]:
+    return tqdm(predictions, total=total, desc="clips", unit="clip", disable=None)
 
 
 if __name__ == "__main__":

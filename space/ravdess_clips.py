@@ -26,22 +26,27 @@ CODES = dict(
 STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 CORPUS = "ravdess"
 
-# Modality 03 is audio alone and channel 01 is speech; films and songs are not scored.
+# Modality 03 is audio only and channel 01 is speech; videos and songs are not scored.
 NAME = re.compile(
     r"03-01-(?P<emotion>0[1-8])-0[12]-(?P<statement>0[12])-0[12]-(?P<actor>0[1-9]|1\d|2[0-4])"
 )
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 COLUMNS = ("audio", "label", "speaker_id", "utterance_id", "corpus")
 MOST_ROWS = 50_000
-"""Rows of a data set that are looked at; one without RAVDESS could be endless."""
+"""Most rows of a data set that are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledClip:
     """One clip to score.
 
-    path: its file. label: one of EMOTIONS. speaker: such as "ravdess-07". name: what it is called
-    in the results. transcript: its words, or None. cleaned: it was cleaned when a corpus was built.
+    Attributes:
+        path: its file.
+        label: one of EMOTIONS.
+        speaker: such as "ravdess-07".
+        name: in the results.
+        transcript: or None.
+        cleaned: whether it was cleaned when a corpus was built.
     """
 
     path: Path
@@ -54,11 +59,14 @@ class LabelledClip:
 
 @dataclass(kw_only=True)
 class Clips:
-    """Clips and what was left out; both are complete once the clips have been gone through.
+    """Clips, and what was left out; complete after one pass over the clips.
 
-    found: the clips, to be gone through once. total: their number, None when it is not known yet.
-    removed: clips that the benchmark does not use, by reason. rejected: one line for each file
-    that is no clip of RAVDESS.
+    Attributes:
+        source: name of the data.
+        found: the clips, for one pass.
+        total: number of clips, None if it is not known yet.
+        removed: number of clips that the benchmark does not use, by reason.
+        rejected: one line for each file that is no clip of RAVDESS.
     """
 
     source: str
@@ -70,7 +78,7 @@ class Clips:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The largest number of clips, and the largest sum of their files in units of 10^6 bytes."""
+    """Largest number of clips, and largest sum of their files in units of 10^6 bytes."""
 
     max_files: int = 10_000
     max_megabytes: float = 10_000.0
@@ -88,8 +96,9 @@ def open_clips(
 
     Args:
         data: folder, zip file, or Hub data set id.
-        limits: what is accepted.
-        config: configuration of a corpus. split: its split.
+        limits: of the clips.
+        config: configuration of a corpus.
+        split: of a corpus.
 
     Raises:
         ClipError: it cannot be used; one line.
@@ -108,13 +117,13 @@ def open_clips(
 
 @contextmanager
 def open_zip(path: str | Path, *, limits: Limits) -> Iterator[Clips]:
-    """Open a zip of RAVDESS; what was unpacked is gone after the `with` block.
+    """Open a zip of RAVDESS; the unpacked files are removed after the `with` block.
 
     Raises:
         ClipError: it cannot be used; one line.
     """
     with tempfile.TemporaryDirectory(prefix="ser-ravdess-") as scratch:
-        # Neutral clips are in the zip as well, and one well-known pack holds the set twice.
+        # The zip has neutral clips as well, and one well-known archive has every clip twice.
         most = 3 * limits.max_files
         files = unpack(path, scratch, max_files=most, max_megabytes=limits.max_megabytes)
         source = safe_name(Path(path).name)
@@ -123,12 +132,12 @@ def open_zip(path: str | Path, *, limits: Limits) -> Iterator[Clips]:
 
 @contextmanager
 def open_public(name: str, *, config: str, limits: Limits) -> Iterator[Clips]:
-    """Open the test split of a public data set for a visitor, who sees nothing else.
+    """Open the test split of a public data set for a visitor.
 
     Raises:
         ClipError: no data set id, or it cannot be used; one line.
     """
-    # `load_dataset` would prefer a folder of that name on this machine to one on the Hub.
+    # `load_dataset` would prefer a folder of that name on this machine.
     if not HUB_ID.fullmatch(name) or Path(name).exists():
         raise ClipError("This is no data set id: one looks like user/name.")
     with _open_corpus(name, config, "test", limits=limits, token=False) as clips:
@@ -184,7 +193,7 @@ def _from_files(files: list[Path], *, root: Path, source: str, limits: Limits) -
 
 
 def _rows(name: str, config: str, split: str, *, token: bool | None) -> Iterator[dict[str, Any]]:
-    """Rows of a data set as they come over the line: nothing is kept on disk.
+    """Stream the rows of a data set; nothing is stored on disk.
 
     Raises:
         ClipError: it cannot be opened, or is no corpus of this project.
@@ -206,7 +215,7 @@ def _rows(name: str, config: str, split: str, *, token: bool | None) -> Iterator
     except ClipError:
         raise
     except Exception as error:
-        # `datasets` raises a dozen unrelated types here; each one's first line says it all.
+        # `datasets` raises many unrelated types here; the first line of each is enough.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ClipError(f"{name}: the data set cannot be read: {reason}") from error
 

@@ -1,4 +1,4 @@
-"""Figures of the RAVDESS benchmark (paper, section IV and Table 9), and what to say of them."""
+"""Figures of the RAVDESS benchmark (paper, section IV and Table 9), and their report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from ravdess_clips import CORPUS, EMOTIONS
 from scipy import stats
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
-NO_ANSWER = "no answer"
+NO_PREDICTION = "no prediction"
 RESAMPLES, LEVEL, SEED = 2000, 0.95, 42
 FEW_SPEAKERS = 10
 PAPER = {"wa": 0.7845, "ua": 0.7931}
@@ -22,11 +22,14 @@ INK = "#808795"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """What was answered about one clip.
+class Prediction:
+    """The prediction for one clip.
 
-    name, speaker, label: what the clip is. predicted: one of EMOTIONS, or None with the reason,
-    one line, in error. scores: the probability of each emotion.
+    Attributes:
+        name, speaker, label: of the clip.
+        predicted: one of EMOTIONS; None if there is an error.
+        error: why there is no prediction, one line.
+        scores: probability of each emotion.
     """
 
     name: str
@@ -37,36 +40,39 @@ class Row:
     scores: dict[str, float] | None = None
 
 
-def score(rows: Sequence[Row]) -> dict[str, Any]:
-    """All figures over some clips, as plain JSON values; fractions, UA+WA up to 2.
+def score(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Return all figures as plain JSON values: fractions, UA+WA up to 2.
 
-    A clip without an answer counts as an error. WA is the share of clips that are right, UA the
-    mean recall of the emotions that occur. Intervals are over speakers (a cluster bootstrap):
-    clips of one speaker rise and fall together.
+    A clip without a prediction counts as an error. WA is the accuracy, UA the mean recall of the
+    emotions that occur. Intervals are over speakers (a cluster bootstrap), as clips of one speaker
+    are correlated.
 
     Args:
-        rows: at least one.
+        predictions: at least one.
     """
-    speakers = sorted({row.speaker for row in rows})
-    labels = [*EMOTIONS, NO_ANSWER]
-    # int (num_speakers, num_emotions, num_emotions + 1), true emotions by answers.
+    true = [prediction.label for prediction in predictions]
+    predicted = [prediction.predicted or NO_PREDICTION for prediction in predictions]
+    recall = recall_score(true, predicted, labels=EMOTIONS, average=None, zero_division=np.nan)
+    wa, ua = accuracy_score(true, predicted), float(np.nanmean(recall))
+    by_speaker: dict[str, list[int]] = {}
+    for place, prediction in enumerate(predictions):
+        by_speaker.setdefault(prediction.speaker, []).append(place)
+    # int (num_speakers, num_emotions, num_emotions + 1), true by predicted emotion.
     counts = np.stack(
         [
             confusion_matrix(
-                [row.label for row in rows if row.speaker == speaker],
-                [row.predicted or NO_ANSWER for row in rows if row.speaker == speaker],
-                labels=labels,
+                [true[place] for place in places],
+                [predicted[place] for place in places],
+                labels=[*EMOTIONS, NO_PREDICTION],
             )[: len(EMOTIONS)]
-            for speaker in speakers
+            for _, places in sorted(by_speaker.items())
         ]
     )
-    total = counts.sum(axis=0)
-    recall = _recall(total)
     return {
-        "clips": len(rows),
-        "speakers": len(speakers),
-        "unanswered": int(total[:, -1].sum()),
-        **dict(zip(FIGURES, _figures(total), strict=True)),
+        "clips": len(predictions),
+        "speakers": len(by_speaker),
+        "unanswered": predicted.count(NO_PREDICTION),
+        **dict(zip(FIGURES, (wa, ua, ua + wa), strict=True)),
         "recall": {
             name: None if np.isnan(value) else float(value)
             for name, value in zip(EMOTIONS, recall, strict=True)
@@ -74,96 +80,95 @@ def score(rows: Sequence[Row]) -> dict[str, Any]:
         "interval": {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED, **_intervals(counts)},
         "confusion": {
             "labels": list(EMOTIONS),
-            "rows_true_columns_predicted": total[:, : len(EMOTIONS)].tolist(),
+            "rows_true_columns_predicted": counts.sum(axis=0)[:, : len(EMOTIONS)].tolist(),
         },
     }
 
 
-def _figures(counts: np.ndarray) -> tuple[float, float, float]:
-    """WA, UA and UA+WA of a confusion matrix."""
-    wa = float(np.trace(counts) / counts.sum())
-    ua = float(np.nanmean(_recall(counts)))
-    return wa, ua, ua + wa
-
-
-def _recall(counts: np.ndarray) -> np.ndarray:
-    """float (num_emotions,), NaN for an emotion with no clip."""
-    clips = counts.sum(axis=1)
-    return np.where(clips > 0, np.diagonal(counts) / np.maximum(clips, 1), np.nan)
-
-
 def _intervals(counts: np.ndarray) -> dict[str, list[float] | None]:
-    """Percentile interval of each figure over drawn speakers; None for one speaker alone."""
+    """Return the percentile interval of each figure over drawn speakers; None for one speaker."""
     if len(counts) < 2:
         return dict.fromkeys(FIGURES)
-    found = {}
-    for place, name in enumerate(FIGURES):
-        drawn = stats.bootstrap(
-            (np.arange(len(counts)),),
-            lambda units, place=place: _figures(counts[units].sum(axis=0))[place],
-            n_resamples=RESAMPLES,
-            vectorized=False,
-            method="percentile",
-            confidence_level=LEVEL,
-            rng=np.random.default_rng(SEED),
-        )
-        found[name] = [float(end) for end in drawn.confidence_interval]
-    return found
+
+    def figures(speakers: np.ndarray, axis: int) -> np.ndarray:
+        """WA, UA and UA+WA of drawn speakers: (num_figures, num_resamples)."""
+        drawn = counts[speakers].sum(axis=-3)
+        clips, right = drawn.sum(axis=-1), np.diagonal(drawn, axis1=-2, axis2=-1)
+        wa = right.sum(axis=-1) / clips.sum(axis=-1)
+        ua = np.divide(right, clips, where=clips > 0, out=np.full(clips.shape, np.nan))
+        ua = np.nanmean(ua, axis=-1)
+        return np.stack([wa, ua, ua + wa])
+
+    drawn = stats.bootstrap(
+        (np.arange(len(counts)),),
+        figures,
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        method="percentile",
+        confidence_level=LEVEL,
+        rng=np.random.default_rng(SEED),
+    )
+    ends = np.transpose(drawn.confidence_interval).tolist()
+    return dict(zip(FIGURES, ends, strict=True))
 
 
-def overlap(training: dict[str, Any] | None, speakers: set[str]) -> dict[str, Any]:
-    """What a model's record says of having heard these speakers.
+def overlap(record: dict[str, Any] | None, speakers: set[str]) -> dict[str, Any]:
+    """Compare a model's training record with the speakers that it is scored on.
 
     Args:
-        training: the record under `training` in the model's config; its `stages` count as well.
+        record: under `training` in the model's config; its `stages` count as well.
+        speakers: of the scored clips.
 
     Returns:
-        `known`, whether it names the speakers it heard; `speakers`, those of them who are scored;
-        `perhaps`, whether some stage learnt from RAVDESS without saying from whom.
+        `known`: whether the record names speakers; `speakers`: scored speakers that it names;
+        `perhaps`: whether a stage used RAVDESS without naming its speakers.
     """
-    records = [training or {}, *((training or {}).get("stages") or [])]
-    told = [record for record in records if record.get("speakers") is not None]
-    heard = {speaker for record in told for speaker in record["speakers"]}
-    # A record with data and speakers is whole; a stage may tell of its corpora by licence alone.
-    learnt_from = {
+    stages = [record or {}, *((record or {}).get("stages") or [])]
+    named = [stage for stage in stages if stage.get("speakers") is not None]
+    trained = {speaker for stage in named for speaker in stage["speakers"]}
+    # A stage with data and speakers is complete; others may name a corpus by its licence only.
+    corpora = {
         name.lower()
-        for record in records
-        for name in (*(record.get("data") or ()), *(record.get("licences") or ()))
+        for stage in stages
+        for name in (*(stage.get("data") or ()), *(stage.get("licences") or ()))
     }
-    whole = {name.lower() for record in told for name in record.get("data") or ()}
-    named = any(speaker.startswith(f"{CORPUS}-") for speaker in heard)
+    complete = {name.lower() for stage in named for name in stage.get("data") or ()}
+    has_ravdess = any(speaker.startswith(f"{CORPUS}-") for speaker in trained)
     return {
-        "known": bool(told),
-        "speakers": sorted(heard & speakers),
-        "perhaps": CORPUS in learnt_from - whole and not named,
+        "known": bool(named),
+        "speakers": sorted(trained & speakers),
+        "perhaps": CORPUS in corpora - complete and not has_ravdess,
     }
 
 
 def verdict(result: dict[str, Any]) -> str:
-    """The leak guard's finding in one line of Markdown."""
+    """Return the result of the leak guard as one line of Markdown."""
     found, scored = result["overlap"], result["scores"]["speakers"]
     if not found["known"]:
-        line = "Unknown whether the model heard these speakers in training: it does not say."
+        line = (
+            "Unknown whether the model was trained on these speakers: it has no training record "
+            "of speakers."
+        )
     elif found["speakers"]:
         line = (
-            f"**LEAK: the model heard {len(found['speakers'])} of the {scored} speakers in "
-            f"training** ({', '.join(found['speakers'])}): the figures over all clips say little "
-            "about a new voice."
+            f"**LEAK: the model was trained on {len(found['speakers'])} of the {scored} speakers** "
+            f"({', '.join(found['speakers'])}): the figures over all clips do not hold for new "
+            "speakers."
         )
     else:
-        line = "Speaker-disjoint: by its own record the model heard none of the speakers."
+        line = "Speaker-disjoint: the training record has none of these speakers."
     if found["perhaps"]:
-        line += " It also learnt from RAVDESS without saying from whom."
+        line += " The model was also trained on RAVDESS speakers that the record does not name."
     return line
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The table beside the paper's, the protocol, the confusion matrix and what was left out."""
+    """Return the report: table with the paper's figures, protocol, confusion matrix, removals."""
     table = [("", "WA", "UA", "UA+WA", "Clips", "Speakers")]
     table.append(_cells(f"{result['model']}, all clips given", result["scores"]))
-    if result["unheard"]:
-        name = f"{result['model']}, speakers it did not hear in training"
-        table.append(_cells(name, result["unheard"]))
+    if result["unseen"]:
+        name = f"{result['model']}, speakers outside its training data"
+        table.append(_cells(name, result["unseen"]))
     chance = 1 / len(result["emotions"])
     table.append(_plain(f"chance (1/{len(result['emotions'])})", chance, chance))
     table.append(_plain("paper, Table 9, as printed", PAPER["wa"], PAPER["ua"]))
@@ -175,7 +180,7 @@ def markdown(result: dict[str, Any]) -> str:
             EMOTIONS, matrix, result["scores"]["recall"].values(), strict=True
         )
     ]
-    parts.append("Clips by true emotion (row) and answer (column):")
+    parts.append("Clips by true emotion (row) and predicted emotion (column):")
     parts.append(_table([("true", *EMOTIONS, "recall"), *rows]))
     return "\n\n".join(parts) + "\n"
 
@@ -186,21 +191,23 @@ def _notes(result: dict[str, Any]) -> list[str]:
         verdict(result),
         f"Protocol: RAVDESS speech, neutral removed, every clip given is scored; {result['data']}; "
         f"{result['text_meaning']}.",
-        "The paper does not say which clips its Table 9 scores; it splits its corpus at random, "
-        "so the same speakers are in training and test.",
+        "The paper does not say which clips Table 9 is for; it splits its corpus at random, so "
+        "the same speakers are in training and test.",
         f"WA, UA and UA+WA in per cent, with the {100 * LEVEL:.0f} % interval over speakers "
         f"({RESAMPLES} bootstrap samples, seed {SEED}).",
     ]
     if scores["speakers"] < FEW_SPEAKERS:
         notes.append(
-            f"An interval over {scores['speakers']} speakers is a rough guide, and tends to be too "
+            f"An interval over only {scores['speakers']} speakers is approximate, and usually too "
             "narrow."
         )
     if len(result["emotions"]) < len(EMOTIONS):
-        notes.append(f"The model answers {', '.join(result['emotions'])}; only these are scored.")
+        notes.append(
+            f"The model has the labels {', '.join(result['emotions'])}; only these are scored."
+        )
     notes += [f"Removed: {count} clips ({why})." for why, count in result["removed"].items()]
     notes += _some([f"Not read: {line}." for line in result["rejected"]])
-    errors = [f"No answer, counted as an error: {k}: {v}" for k, v in result["errors"].items()]
+    errors = [f"No prediction, counted as an error: {k}: {v}" for k, v in result["errors"].items()]
     return notes + _some(errors)
 
 
@@ -227,7 +234,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def draw_confusion(scores: dict[str, Any]) -> np.ndarray:
-    """Draw the confusion matrix (paper, Figure 8): uint8 (height, width, 4), clear background."""
+    """Draw the confusion matrix (paper, Figure 8): uint8 (height, width, 4), transparent."""
     counts = np.array(scores["confusion"]["rows_true_columns_predicted"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(6.4, 5.6), dpi=150, layout="constrained", facecolor="none")
@@ -238,7 +245,7 @@ def draw_confusion(scores: dict[str, Any]) -> np.ndarray:
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=ink)
     axes.set_xticks(range(len(EMOTIONS)), EMOTIONS, rotation=45, ha="right")
     axes.set_yticks(range(len(EMOTIONS)), EMOTIONS)
-    axes.set_xlabel("answer")
+    axes.set_xlabel("predicted emotion")
     axes.set_ylabel("true emotion")
     axes.tick_params(colors=INK)
     for label in (axes.xaxis.label, axes.yaxis.label):

@@ -1,27 +1,28 @@
-"""A long recording as windows that slide over it, and as stretches of one emotion.
+"""The timeline of a long recording: windows and segments, with progress; CSV and SRT files.
 
-The answers are those of the pipeline's own option `return_segments`. The cutting is done here, so
-that any model of the task has a timeline, and others get their turn between two groups of windows.
+The pipeline of a custom checkpoint makes the timeline itself (`return_segments`). For a stock
+checkpoint, whose pipeline has none, the windows are cut and merged here by the same rules.
 """
 
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile as sf
-import soxr
-from classifier import WINDOW_RATE, Classifier
-from clips import MAX_RATE, MIN_RATE, MIN_SECONDS, NOT_AUDIO, ClipError
+import pandas as pd
+from classifier import AUDIO_ONLY, Classifier
+from clips import MIN_SECONDS, Clip, ClipError, opened
+from scipy.special import softmax
+from webvtt import Caption, WebVTT
 
 NO_SPEECH = "no speech"
 UNSURE = "unsure"
-GROUP = 8
-"""Windows for which the model is held at once: a second or two of work."""
+BATCH_SIZE = 8
+"""Windows of a batch; other requests run after each batch."""
 
 BLOCK_SECONDS = 10
 PEAKS_PER_SECOND = 20
@@ -29,37 +30,33 @@ PEAKS_PER_SECOND = 20
 
 @dataclass
 class Recording:
-    """A recording on its way through the model.
+    """A recording and what is known of it so far.
 
-    seconds: what has been read of it. whole_seconds: its length, as its file says.
-    peaks: the loudest sample of every twentieth of a second, 0 to 1.
-    windows: {"start", "end", "label", "score", "scores", "transcript"}; label and scores are
-    smoothed when `run` is over. segments: {"start", "end", "label", "score", "transcript"}.
-    emotions: of the recording as a whole, as in an answer; empty when nobody speaks.
+    Attributes:
+        seconds: its length.
+        peaks: highest absolute sample of every twentieth of a second, 0 to 1.
+        share: share that has been classified, 0 to 1.
+        result: `emotions` (of the whole recording; empty if nobody speaks), `note`, `segments`
+            (`start`, `end`, `label`, `score`, `transcript`) and `windows` (`start`, `end`,
+            `label`, `score`, `scores`); empty until share is 1.
     """
 
-    whole_seconds: float
-    seconds: float = 0.0
-    peaks: list[float] = field(default_factory=list)
-    windows: list[dict[str, Any]] = field(default_factory=list)
-    segments: list[dict[str, Any]] = field(default_factory=list)
-    emotions: list[dict[str, Any]] = field(default_factory=list)
-    note: str | None = None
+    seconds: float
+    peaks: list[float]
+    share: float = 0.0
+    result: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def share(self) -> float:
-        """How much of it has been answered, 0 to 1."""
-        done = self.windows[-1]["end"] if self.windows else 0.0
-        return min(1.0, done / max(self.whole_seconds, 1e-9))
+    def segments(self) -> list[dict[str, Any]]:
+        """The segments, as in the result."""
+        return self.result["segments"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the API answers with."""
+        """Return what the API returns."""
+        names = ("emotions", "note", "segments", "windows")
         return {
-            "emotions": self.emotions,
+            **{name: self.result[name] for name in names},
             "seconds": round(self.seconds, 3),
-            "note": self.note,
-            "segments": self.segments,
-            "windows": self.windows,
             "csv": as_csv(self.segments),
             "srt": as_srt(self.segments),
         }
@@ -73,191 +70,183 @@ def run(
     hop_s: float = 2.0,
     smoothing: int = 3,
 ) -> Iterator[Recording]:
-    """Answer a recording group by group, and yield it after each; the last has everything.
+    """Classify a recording batch by batch; yield it after each, and at last with its result.
 
     Args:
-        path: the file. window_s: length of a window in seconds. hop_s: seconds from one window
-            to the next. smoothing: windows, an odd number, over which probabilities are averaged.
+        path: the file.
+        window_s: length of a window in seconds.
+        hop_s: seconds from one window to the next.
+        smoothing: windows, an odd number, over which probabilities are averaged.
 
     Raises:
-        ClipError: an option makes no sense, or the recording cannot be used.
+        ClipError: an option is out of range, or the recording cannot be used; one line.
     """
-    check_options(window_s=window_s, hop_s=hop_s, smoothing=smoothing)
-    settings = classifier.settings
-    recording = Recording(whole_seconds=0.0)
-    blocks = _blocks(path, recording, max_minutes=settings.max_recording_minutes)
-    size, hop = round(window_s * WINDOW_RATE), round(hop_s * WINDOW_RATE)
-    windows = cut(blocks, size=size, hop=hop)
-    while group := list(itertools.islice(windows, GROUP)):
-        answers = classifier.answer_windows([sound for _, sound in group], window_s=window_s)
-        for (start, sound), answer in zip(group, answers, strict=True):
-            times = {"start": start / WINDOW_RATE, "end": (start + sound.size) / WINDOW_RATE}
-            recording.note = recording.note or answer.pop("note")
-            recording.windows.append({**times, **answer})
-        yield recording
-    _finish(recording, smoothing=smoothing, threshold=settings.threshold)
-    yield recording
-
-
-def check_options(*, window_s: float, hop_s: float, smoothing: int) -> None:
-    """Raise ClipError, in one line, for options of a timeline that make no sense."""
     if not 0.5 <= window_s <= 60:
         raise ClipError("A window must be 0.5 to 60 seconds long.")
     if not 0.25 <= hop_s <= window_s:
         raise ClipError("The step must be at least 0.25 seconds, and no longer than the window.")
     if not 1 <= smoothing <= 99 or smoothing % 2 == 0:
         raise ClipError("The smoothing must be 1, 3, 5 ... windows.")
+    threshold = classifier.settings.threshold
+    recording = read_recording(path, max_minutes=classifier.settings.max_recording_minutes)
+    options = {"window_s": window_s, "hop_s": hop_s, "smoothing": smoothing}
+    if classifier.supports_text:
+        steps = classifier.classify_recording(
+            path, **options, abstain_below=threshold, batch_size=BATCH_SIZE
+        )
+    else:
+        steps = stock_timeline(classifier, path, recording.seconds, **options)
+    for step in steps:
+        if isinstance(step, int):
+            recording.share = min(1.0, step * hop_s / recording.seconds)
+        else:
+            recording.share, recording.result = 1.0, step
+            for part in (*recording.segments, *step["windows"]):
+                part["label"] = part["label"] or UNSURE
+        yield recording
 
 
-def cut(blocks: Iterable[np.ndarray], *, size: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Cut a stream (blocks float32 (num_samples,)) into windows of `size` samples.
+def read_recording(path: Path, *, max_minutes: float) -> Recording:
+    """Read a file once, block by block, for its length and peaks.
 
-    The last window ends where the recording ends; a recording that is shorter is one window.
-
-    Yields:
-        First sample, and float32 (window samples,).
+    Raises:
+        ClipError: it is no audio, too long or too short; one line.
     """
-    held, first, start, covered = np.zeros(0, np.float32), 0, 0, 0
-    for block in blocks:
-        held = np.concatenate([held, block])
-        while start + size <= first + held.size:
-            yield start, held[start - first : start - first + size]
-            covered, start = start + size, start + hop
-        # What the last window may need, which can begin before the one that follows.
-        drop = max(0, min(start - first, held.size - size))
-        held, first = held[drop:], first + drop
-    end = first + held.size
-    if covered < end:
-        begin = max(0, end - size)
-        yield begin, held[begin - first :]
-
-
-def _blocks(path: Path, recording: Recording, *, max_minutes: float) -> Iterator[np.ndarray]:
-    """Read a file block by block at 16 kHz, and note its length and its peaks on the way."""
-    too_long = f"The recording is too long: at most {max_minutes:g} minutes are accepted."
-    try:
-        with sf.SoundFile(path) as file:
-            rate = file.samplerate
-            if not MIN_RATE <= rate <= MAX_RATE:
-                raise ClipError(f"The sampling rate of {rate} Hz is not usable.")
-            recording.whole_seconds = file.frames / rate
-            # A broken header may promise years; only what is really there counts.
-            limit = max_minutes * 60
-            stream = soxr.ResampleStream(rate, WINDOW_RATE, 1, dtype="float32")
-            for block in file.blocks(rate * BLOCK_SECONDS, dtype="float32", always_2d=True):
-                recording.seconds += len(block) / rate
-                if recording.seconds > limit:
-                    raise ClipError(too_long)
-                mono = block.mean(axis=1)
-                if not np.isfinite(mono).all():
-                    raise ClipError("The recording holds samples that are not numbers.")
-                step = max(1, rate // PEAKS_PER_SECOND)
-                starts = np.arange(0, mono.size, step)
-                recording.peaks += np.maximum.reduceat(np.abs(mono), starts).tolist()
-                yield stream.resample_chunk(mono)
-            yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
-    except (sf.SoundFileError, RuntimeError, TypeError) as error:
-        raise ClipError(NOT_AUDIO) from error
+    recording = Recording(seconds=0.0, peaks=[])
+    with opened(path) as file:
+        rate = file.samplerate
+        # Blocks are counted, as the header of a broken file may give any length.
+        for block in file.blocks(rate * BLOCK_SECONDS, dtype="float32", always_2d=True):
+            recording.seconds += len(block) / rate
+            if recording.seconds > max_minutes * 60:
+                raise ClipError(
+                    f"The recording is too long: at most {max_minutes:g} minutes are accepted."
+                )
+            mono = block.mean(axis=1)
+            if not np.isfinite(mono).all():
+                raise ClipError("The recording holds samples that are not numbers.")
+            starts = np.arange(0, mono.size, max(1, rate // PEAKS_PER_SECOND))
+            recording.peaks += np.maximum.reduceat(np.abs(mono), starts).tolist()
     if recording.seconds < MIN_SECONDS:
         raise ClipError(f"The recording is too short: at least {MIN_SECONDS} s is needed.")
+    return recording
 
 
-def _finish(recording: Recording, *, smoothing: int, threshold: float) -> None:
-    """Smooth the windows, name them, and join neighbours of one name."""
-    windows = recording.windows
-    spoken = [window["scores"] for window in windows if window["scores"]]
-    if spoken:
-        # Of the recording as a whole, the mean of the logits, as for any long clip.
-        labels = list(spoken[0])
-        table = np.array([[scores[label] for label in labels] for scores in spoken])
-        logs = np.log(table + 1e-30).mean(axis=0)
-        odds = np.exp(logs - logs.max())
-        pairs = zip(labels, (odds / odds.sum()).tolist(), strict=True)
-        rows = [{"label": label, "score": score} for label, score in pairs]
-        recording.emotions = sorted(rows, key=lambda row: -row["score"])
-    for window, scores in zip(windows, _smoothed(windows, smoothing), strict=True):
-        window["scores"], window["label"], window["score"] = scores, NO_SPEECH, None
-        if scores:
-            label = max(scores, key=scores.get)
-            window["score"] = scores[label]
-            window["label"] = label if scores[label] >= threshold else UNSURE
-    recording.segments = segments_of(windows)
+def stock_timeline(
+    classifier: Classifier,
+    path: Path,
+    seconds: float,
+    *,
+    window_s: float,
+    hop_s: float,
+    smoothing: int,
+) -> Iterator[int | dict[str, Any]]:
+    """Make a timeline with a stock pipeline, as `Classifier.classify_recording` does.
 
-
-def _smoothed(windows: Sequence[dict[str, Any]], width: int) -> list[dict[str, float] | None]:
-    """Average over neighbours, but never over a window in which nobody speaks."""
-    found: list[dict[str, float] | None] = []
-    for is_spoken, stretch in itertools.groupby(windows, key=lambda window: bool(window["scores"])):
-        rows = [window["scores"] for window in stretch]
-        for place in range(len(rows)):
-            near = rows[max(0, place - width // 2) : place + width // 2 + 1]
-            mean = {name: sum(r[name] for r in near) / len(near) for name in rows[0] or ()}
-            found.append(mean if is_spoken else None)
-    return found
-
-
-def segments_of(windows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join neighbouring windows of one label into segments without gaps.
-
-    Windows that overlap part in the middle between their centres. A segment's score is the mean
-    over its time, its transcript is joined from windows that do not overlap.
+    Args:
+        seconds: length of the recording.
+        window_s, hop_s, smoothing: as for `run`.
     """
-    centres = [(window["start"] + window["end"]) / 2 for window in windows]
-    edges = [windows[0]["start"], *map(np.mean, itertools.pairwise(centres)), windows[-1]["end"]]
+    found: list[dict[str, float] | None] = []
+    with opened(path) as file:
+        rate = file.samplerate
+        length, size, hop = (round(s * rate) for s in (seconds, window_s, hop_s))
+        starts = [*range(0, max(1, length - size + 1), hop)]
+        if starts[-1] + size < length:
+            starts.append(length - size)  # the last window ends where the recording ends
+        for first in range(0, len(starts), BATCH_SIZE):
+            batch = []
+            for start in starts[first : first + BATCH_SIZE]:
+                file.seek(start)
+                samples = file.read(size, dtype="float32", always_2d=True)
+                batch.append(Clip(samples.mean(axis=1), rate))
+            found += classifier.classify_windows(batch)
+            yield len(found)
+    ends = [min(start + size, length) for start in starts]
+    times = np.array([starts, ends]).T / rate
+    yield _stock_result(times, found, classifier.labels, smoothing, classifier.settings.threshold)
+
+
+def _stock_result(
+    times: np.ndarray,
+    found: list[dict[str, float] | None],
+    labels: list[str],
+    smoothing: int,
+    threshold: float,
+) -> dict[str, Any]:
+    """Smooth and merge windows.
+
+    Args:
+        times: float (num_windows, 2), start and end in seconds.
+        found: probability by label of each window; None for a silent one.
+    """
+    scores = pd.DataFrame([row or {} for row in found], columns=labels, dtype=float)
+    silent = scores.isna().all(axis=1)
+    spoken = scores[~silent]
+    emotions = []
+    if len(spoken):
+        # As for any long clip, the mean of the logits.
+        whole = zip(labels, softmax(np.log(spoken + 1e-30).mean().to_numpy()).tolist(), strict=True)
+        emotions = [{"label": label, "score": score} for label, score in whole]
+        emotions.sort(key=lambda emotion: -emotion["score"])
+    # Silence ends a run of windows that are averaged.
+    runs = (silent != silent.shift()).cumsum()
+    smooth = scores.groupby(runs).rolling(smoothing, center=True, min_periods=1).mean()
+    windows = []
+    for (start, end), is_silent, row in zip(
+        times.tolist(), silent, smooth.to_dict("records"), strict=True
+    ):
+        window = {"start": round(start, 3), "end": round(end, 3)}
+        label = NO_SPEECH if is_silent else max(row, key=row.get)
+        score = None if is_silent else row[label]
+        if score is not None and score < threshold:
+            label = UNSURE
+        windows.append(window | {"label": label, "score": score, "scores": row if score else None})
+    # Windows that overlap are divided in the middle between their centres.
+    centres = times.mean(axis=1)
+    edges = [times[0, 0], *(centres[:-1] + centres[1:]) / 2, times[-1, 1]]
     segments = []
-    numbers = range(len(windows))
-    for label, group in itertools.groupby(numbers, key=lambda i: windows[i]["label"]):
+    for label, group in itertools.groupby(range(len(windows)), lambda i: windows[i]["label"]):
         members = list(group)
-        scores = [windows[i]["score"] for i in members]
-        weights = [edges[i + 1] - edges[i] for i in members]
-        segments.append(
-            {
-                "start": round(float(edges[members[0]]), 3),
-                "end": round(float(edges[members[-1] + 1]), 3),
-                "label": label,
-                "score": None if scores[0] is None else float(np.average(scores, weights=weights)),
-                "transcript": _joined([windows[i] for i in members]),
-            }
-        )
-    return segments
+        score = None
+        if label != NO_SPEECH:
+            weights = np.diff(edges)[members]
+            score = float(np.average([windows[i]["score"] for i in members], weights=weights))
+        first, last = float(edges[members[0]]), float(edges[members[-1] + 1])
+        place = {"start": round(first, 3), "end": round(last, 3), "label": label}
+        segments.append(place | {"score": score, "transcript": None})
+    return {"emotions": emotions, "note": AUDIO_ONLY, "windows": windows, "segments": segments}
 
 
-def _joined(windows: Iterable[dict[str, Any]]) -> str | None:
-    texts, heard_until = [], 0.0
-    for window in windows:
-        if window["transcript"] and window["start"] >= heard_until - 1e-6:
-            texts.append(window["transcript"])
-            heard_until = window["end"]
-    return " ".join(texts) or None
-
-
-def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Write rows of the same keys as a table that spreadsheets read as text and numbers."""
+def as_csv(lines: Sequence[dict[str, Any]]) -> str:
+    """Return dicts with the same keys as a CSV table that is safe to open in a spreadsheet."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer = csv.DictWriter(text, list(lines[0]) if lines else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
     return text.getvalue()
 
 
 def _cell(value: Any) -> Any:
-    # A spreadsheet would run a transcript or a file's name that begins like a formula.
+    # A spreadsheet would run a transcript or a file name that begins like a formula.
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
 
 
 def as_srt(segments: Sequence[dict[str, Any]]) -> str:
-    """Write subtitles, without the stretches in which nobody speaks."""
-    spoken = [segment for segment in segments if segment["label"] != NO_SPEECH]
-    blocks = []
-    for number, segment in enumerate(spoken, start=1):
-        # An arrow in a transcript would be read as a time.
-        words = (segment["transcript"] or "").replace("-->", "->")
-        line = f"{segment['label']} {segment['score']:.0%}" + (f"\n{words}" if words else "")
-        times = f"{_srt_time(segment['start'])} --> {_srt_time(segment['end'])}"
-        blocks.append(f"{number}\n{times}\n{line}\n")
-    return "\n".join(blocks)
+    """Return subtitles for the segments with speech: label and score, then the transcript."""
+    captions = []
+    for segment in segments:
+        if segment["label"] != NO_SPEECH:
+            # An arrow in a transcript would be read as a time.
+            words = (segment["transcript"] or "").replace("-->", "->")
+            line = f"{segment['label']} {segment['score']:.0%}" + (f"\n{words}" if words else "")
+            captions.append(Caption(_time(segment["start"]), _time(segment["end"]), line))
+    text = io.StringIO()
+    WebVTT(captions=captions).write(text, format="srt")
+    return text.getvalue() + ("\n" if captions else "")
 
 
-def _srt_time(seconds: float) -> str:
-    whole, thousandths = divmod(round(seconds * 1000), 1000)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d},{thousandths:03d}"
+def _time(seconds: float) -> str:
+    minutes, thousandths = divmod(round(seconds * 1000), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{thousandths // 1000:02d}.{thousandths % 1000:03d}"

@@ -13,8 +13,8 @@ SPACE = ROOT / "space"
 sys.path.insert(0, str(SPACE))
 
 from app import build_demo, launch_options  # noqa: E402
-from classifier import Settings  # noqa: E402
-from files import upload_folder  # noqa: E402
+from settings import Settings  # noqa: E402
+from uploads import upload_folder  # noqa: E402
 
 
 @contextmanager

@@ -9,9 +9,9 @@ import time
 
 import gradio
 import pytest
-from classifier import Settings, default_model
 from gradio_client import Client, handle_file
 from huggingface_hub import metadata_load
+from settings import Settings, default_model
 
 from tests.helpers.space_server import ROOT, SPACE
 

@@ -54,17 +54,17 @@ def test_every_function_is_public_and_documented(text_client):
     assert all(endpoint["description"] for endpoint in endpoints.values())
 
 
-def test_stock_checkpoint_answers_from_audio_alone(stock_client, angry_clip):
+def test_a_stock_checkpoint_is_audio_only(stock_client, angry_clip):
     answer = predict(stock_client, angry_clip)
     assert set(scores(answer)) == set(EMOTIONS)
     assert sum(scores(answer).values()) == pytest.approx(1)
     assert [r["score"] for r in answer["emotions"]] == sorted(scores(answer).values())[::-1]
     assert answer["modalities"] == ["audio"] and answer["transcript"] is None
-    assert "audio alone" in answer["note"]
+    assert "audio-only" in answer["note"]
     assert answer["clip_seconds"] == pytest.approx(sf.info(angry_clip).duration, abs=0.01)
 
 
-def test_stock_checkpoint_hears_the_same_at_another_rate(stock_client, angry_clip, tmp_path):
+def test_a_stock_checkpoint_gives_the_same_at_another_rate(stock_client, angry_clip, tmp_path):
     waveform, rate = sf.read(angry_clip)
     resampled = tmp_path / "48k.wav"
     sf.write(resampled, soxr.resample(waveform, rate, 48_000), 48_000)
@@ -72,13 +72,13 @@ def test_stock_checkpoint_hears_the_same_at_another_rate(stock_client, angry_cli
     assert scores(other) == pytest.approx(scores(one), abs=0.01)
 
 
-def test_own_words_are_read(text_client, angry_clip):
-    alone = predict(text_client, angry_clip)
-    assert alone["modalities"] == ["audio"] and alone["note"]
-    told = predict(text_client, angry_clip, "no leave me alone")
-    assert told["modalities"] == ["audio", "text"]
-    assert told["transcript"] == "no leave me alone" and told["transcript_source"] == "given"
-    assert scores(told) != pytest.approx(scores(alone), abs=1e-4)
+def test_given_text_is_used(text_client, angry_clip):
+    audio_only = predict(text_client, angry_clip)
+    assert audio_only["modalities"] == ["audio"] and audio_only["note"]
+    fused = predict(text_client, angry_clip, "no leave me alone")
+    assert fused["modalities"] == ["audio", "text"]
+    assert fused["transcript"] == "no leave me alone" and fused["transcript_source"] == "given"
+    assert scores(fused) != pytest.approx(scores(audio_only), abs=1e-4)
 
 
 def test_the_same_as_the_pipeline(text_client, text_model, angry_clip):
@@ -105,7 +105,7 @@ def test_wrong_file_gives_one_line_and_the_next_request_works(
     assert set(scores(predict(stock_client, angry_clip))) == set(EMOTIONS)
 
 
-def test_what_the_pipeline_refuses_comes_without_server_paths(text_client, angry_clip, tmp_path):
+def test_errors_of_the_pipeline_have_no_server_paths(text_client, angry_clip, tmp_path):
     cut = tmp_path / "cut.wav"
     cut.write_bytes(angry_clip.read_bytes()[:-20_000])
     with pytest.raises(AppError, match="cut.wav: truncated") as caught:
@@ -114,31 +114,31 @@ def test_what_the_pipeline_refuses_comes_without_server_paths(text_client, angry
     assert predict(text_client, angry_clip)["emotions"]
 
 
-def test_missing_transcriber_is_said(serve, text_model, angry_clip, tmp_path):
+def test_a_missing_transcriber_is_reported(serve, text_model, angry_clip, tmp_path):
     missing = tmp_path / "no-whisper"
     client = Client(serve(model=str(text_model), transcriber=str(missing)), verbose=False)
     answer = predict(client, angry_clip)
     assert answer["modalities"] == ["audio"] and "no-whisper" in answer["note"]
 
 
-def test_a_model_that_cannot_be_loaded_is_said(serve, tmp_path, angry_clip):
+def test_a_model_that_cannot_be_loaded_is_reported(serve, tmp_path, angry_clip):
     client = Client(serve(model=str(tmp_path / "nothing")), verbose=False)
     with pytest.raises(AppError, match="nothing could not be loaded: there is no such folder"):
         predict(client, angry_clip)
 
 
-def test_explain_says_what_moved_the_answer(serve, text_model, angry_clip):
+def test_explain_gives_contributions(serve, text_model, angry_clip):
     client = Client(serve(model=str(text_model), threshold=1.0), verbose=False)
     answer = client.predict(handle_file(angry_clip), "no leave me alone", api_name="/explain")
     assert answer["unsure"] and answer["label"] is None
     parts = answer["contributions"]
     assert parts["fused"] == pytest.approx(scores(answer))
     assert 0 < parts["moved"]["text"] < 1 and set(parts["text"]) == set(EMOTIONS)
-    alone = client.predict(handle_file(angry_clip), api_name="/explain")["contributions"]
-    assert alone["text"] is None and alone["moved"] == {"audio": 1.0, "text": 0.0}
+    audio_only = client.predict(handle_file(angry_clip), api_name="/explain")["contributions"]
+    assert audio_only["text"] is None and audio_only["moved"] == {"audio": 1.0, "text": 0.0}
 
 
-def test_explain_with_a_model_that_only_listens(stock_client, angry_clip):
+def test_explain_with_an_audio_only_model(stock_client, angry_clip):
     answer = stock_client.predict(handle_file(angry_clip), api_name="/explain")
     assert answer["contributions"] is None and len(answer["emotions"]) == 7
 
@@ -151,7 +151,7 @@ def test_noise_is_no_speech(text_client, tmp_path):
 
 
 def test_text_that_is_too_long(text_client, angry_clip):
-    with pytest.raises(AppError, match="at most 2000 letters"):
+    with pytest.raises(AppError, match="at most 2000 characters"):
         predict(text_client, angry_clip, "no " * 1000)
 
 
@@ -180,7 +180,7 @@ def test_batch_keeps_order_and_its_bad_rows(text_client, angry_clip, tmp_path):
     assert "could not be read" in table[2]["error"]
 
 
-def test_batch_that_is_no_batch(serve, text_model, angry_clip, tmp_path):
+def test_batches_that_are_refused(serve, text_model, angry_clip, tmp_path):
     client = Client(serve(model=str(text_model), max_clips=2), verbose=False)
     with pytest.raises(AppError, match="too many clips: 3; at most 2"):
         client.predict([handle_file(angry_clip)] * 3, api_name="/batch")
@@ -190,14 +190,14 @@ def test_batch_that_is_no_batch(serve, text_model, angry_clip, tmp_path):
         client.predict([handle_file(wrong)], api_name="/batch")
 
 
-def test_about_says_who_answers(text_client, text_model):
+def test_about_names_the_model(text_client, text_model):
     about = text_client.predict(api_name="/about")
     assert about["model"] == text_model.name and about["labels"] == list(EMOTIONS)
     assert about["reads_text"] and about["problem"] is None and about["max_seconds"] == 60
 
 
 def test_openapi_page_and_a_call_by_hand(serve, text_model, angry_clip):
-    """What curl would send: an upload, a request, and its stream of events."""
+    """As with curl: an upload, a request, and its stream of events."""
     url = serve(model=str(text_model)) + "gradio_api"
     paths = httpx.get(f"{url}/openapi.json", timeout=60).json()["paths"]
     assert any("predict" in path for path in paths)
@@ -211,10 +211,10 @@ def test_openapi_page_and_a_call_by_hand(serve, text_model, angry_clip):
     assert set(scores(answer)) == set(EMOTIONS)
 
 
-def test_a_long_recording_and_a_clip_take_turns(text_client, angry_clip, tmp_path):
+def test_a_clip_does_not_wait_for_the_end_of_a_recording(text_client, angry_clip, tmp_path):
     waveform, rate = sf.read(angry_clip)
     recording = tmp_path / "talk.flac"
-    sf.write(recording, waveform.tolist() * 60, rate)
+    sf.write(recording, np.tile(waveform, 60), rate)
     job = text_client.submit(handle_file(recording), 1, 0.25, api_name="/timeline")
     while job.status().code != Status.PROCESSING and not job.done():
         time.sleep(0.01)

@@ -103,7 +103,7 @@ def test_the_page_shows_table_picture_and_leak_line(settings, packed):
     states = list(show(str(packed), "", "speaker_disjoint", "corpus"))
     assert 'value="0.500"' in states[35][0] and "35 of 70 clips." in states[35][0]
     line, report, picture = states[-1]
-    assert "on 70 clips" in line and "Unknown whether the model heard" in line
+    assert "on 70 clips" in line and "Unknown whether the model was trained" in line
     assert report.startswith("|  | WA | UA | UA+WA |") and "**angry**" in report
     assert 'src="data:image/png;base64,' in picture and 'download="ravdess.json"' in picture
     (line, *rest) = list(show(None, "", "speaker_disjoint", "corpus"))[-1]

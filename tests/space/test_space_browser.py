@@ -13,8 +13,8 @@ import soundfile as sf
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from files import sweep, upload_folder
 from selenium.webdriver.common.by import By
+from uploads import sweep, upload_folder
 
 from scripts import make_screenshots as page
 from tests.helpers.made_benchmark import write_ravdess
@@ -99,14 +99,14 @@ def outside_requests(driver) -> list[str]:
 
 
 def test_upload_answer_own_words_and_wrong_file(browser, url, angry_clip, tmp_path):
-    line = page.ask_about(browser, url, angry_clip)
-    assert "audio alone" in line and "No transcript: no transcriber was asked for." in line
+    line = page.classify(browser, url, angry_clip)
+    assert "audio only" in line and "No transcript: no transcriber was asked for." in line
     assert "Not sure: no emotion reaches 35%" in line  # its weights are random
     first = chart(browser)
     assert len(first) == 7 and sum(first.values()) == pytest.approx(100, abs=4)
     picture = browser.find_element(By.CSS_SELECTOR, "#picture img")
     assert "Waveform of the clip, 2.4 s" in picture.get_attribute("alt")
-    page.wait_for(browser, "#why", "the whole answer comes from the voice")
+    page.wait_for(browser, "#why", "the result is from audio only")
 
     screenshot = Path(os.environ.get("SPACE_SCREENSHOT", tmp_path / "space.png"))
     assert browser.save_screenshot(str(screenshot)) and screenshot.stat().st_size > 10_000
@@ -114,8 +114,8 @@ def test_upload_answer_own_words_and_wrong_file(browser, url, angry_clip, tmp_pa
     # The server has forgotten the clip; the page sends its own copy.
     browser.find_element(By.CSS_SELECTOR, "#transcript textarea").send_keys("no leave me alone")
     page.click(browser, "#again")
-    page.wait_for(browser, "#status", "the audio and your text")
-    page.wait_for(browser, "#why", "without the words")
+    page.wait_for(browser, "#status", "audio and your text")
+    page.wait_for(browser, "#why", "without the text")
     assert len(table(browser, "why")) == 7
 
     browser.find_element(By.CSS_SELECTOR, "#clip button[aria-label='Clear']").click()
@@ -135,7 +135,7 @@ def test_microphone_stops_after_three_seconds(browser, url):
     page.click(browser, "#clip .record-button")
     page.wait_for(browser, "#clip [aria-label='Reset audio']")
     page.click(browser, "#ask")
-    line = page.wait_for(browser, "#status", "answered from the audio alone")
+    line = page.wait_for(browser, "#status", "classified from audio only")
     seconds = float(line.rsplit("(", 1)[1].split(" s of audio")[0])
     assert 2 < seconds < 12  # a busy machine stops late
     assert len(chart(browser)) == 7
@@ -183,7 +183,7 @@ def test_long_recording_can_be_cancelled(browser, url, talk, tmp_path):
     page.open_tab(browser, url, "Long recording")
     page.upload(browser, hours, field="recording")
     page.click(browser, "#recording-ask")
-    page.wait_for(browser, "#recording-status", "listening")
+    page.wait_for(browser, "#recording-status", "classified")
     page.click(browser, "#recording-stop")
     page.wait_for(browser, "#recording-status", "cancelled")
     assert wait_until_empty() == []
@@ -199,7 +199,7 @@ def test_zip_and_clips(browser, url, angry_clip, tmp_path):
     page.open_tab(browser, url, "Many clips")
     page.upload(browser, angry_clip, archive, field="clips")
     page.click(browser, "#clips-ask")
-    page.wait_for(browser, "#clips-status", "2 of 3 clips answered. 1 could not be used")
+    page.wait_for(browser, "#clips-status", "2 of 3 clips classified. 1 could not be used")
     rows = table(browser, "clips-answer")
     assert rows[0][0] == "angry.wav" and rows[2][0] == "broken.wav"
     assert "could not be read as audio" in rows[2][1]
@@ -235,7 +235,7 @@ def test_compare_two_models(browser, serve, text_model, stock_model, angry_clip)
 
 def test_about(browser, url):
     page.open_tab(browser, url, "About")
-    text = page.wait_for(browser, "#about", "leaves the server")
+    text = page.wait_for(browser, "#about", "removed from the server")
     assert "non-commercial" in text or "Licence of the weights" in text
 
 
@@ -248,7 +248,7 @@ def test_example_on_a_phone_sized_screen(serve, stock_model):
         page.wait_for(phone, "#clip button[aria-label='Clear']")
         for _ in range(2):  # an example stays on the server
             page.click(phone, "#ask")
-            page.wait_for(phone, "#status", "answered from the audio alone")
+            page.wait_for(phone, "#status", "classified from audio only")
         assert len(chart(phone)) == 7
         assert phone.execute_script("return document.documentElement.scrollWidth") <= 390
         # A model that does not read gets no field for words.

@@ -51,7 +51,7 @@ def test_requirements_name_every_package_that_is_imported():
         Requirement(line).name.replace("-", "_")
         for line in (SPACE / "requirements.txt").read_text(encoding="utf-8").splitlines()
     }
-    packages = {"scikit_learn": "sklearn", "openai_whisper": "whisper"}
+    packages = {"scikit_learn": "sklearn", "openai_whisper": "whisper", "webvtt_py": "webvtt"}
     names = {packages.get(name, name) for name in names}
     imported = set()
     for file in SPACE.glob("*.py"):

@@ -6,11 +6,11 @@ import base64
 from typing import Any
 
 import pytest
-from files import sweep, upload_folder
 from gradio_client import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
+from uploads import sweep, upload_folder
 
 
 @pytest.fixture(scope="module")

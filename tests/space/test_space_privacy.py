@@ -10,9 +10,9 @@ import httpx
 import pytest
 import soundfile as sf
 from clips import ClipError
-from files import sweep, taken, upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from uploads import received, sweep, upload_folder
 
 from tests.helpers.space_server import on_the_server, wait_until_empty
 
@@ -90,14 +90,14 @@ def test_taken_keeps_names_and_leaves_other_files_alone(tmp_path, monkeypatch):
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
     example.write_bytes(b"example")
-    with taken([str(mine), str(example)]) as found:
+    with received([str(mine), str(example)]) as found:
         assert [path.name for path in found] == ["a.wav", "example.wav"]
         assert [path.read_bytes() for path in found] == [b"mine", b"example"]
         assert not mine.exists() and not mine.parent.exists()
     assert not found[0].exists() and example.exists()
-    with pytest.raises(ClipError, match="no longer on the server"), taken(str(mine)):
+    with pytest.raises(ClipError, match="no longer on the server"), received(str(mine)):
         pass
-    with taken(None) as nothing:
+    with received(None) as nothing:
         assert nothing == []
 
 

@@ -1,4 +1,4 @@
-"""The timeline of a recording: what the pipeline says of it, in turns and with downloads."""
+"""The timeline of a recording: results of the pipeline, fairness, downloads."""
 
 import csv
 import io
@@ -8,11 +8,14 @@ import threading
 import numpy as np
 import pytest
 import soundfile as sf
-from classifier import Classifier, Settings, Turns
-from clips import ClipError
+from classifier import Classifier, FairLock
+from clips import ClipError, read_clip
 from long_recording import timeline_html
-from timeline import Recording, as_csv, as_srt, cut, run, segments_of
+from settings import Settings
+from timeline import Recording, as_csv, as_srt, run
 from transformers import pipeline
+
+from speech_emotion.predict.loading import load_classifier
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,7 @@ def classifier(text_model) -> Classifier:
 
 @pytest.fixture(scope="module")
 def recording(angry_clip, tmp_path_factory):
-    """Speech, three seconds of silence, and speech again."""
+    """Speech, six seconds of silence, and speech again."""
     waveform, rate = sf.read(angry_clip)
     path = tmp_path_factory.mktemp("recording") / "talk.flac"
     speech = np.concatenate([waveform] * 6)
@@ -42,31 +45,32 @@ def test_the_same_as_the_pipeline(classifier, text_model, recording, window_s, h
     found = last(run(classifier, recording, **options))
     pipe = pipeline("audio-classification", model=str(text_model), trust_remote_code=True)
     expected = pipe(str(recording), return_segments=True, **options)
-    assert "no speech" in {segment["label"] for segment in found.segments}
-    assert len(found.windows) == len(expected["windows"])
-    for mine, theirs in zip(found.windows, expected["windows"], strict=True):
-        assert mine["label"] == theirs["label"]
-        assert (mine["start"], mine["end"]) == pytest.approx(
-            (theirs["start"], theirs["end"]), abs=1e-3
-        )
-        assert mine["scores"] == (theirs["scores"] and pytest.approx(theirs["scores"], abs=1e-4))
-    for mine, theirs in zip(found.segments, expected["segments"], strict=True):
-        assert mine["label"] == theirs["label"]
-        assert mine["start"] == pytest.approx(theirs["start"], abs=1e-3)
-        assert mine["score"] == (theirs["score"] and pytest.approx(theirs["score"], abs=1e-4))
-    scores = {row["label"]: row["score"] for row in found.emotions}
-    whole = {row["label"]: row["score"] for row in expected["emotions"]}
-    assert scores == pytest.approx(whole, abs=1e-4)
+    answer = found.to_dict()
+    assert "no speech" in {segment["label"] for segment in answer["segments"]}
+    for name in ("windows", "segments", "emotions", "seconds", "note"):
+        assert answer[name] == expected[name], name
 
 
-def test_stock_model_has_a_timeline_too(stock_model, recording):
-    found = last(run(Classifier(Settings(model=str(stock_model))), recording))
-    assert found.windows[0]["start"] == 0
-    assert found.windows[-1]["end"] == pytest.approx(found.seconds, abs=1e-3)
-    assert found.segments[0]["start"] == 0 and len(found.emotions) == 7
-    # Silence is not shown to it.
-    assert any(window["scores"] is None for window in found.windows)
-    assert "audio alone" in found.note
+@pytest.mark.parametrize(("window_s", "hop_s", "smoothing"), [(4, 2, 3), (3, 0.7, 5)])
+def test_a_stock_model_has_the_timeline_of_the_pipeline(
+    stock_model, recording, window_s, hop_s, smoothing
+):
+    """The reference is the pipeline of this project around the same weights."""
+    options = {"window_s": window_s, "hop_s": hop_s, "smoothing": smoothing}
+    settings = Settings(model=str(stock_model), threshold=0.0)
+    found = last(run(Classifier(settings), recording, **options)).to_dict()
+    expected = load_classifier(stock_model)(str(recording), return_segments=True, **options)
+    assert "no speech" in {segment["label"] for segment in found["segments"]}
+    assert "audio-only" in found["note"] and found["seconds"] == expected["seconds"]
+    for name in ("windows", "segments"):
+        for mine, theirs in zip(found[name], expected[name], strict=True):
+            for key in ("start", "end", "label"):
+                assert mine[key] == theirs[key]
+            assert mine["score"] == (theirs["score"] and pytest.approx(theirs["score"], abs=1e-5))
+    for mine, theirs in zip(found["windows"], expected["windows"], strict=True):
+        assert mine["scores"] == (theirs["scores"] and pytest.approx(theirs["scores"], abs=1e-5))
+    scores, whole = ({e["label"]: e["score"] for e in r["emotions"]} for r in (found, expected))
+    assert scores == pytest.approx(whole, abs=1e-5)
 
 
 def test_progress_grows_and_ends_whole(classifier, recording):
@@ -74,15 +78,43 @@ def test_progress_grows_and_ends_whole(classifier, recording):
     assert len(shares) > 2 and shares == sorted(shares) and shares[-1] == 1
 
 
-@pytest.mark.parametrize("samples", [3, 10, 13, 40, 47])
-def test_cut_covers_all(samples):
-    blocks = np.array_split(np.arange(samples, dtype=np.float32), 4)
-    windows = list(cut(blocks, size=10, hop=4))
-    assert windows[0][0] == 0 and windows[-1][1][-1] == samples - 1
-    for start, sound in windows:
-        assert sound.size == min(10, samples)
-        assert np.array_equal(sound, np.arange(start, start + sound.size))
-    assert all(b - a <= 4 for (a, _), (b, _) in itertools.pairwise(windows))
+def test_a_closed_run_stops_and_frees_the_classifier(classifier, recording, angry_clip):
+    steps = run(classifier, recording, window_s=1, hop_s=0.25)
+    assert 0 < next(steps).share < 1
+    steps.close()
+    assert not [thread for thread in threading.enumerate() if "work" in thread.name]
+    clip = read_clip(angry_clip, max_seconds=60, max_megabytes=25)
+    assert classifier.classify(angry_clip, clip).emotions
+
+
+def test_a_clip_runs_between_the_batches_of_a_recording(classifier, recording, angry_clip):
+    clip = read_clip(angry_clip, max_seconds=60, max_megabytes=25)
+    steps = run(classifier, recording, window_s=1, hop_s=0.25)
+    next(steps)
+    assert classifier.classify(angry_clip, clip).emotions
+    shares = [step.share for step in steps]
+    assert shares[0] < 1 and shares[-1] == 1, "the clip was classified before the recording ended"
+
+
+@pytest.mark.parametrize("seconds", [0.3, 4.0, 4.1, 6.0, 9.3])
+def test_windows_of_a_stock_model_cover_the_recording(stock_model, tmp_path, seconds):
+    rng = np.random.default_rng(0)
+    sf.write(tmp_path / "noise.wav", 0.1 * rng.normal(size=round(seconds * 44_100)), 44_100)
+    found = last(run(Classifier(Settings(model=str(stock_model))), tmp_path / "noise.wav"))
+    windows = found.result["windows"]
+    assert windows[0]["start"] == 0 and windows[-1]["end"] == pytest.approx(seconds, abs=1e-3)
+    for one in windows:
+        assert one["end"] - one["start"] == pytest.approx(min(4.0, seconds), abs=2e-3)
+    assert all(
+        after["start"] - before["start"] <= 2.0 for before, after in itertools.pairwise(windows)
+    )
+
+
+def test_a_stock_model_gives_silence_no_emotion(stock_model, tmp_path):
+    sf.write(tmp_path / "silence.wav", np.zeros(16_000 * 9), 16_000)
+    found = last(run(Classifier(Settings(model=str(stock_model))), tmp_path / "silence.wav"))
+    assert found.to_dict()["emotions"] == []
+    assert [segment["label"] for segment in found.segments] == ["no speech"]
 
 
 def test_unsure_windows_say_so(text_model, recording):
@@ -134,28 +166,29 @@ def test_downloads():
     assert as_csv([]).strip() == "" and as_srt([]) == ""
 
 
-def test_page_escapes_what_was_said():
+def test_page_escapes_transcripts_and_names():
     words = "<script>alert(1)</script>"
-    windows = [{"start": 0.0, "end": 4.0, "label": "sad", "score": 0.5, "transcript": words}]
-    found = Recording(4.0, 4.0, peaks=[0.1] * 80, windows=windows, segments=segments_of(windows))
+    segment = {"start": 0.0, "end": 4.0, "label": "sad", "score": 0.5, "transcript": words}
+    found = Recording(seconds=4.0, peaks=[0.1] * 80, result={"segments": [segment], "windows": []})
     page = timeline_html(found, "<b>talk")
     assert words not in page and "<b>talk" not in page and "&lt;script&gt;" in page
 
 
-def test_turns_are_taken_in_order():
-    turns, order = Turns(), []
+def test_the_lock_is_granted_in_order():
+    lock, order = FairLock(), []
 
     def wait(number: int) -> None:
-        with turns:
+        with lock:
             order.append(number)
 
-    with turns:
-        threads = []
+    threads = []
+    with lock:
         for number in range(5):
             threads.append(threading.Thread(target=wait, args=(number,)))
             threads[-1].start()
-            while turns._last < number + 2:  # it has drawn its number
+            while lock._next_ticket < number + 2:  # it waits
                 pass
+        lock.yield_to_others()
+        assert order == [0, 1, 2, 3, 4]
     for thread in threads:
         thread.join()
-    assert order == [0, 1, 2, 3, 4]

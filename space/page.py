@@ -1,0 +1,202 @@
+"""What the tabs share: theme, pieces of HTML, functions of the page and of the API.
+
+Results are HTML that contains its pictures and downloads, so that no file stays on the server.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from classifier import Classifier
+from clips import ClipError
+from PIL import Image
+from settings import HERE
+
+TITLE = "Speech emotion classifier"
+CSS = (HERE / "page.css").read_text(encoding="utf-8")
+HEAD = f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>"
+
+COLOURS = {
+    "angry": "#dc2626",
+    "calm": "#0d9488",
+    "disgust": "#65a30d",
+    "fearful": "#9333ea",
+    "happy": "#f59e0b",
+    "sad": "#2563eb",
+    "surprised": "#ec4899",
+}
+OTHER_COLOUR = "#9ca3af"
+
+# Functions of one group share its slots of the queue. The classifier's own lock decides which of
+# them runs.
+CLIPS = {"concurrency_id": "clips", "concurrency_limit": 2}
+LONG = {"concurrency_id": "long", "concurrency_limit": 2}
+
+
+def theme() -> gr.themes.Base:
+    """Return the theme: no fonts from other hosts, and labels with enough contrast."""
+    fonts = ["system-ui", "sans-serif"]
+    return gr.themes.Soft(
+        primary_hue="indigo", font=fonts, font_mono=["ui-monospace", "monospace"]
+    ).set(
+        background_fill_primary="*neutral_50",  # as in Soft; `set` resets it
+        # Labels and hints of Soft have too little contrast.
+        block_label_text_color="*primary_700",
+        block_title_text_color="*primary_700",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+    )
+
+
+def status(kind: str, line: str, *, share: float | None = None) -> str:
+    """Return the status line as HTML; kind is ok, hint, unsure or error; share is 0 to 1."""
+    role = "alert" if kind == "error" else "status"
+    bar = "" if share is None else f'<progress max="1" value="{share:.3f}">{share:.0%}</progress>'
+    return f'<p class="{kind}" role="{role}">{html.escape(line)}{bar}</p>'
+
+
+def status_field(classifier: Classifier, hint: str, name: str) -> gr.HTML:
+    """Return the status line of a tab: a hint, or why there is no model.
+
+    Args:
+        classifier: of the Space.
+        hint: what to do first.
+        name: id of the element.
+    """
+    problem = classifier.problem
+    line = status("error", problem) if problem else status("hint", hint)
+    return gr.HTML(line, elem_id=name, elem_classes="status")
+
+
+def label_html(label: str, score: float | None = None) -> str:
+    """Return an emotion with its colour, and its probability if it has one."""
+    colour = COLOURS.get(label, OTHER_COLOUR)
+    dot = f'<span class="dot" aria-hidden="true" style="background:{colour}"></span>'
+    return f"{dot}{html.escape(label)}" + ("" if score is None else f" {score:.0%}")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) -> str:
+    """Return a scrolling table.
+
+    Args:
+        heads: column names, as text.
+        rows: cells as HTML; the first of a row is its name.
+        caption: as text.
+    """
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>' + "".join(f"<td>{c}</td>" for c in row[1:]) + "</tr>"
+        for row in rows
+    )
+    return table_html(heads, body, caption=caption)
+
+
+def table_html(heads: Sequence[str], body: str, *, caption: str) -> str:
+    """Return a scrolling table whose body is HTML already."""
+    name = html.escape(caption)
+    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in heads)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table>'
+        f"<caption>{name}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def downloads(files: dict[str, str]) -> str:
+    """Return links that save texts, by file name; they contain the text."""
+    kinds = {
+        ".csv": "text/csv",
+        ".json": "application/json",
+        ".md": "text/markdown",
+        ".srt": "application/x-subrip",
+    }
+    links = []
+    for name, text in files.items():
+        kind = kinds[Path(name).suffix]
+        data = base64.b64encode(text.encode()).decode()
+        address = f"data:{kind};charset=utf-8;base64,{data}"
+        links.append(f'<a download="{name}" href="{address}">Download {name}</a>')
+    return f'<p class="downloads">{"".join(links)}</p>'
+
+
+def picture_html(picture: np.ndarray, alt: str) -> str:
+    """Return a picture, uint8 (height, width, 4), as HTML."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "png")
+    data = base64.b64encode(file.getvalue()).decode()
+    return answer_html(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">')
+
+
+def answer_html(inside: str, kind: str = "") -> str:
+    """Wrap HTML in an element of the style sheet."""
+    return f'<div class="answer {kind}">{inside}</div>'
+
+
+def escaped(value: Any) -> str:
+    """Return a value as text that is safe inside HTML; empty for None."""
+    return "" if value is None else html.escape(str(value))
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn ClipError into the error of the API, without a traceback in the log."""
+    try:
+        yield
+    except ClipError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def publish(
+    function: Callable[..., Any], inputs: list[Any], *, api_name: str, **group: Any
+) -> None:
+    """Add a function to the API and to the MCP tools; it returns one JSON object.
+
+    Args:
+        function: typed and documented; callers of the API read its docstring.
+        inputs: a component for each parameter, not shown on the page.
+        api_name: name of the endpoint.
+        group: CLIPS, LONG or other options of the queue.
+    """
+    result = gr.JSON(label="answer", visible=False)
+    gr.Button(visible=False).click(function, inputs, result, api_name=api_name, **group)
+
+
+def sends(field: str) -> str:
+    """Return the JavaScript that runs before a request of the page; its first input is a file."""
+    return f"(...inputs) => window.ser.send('{field}', ...inputs)"
+
+
+def run_and_cancel(
+    ask: gr.Button,
+    stop: gr.Button,
+    show: Callable[..., Iterator[Any]],
+    inputs: list[Any],
+    outputs: list[Any],
+    *,
+    field: str,
+    cancelled: str,
+) -> Any:
+    """Connect a long request of the page with the buttons that start and cancel it.
+
+    Args:
+        ask, stop: the buttons.
+        show: yields the values of the outputs, repeatedly.
+        inputs: components; the first is the file.
+        outputs: components; the first is the status line.
+        field: id of the file's component.
+        cancelled: status line after a cancellation.
+
+    Returns:
+        The event of the request, to add events that follow it.
+    """
+    quietly = {"show_progress": "hidden", "api_visibility": "private"}
+    asked = ask.click(show, inputs, outputs, js=sends(field), **quietly, **LONG)
+    # In a second step, so that the last status of the cancelled request does not overwrite it.
+    stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
+        lambda: status("hint", cancelled), None, outputs[0], queue=False, **quietly
+    )
+    return asked
