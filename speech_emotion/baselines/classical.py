@@ -302,6 +302,6 @@ class _Booster:
         self.booster = lightgbm.Booster(model_file=file)
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
-        found = self.booster.predict(features)
+        found = np.asarray(self.booster.predict(features))
         # For two classes it gives only the probability of the second.
         return found if found.ndim == 2 else np.stack([1 - found, found], axis=1)

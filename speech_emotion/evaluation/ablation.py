@@ -1,12 +1,14 @@
 """Ablation: audio-only, text-only and fused; transcripts; cleaning."""
 
+from typing import Any
+
 from speech_emotion.evaluation.benchmark import Outcome, Settings
 from speech_emotion.evaluation.cached_predictor import predictors
-from speech_emotion.evaluation.classifiers import MODALITIES
+from speech_emotion.evaluation.classifiers import MODALITIES, NO_TEXT
 from speech_emotion.evaluation.clips import ClipSet
 from speech_emotion.evaluation.models import Model
 
-VARIANTS = (
+VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("fused", {"text": "corpus", "also": MODALITIES}),
     ("audio-only", {"text": "corpus", "modality": "audio"}),
     ("text-only", {"text": "corpus", "modality": "text"}),
@@ -57,7 +59,7 @@ def run(settings: Settings) -> Outcome:
 def _cannot(model: Model, clips: ClipSet, how: dict) -> str | None:
     reads_text = model.family == "pipeline"
     if not reads_text and (how["text"] != "corpus" or "modality" in how):
-        return "it is audio-only"
+        return NO_TEXT
     if (
         how["text"] == "corpus"
         and reads_text

@@ -95,7 +95,7 @@ def adapted(
             ):
                 for name, choose in FITTED_TO.items():
                     chosen = choose(half, references[half], draw)
-                    bias = fit_logit_bias(logits[chosen], means) if len(chosen) else 0
+                    bias = fit_logit_bias(logits[chosen], means.tolist()) if len(chosen) else 0
                     predicted[name][tested, draw] = (logits[tested] + bias).argmax(axis=1)
 
     def mean_ua(truth: np.ndarray, found: np.ndarray) -> float:

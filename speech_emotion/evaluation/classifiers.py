@@ -25,6 +25,9 @@ TEXT_MODES = ("corpus", "none", "asr")
 MODALITIES = ("fused", "audio", "text")
 """Fused, audio-only and text-only predictions."""
 
+NO_TEXT = "it is audio-only"
+"""Reason of a variant that needs a model with text."""
+
 Prediction = np.ndarray | str
 """Probabilities in the order of the classes, or an error line."""
 
@@ -51,6 +54,9 @@ class Classifier(Protocol):
         Returns:
             for each clip, by modality, float ``(num_classes,)`` with the sum 1, or its error.
         """
+
+    def why_no_transcript(self, clip: Any) -> str | None:
+        """Why the model cannot transcribe, tested on one clip; None when it can."""
 
 
 def load_classifier(
@@ -120,20 +126,25 @@ class PipelineClassifier:
         modalities: Sequence[str],
     ) -> list[dict[str, Prediction]]:
         """See :class:`Classifier`."""
-        shares = {} if set(modalities) == {"fused"} else {"contributions": True}
+        options: dict[str, Any] = {}
+        if set(modalities) != {"fused"}:
+            options["contributions"] = True
         if self.workers:
-            shares["num_workers"] = self.workers
-        rows = self.pipe(list(clips), text=texts, clean=clean, batch_size=self.batch_size, **shares)
+            options["num_workers"] = self.workers
+        rows = self.pipe(
+            list(clips), text=texts, clean=clean, batch_size=self.batch_size, **options
+        )
         return [{name: self._prediction(row, name) for name in modalities} for row in rows]
 
     def why_no_transcript(self, clip: Any) -> str | None:
-        """Why the transcriber cannot be used, tested on one clip; None when it can."""
+        """See :class:`Classifier`."""
         row = next(iter(self.pipe([clip], return_transcript=True, clean=False)))
         if "error" in row or row["transcript_source"] is not None:
             return None
         return row["note"]
 
     def _prediction(self, row: Any, modality: str) -> Prediction:
+        scores: dict[str, float] | None
         if isinstance(row, list):
             scores = {item["label"]: item["score"] for item in row}
         elif "error" in row:
@@ -142,7 +153,8 @@ class PipelineClassifier:
             scores = (row["contributions"] or {}).get(modality)
         if scores is None:
             return f"no {modality}-only prediction: {row['note'] or 'no speech'}"
-        return _renormalised(sum(scores[name] * self.columns[name] for name in self.columns))
+        total = sum(scores[name] * self.columns[name] for name in self.columns)
+        return _renormalised(np.asarray(total))
 
 
 @dataclass(frozen=True)
@@ -170,6 +182,10 @@ class BaselineClassifier:
         """See :class:`Classifier`; a baseline reads no text."""
         waveforms = unbatched(Waveforms(clips, clean=clean), self.workers)
         return [dict.fromkeys(modalities, self._prediction(waveform)) for waveform in waveforms]
+
+    def why_no_transcript(self, clip: Any) -> str | None:
+        """See :class:`Classifier`."""
+        return NO_TEXT
 
     def _prediction(self, waveform: np.ndarray | str) -> Prediction:
         if isinstance(waveform, str):

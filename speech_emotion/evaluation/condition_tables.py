@@ -42,7 +42,8 @@ def robustness_table(results: ResultsFile) -> str:
     }
     lines = []
     for result in results["rows"]:
-        best, more = reference.get(result["system"]), ()
+        best = reference.get(result["system"])
+        more: tuple[str, ...] = ()
         if "scores" in result:
             loss = "" if best is None else points(result["scores"]["ua"] - best)
             more = (loss, str(result["scores"]["unanswered"]))
@@ -79,7 +80,8 @@ def ablation_table(results: ResultsFile) -> str:
 
 def cross_corpus_table(results: ResultsFile) -> str:
     """One block of lines per corpus, its prior first."""
-    lines = []
+    lines: list[tuple[str, ...]] = []
+    figures: tuple[str, ...]
     for result in results["rows"]:
         kind, corpus = result["kind"], result["corpus"]
         if kind == "prior":

@@ -72,12 +72,13 @@ def of_groups(table: pd.DataFrame, names: np.ndarray, *, seed: int) -> dict[str,
             )
     gaps: dict[str, Any] = {}
     for figure, score in SCORES.items() if len(groups) > 1 else ():
-        best = max(groups, key=lambda name, figure=figure: groups[name][figure])
-        worst = min(groups, key=lambda name, figure=figure: groups[name][figure])
+        values = {name: group[figure] for name, group in groups.items()}
+        best = max(groups, key=values.__getitem__)
+        worst = min(groups, key=values.__getitem__)
         gaps[figure] = {
             "best": best,
             "worst": worst,
-            "gap": groups[best][figure] - groups[worst][figure],
+            "gap": values[best] - values[worst],
             "interval": metrics.gap_interval(
                 score,
                 references,

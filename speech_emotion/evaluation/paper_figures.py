@@ -9,6 +9,7 @@ spectrograms.png (Figure 5), one block per emotion; and the single blocks below 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from datasets import Audio, Dataset
@@ -113,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     (options.output_dir / "images").mkdir(parents=True, exist_ok=True)
     # Without it matplotlib writes its version into the file.
-    plain = {"metadata": {"Software": f"features {FEATURE_VERSION}"}, "dpi": 100}
+    plain: dict[str, Any] = {"metadata": {"Software": f"features {FEATURE_VERSION}"}, "dpi": 100}
     for name in FIGURES:
         feature_figure(clips, name).savefig(options.output_dir / f"{name}.png", **plain)
     blocks = first_blocks(rows)

@@ -46,8 +46,10 @@ def _line(by_protocol: list[Result]) -> list[str]:
     cells = []
     for protocol in PROTOCOLS:
         result = found.get(protocol)
-        known = result is not None and "scores" in result
-        cells += [with_interval(result, name) if known else NOT_RUN for name in FIGURES]
+        if result is not None and "scores" in result:
+            cells += [with_interval(result, name) for name in FIGURES]
+        else:
+            cells += [NOT_RUN] * len(FIGURES)
     if printed := first["paper"]:
         sums = (printed["wa"], printed["ua"], printed["wa"] + printed["ua"])
         cells += [f"{figure:.2f}" for figure in sums]
