@@ -224,7 +224,7 @@ def test_the_card_gets_its_model_index_with_the_protocol_in_the_split(project):
     }
     for entry in data.eval_results:
         assert "speaker-disjoint" in entry.dataset_split
-        assert "4 speakers, 0 of them heard in training" in entry.dataset_split
+        assert "4 speakers, 0 of them in the training data" in entry.dataset_split
         assert entry.dataset_config == "speaker-disjoint, 7 classes"
     assert data.license == "mit" and "# A model" in card.read_text(encoding="utf-8")
     assert main(["--root", str(project), "--check"]) == 0
