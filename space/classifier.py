@@ -173,7 +173,9 @@ class Classifier:
             ClipError: there is no model, or it refuses the clip; one line.
         """
         if text is not None and len(text) > MAX_CHARACTERS:
-            raise ClipError(f"The text is too long: at most {MAX_CHARACTERS} letters are accepted.")
+            raise ClipError(
+                f"The text is too long: at most {MAX_CHARACTERS} characters are accepted."
+            )
         with self._errors(Path(path)):
             if self.supports_text:
                 given = {} if text is None else {"text": text}
@@ -273,7 +275,9 @@ class Classifier:
                 steps.put(error)
 
         # ZeroGPU finds the visitor's request in the context.
-        thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
+        thread = threading.Thread(
+            target=copy_context().run, args=(work,), name="recording", daemon=True
+        )
         thread.start()
         try:
             while isinstance(step := steps.get(), int):

@@ -1,12 +1,18 @@
-"""Import the page from its folder, where it is no package, and serve it for the tests."""
+"""The Space, imported from its folder (which is no package), and served for the tests."""
 
 import os
+import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
+from gradio_client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = ROOT / "space"
@@ -28,8 +34,71 @@ def serving(settings: Settings) -> Iterator[str]:
         demo.close()
 
 
-def on_the_server() -> list[Path]:
-    """Every file with something in it, wherever the server may have put it."""
+class SpaceProcess:
+    """A copy of the Space, served by its own process without this repository.
+
+    Attributes:
+        port, url: where it is served.
+        folder: where it stores files.
+        client: of its API.
+    """
+
+    def __init__(
+        self, root: Path, *, source: Path = SPACE, python: Path | None = None, **env: str
+    ) -> None:
+        """Copy, start and wait.
+
+        Args:
+            root: a folder for the copy and all files.
+            source: the folder to copy.
+            python: another interpreter.
+            env: environment variables of the Space.
+        """
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.folder = root / "files"
+        self.folder.mkdir()
+        copy_space(root / "copy", source)
+        files = {"GRADIO_TEMP_DIR": str(self.folder), "TMPDIR": str(self.folder)}
+        env = {**os.environ, **files, "GRADIO_SERVER_PORT": str(self.port), **env}
+        env.pop("PYTHONPATH", None)
+        log = root / "log"
+        with log.open("w") as out:
+            self.process = subprocess.Popen(
+                [python or sys.executable, "app.py"],
+                cwd=root / "copy",
+                env=env,
+                stdout=out,
+                stderr=out,
+            )
+        while "Running on" not in log.read_text():
+            assert self.process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        self.client = Client(self.url, verbose=False)
+
+    def memory(self) -> int:
+        """Bytes in memory."""
+        return psutil.Process(self.process.pid).memory_info().rss
+
+    def disk(self) -> int:
+        """Bytes of the files that it stores."""
+        return sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file())
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.terminate()
+        self.process.wait()
+
+
+def copy_space(folder: Path, source: Path = SPACE) -> Path:
+    """Copy the folder of the Space only; returns the copy."""
+    return shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def stored_files() -> list[Path]:
+    """All files that are not empty, wherever the server in this process may store them."""
     places = [upload_folder(), *Path(tempfile.gettempdir()).glob("ser-*")]
     found = (
         Path(folder) / name
@@ -37,10 +106,10 @@ def on_the_server() -> list[Path]:
         for folder, _, names in os.walk(place)
         for name in names
     )
-    return [path for path in found if _holds_something(path)]
+    return [path for path in found if _has_content(path)]
 
 
-def _holds_something(path: Path) -> bool:
+def _has_content(path: Path) -> bool:
     try:
         return path.stat().st_size > 0
     except FileNotFoundError:  # removed meanwhile
@@ -48,9 +117,9 @@ def _holds_something(path: Path) -> bool:
 
 
 def wait_until_empty() -> list[Path]:
-    """Wait until the server has forgotten all, and return what it has not."""
-    for _ in range(300):
-        if not (left := on_the_server()):
+    """Wait until the server has removed all files; returns those that it has not."""
+    for _ in range(600):
+        if not (left := stored_files()):
             break
-        time.sleep(0.1)
+        time.sleep(0.05)
     return left

@@ -1,4 +1,4 @@
-"""Tiny models with random weights, and the page served with them."""
+"""Tiny models with random weights, and the Space served with them."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,12 +15,13 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
+from hub_model.audio import Cleaning
 from hub_model.configuration_hubert_bert import HubertBertConfig
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 from hub_model.processing_hubert_bert import HubertBertProcessor
-from tests.helpers.space_server import ROOT, Settings, serving
+from tests.helpers.space_server import ROOT, Settings, SpaceProcess, serving
 
 TINY_HUBERT = {
     "hidden_size": 16,
@@ -36,7 +37,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "leave", "me", "alo
 
 @pytest.fixture(scope="session", autouse=True)
 def own_temporary_folder(tmp_path_factory) -> Iterator[None]:
-    """Tests look at what a server has left; those of other processes must not lie there too."""
+    """A folder for temporary files of this process only, as tests check what a server leaves."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("server")))
         yield
@@ -58,7 +59,7 @@ def stock_model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def text_model(tmp_path_factory) -> Path:
-    """A folder of this project's own model, with its code, whose text branch is heard."""
+    """A custom checkpoint with its code; cleaning is off, as it takes most of the time."""
     folder = tmp_path_factory.mktemp("text") / "tiny-hubert-bert"
     vocabulary = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
     vocabulary.write_text("\n".join(WORDS), encoding="utf-8")
@@ -73,6 +74,7 @@ def text_model(tmp_path_factory) -> Path:
             intermediate_size=32,
         ),
         transcriber="none",
+        cleaning=Cleaning(denoise=False, trim=False).to_dict(),
     )
     model = HubertBertForEmotion(config)
     processor = HubertBertProcessor(
@@ -87,7 +89,7 @@ def text_model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[..., str]]:
-    """Start a page with the given settings, once for the session; return its address."""
+    """Serve the Space with the given settings, once in a session; return its address."""
     with ExitStack() as stack:
         pages: dict[Settings, str] = {}
 
@@ -98,6 +100,19 @@ def serve() -> Iterator[Callable[..., str]]:
             return pages[wanted]
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def space_process(tmp_path_factory, stock_model) -> Iterator[SpaceProcess]:
+    """The folder alone in its own process, with small limits."""
+    process = SpaceProcess(
+        tmp_path_factory.mktemp("alone"),
+        SER_MODEL=str(stock_model),
+        SER_MAX_UPLOAD_MEGABYTES="4",
+        SER_MAX_MEGABYTES="2",
+    )
+    yield process
+    process.stop()
 
 
 @pytest.fixture(scope="session")

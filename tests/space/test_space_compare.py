@@ -1,11 +1,19 @@
 """Models that a clip may be compared with; remote code of models."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
+import ravdess_benchmark
+import torch
 from classifier import Classifier
 from clips import ClipError
 from compare import OtherModels
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from huggingface_hub import HfApi
+from safetensors.torch import load_file
 
 from tests.helpers.space_server import ROOT, Settings
 
@@ -35,10 +43,75 @@ def test_visitors_name_no_folder(text_model, monkeypatch, name):
         others.get(name)
 
 
-def test_code_of_a_model_that_is_not_trusted_does_not_run(text_model, stock_model):
-    refused = Classifier(Settings(model=str(text_model)), trusted=False)
-    assert "could not be loaded" in refused.problem
-    assert Classifier(Settings(model=str(stock_model)), trusted=False).problem is None
+def marked(source: Path, folder: Path, name: str, file: str, **settings: dict) -> Path:
+    """Copy a model whose code leaves a mark when it runs.
+
+    Args:
+        source: the model.
+        folder: parent of the copy, and of the marks.
+        name: of copy and mark.
+        file: of the code, which may be new.
+        settings: merged into JSON files, by their names without suffix.
+    """
+    copy = shutil.copytree(source, folder / name)
+    mark = f"import pathlib\npathlib.Path({str(folder / f'{name}.mark')!r}).touch()\n"
+    code = copy / file
+    code.write_text(mark + (code.read_text() if code.is_file() else ""))
+    for stem, more in settings.items():
+        path = copy / f"{stem}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    return copy
+
+
+EVIL_PIPELINE = {"custom_pipelines": {"audio-classification": {"impl": "evil.P", "pt": []}}}
+
+
+def test_only_code_of_models_that_the_owner_has_named_runs(
+    hub, text_model, stock_model, tmp_path, monkeypatch, capsys
+):
+    extractor = {"auto_map": {"AutoFeatureExtractor": "evil.E"}}
+    code = "pipeline_hubert_bert.py"
+    folders = {
+        "owner/own": marked(text_model, tmp_path, "own", code),
+        "owner/listed": marked(text_model, tmp_path, "listed", code),
+        "guest/model": marked(text_model, tmp_path, "model", code),
+        "guest/pipeline": marked(
+            stock_model, tmp_path, "pipeline", "evil.py", config=EVIL_PIPELINE
+        ),
+        "guest/extractor": marked(
+            stock_model, tmp_path, "extractor", "evil.py", preprocessor_config=extractor
+        ),
+        "guest/pickled": marked(stock_model, tmp_path, "pickled", "evil.py"),
+        "guest/stock": stock_model,
+    }
+    pickled = folders["guest/pickled"]
+    torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    for name, folder in folders.items():
+        token = hub.token if name.startswith("owner/") else hub.guest_token
+        api = HfApi(endpoint=hub.url, token=token)
+        api.create_repo(name)
+        api.upload_folder(folder_path=folder, repo_id=name)
+    hub.use_here(monkeypatch, tmp_path)
+    settings = Settings("owner/own", compare_models=("owner/listed",), compare_any=True)
+    others = OtherModels(settings)
+
+    def problem(name: str) -> str | None:
+        try:
+            return others.get(name).problem
+        except ClipError as error:
+            return str(error)
+
+    assert Classifier(settings).problem is None
+    assert problem("owner/listed") is None and problem("guest/stock") is None
+    for kind in ("model", "pipeline"):
+        line = problem(f"guest/{kind}")
+        assert f"guest/{kind} could not be loaded: it needs Python code of its own" in line
+    assert problem("guest/extractor") is None  # loaded with the stock class instead
+    assert "guest/pickled could not be loaded" in problem("guest/pickled")
+    assert ravdess_benchmark.main(["nowhere", "--model", "guest/model"]) == 2
+    assert "--trust-remote-code" in capsys.readouterr().err.splitlines()[-1]
+    assert {mark.stem for mark in tmp_path.glob("*.mark")} == {"own", "listed"}
 
 
 def test_nothing_chosen_and_a_model_that_is_not_there(text_model, tmp_path):

@@ -1,20 +1,18 @@
-"""The Space as the Hub runs it: its repo alone, its own requirements, its model from the Hub."""
+"""The Space as the Hub runs it: its repo, its requirements, its model from the Hub."""
 
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from huggingface_hub import HfApi
 from transformers import pipeline
 
 from tests.helpers.made_benchmark import write_ravdess
-from tests.helpers.space_server import ROOT
+from tests.helpers.space_server import ROOT, SpaceProcess
 
 pytestmark = pytest.mark.slow
 CPU_INDEX = re.search(
@@ -59,23 +57,13 @@ def test_the_repo_alone_starts_and_answers(hub, fresh, tmp_path, text_model, ang
     cuda = subprocess.run([fresh, "-c", code], capture_output=True, text=True, check=True)
     assert cuda.stdout.strip() == "None", "the requirements have brought another torch"
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # No SER_MODEL: the card names it. No PYTHONPATH: nothing of this repository is in reach.
-    env = hub.env(tmp_path / "cache", GRADIO_SERVER_PORT=str(port), GRADIO_SERVER_NAME="127.0.0.1")
-    log = tmp_path / "log"
-    with log.open("w") as out:
-        server = subprocess.Popen([fresh, "app.py"], cwd=space, env=env, stdout=out, stderr=out)
+    # No SER_MODEL: the card names the model. No PYTHONPATH: this repository is out of reach.
+    env = hub.env(tmp_path / "cache", GRADIO_SERVER_NAME="127.0.0.1")
+    process = SpaceProcess(tmp_path, source=space, python=fresh, **env)
     try:
-        while "Running on" not in log.read_text():
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.5)
-        client = Client(f"http://127.0.0.1:{port}", verbose=False)
-        answer = client.predict(handle_file(angry_clip), api_name="/predict")
+        answer = process.client.predict(handle_file(angry_clip), api_name="/predict")
     finally:
-        server.terminate()
-        server.wait()
+        process.stop()
     expected = pipeline("audio-classification", model=str(text_model), trust_remote_code=True)
     assert {row["label"]: row["score"] for row in answer["emotions"]} == pytest.approx(
         {row["label"]: row["score"] for row in expected(str(angry_clip))}, abs=1e-4

@@ -1,18 +1,14 @@
-"""The page among people who mean no good: what they send is refused or survived.
+"""Hostile input: it is refused, or the page survives it.
 
-The page runs in a process of its own, so that its memory and its folder can be looked at; after
-every attack it has to answer the next request.
+The page runs in its own process, whose memory and files are measured. After every attack it has to
+serve the next request.
 """
 
 import http.client
 import io
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
-import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,64 +16,22 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
-from tests.helpers.space_server import SPACE
+from tests.helpers.space_server import SpaceProcess
 
 pytestmark = pytest.mark.slow  # the page takes its time to start
 
 MEGABYTE = 1_000_000
-UPLOAD_MEGABYTES = 4
 SLACK = 200 * MEGABYTE
 """How much the memory of the page may grow; 2 GB of uploads would show."""
 
 
-class Page:
-    """A served page: its process, its address, and the folder that its files are in."""
-
-    def __init__(self, folder: Path, model: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder = folder / "files"
-        self.folder.mkdir()
-        self.log = folder / "log"
-        env = {
-            **os.environ,
-            "SER_MODEL": str(model),
-            "SER_MAX_UPLOAD_MEGABYTES": str(UPLOAD_MEGABYTES),
-            "SER_MAX_MEGABYTES": "2",
-            "GRADIO_SERVER_PORT": str(self.port),
-            "GRADIO_TEMP_DIR": str(self.folder),
-            "TMPDIR": str(self.folder),
-        }
-        with self.log.open("w") as log:
-            command = [sys.executable, str(SPACE / "app.py")]
-            self.server = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-        while "Running on" not in self.log.read_text():
-            assert self.server.poll() is None, self.log.read_text()
-            time.sleep(0.2)
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.client = Client(self.url, verbose=False)
-
-    def memory(self) -> int:
-        """Bytes in memory."""
-        return psutil.Process(self.server.pid).memory_info().rss
-
-    def disk(self) -> int:
-        """Bytes on disk, where the page puts files."""
-        return sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file())
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory, stock_model) -> Iterator[Page]:
-    page = Page(tmp_path_factory.mktemp("page"), stock_model)
-    yield page
-    page.server.terminate()
-    page.server.wait()
+@pytest.fixture
+def page(space_process) -> SpaceProcess:
+    return space_process
 
 
 @pytest.fixture(autouse=True)
@@ -85,10 +39,10 @@ def _answers_afterwards(page, angry_clip) -> Iterator[None]:
     yield
     answer = page.client.predict(handle_file(angry_clip), api_name="/predict")
     assert len(answer["emotions"]) == 7
-    assert page.server.poll() is None
+    assert page.process.poll() is None
 
 
-def refused(page: Page, file: Path, words: str, *, api_name: str = "/batch") -> str:
+def refused(page: SpaceProcess, file: Path, words: str, *, api_name: str = "/batch") -> str:
     given = [handle_file(file)] if api_name == "/batch" else handle_file(file)
     with pytest.raises(AppError, match=words) as caught:
         page.client.predict(given, api_name=api_name)
@@ -122,7 +76,9 @@ def test_a_zip_bomb(page, tmp_path, api_name):
     assert page.disk() < 10 * MEGABYTE and page.memory() < memory + SLACK
 
 
-def send(page: Page, path: str, headers: dict[str, str], megabytes: int) -> tuple[int | None, int]:
+def send(
+    page: SpaceProcess, path: str, headers: dict[str, str], megabytes: int
+) -> tuple[int | None, int]:
     """Stream zeros until the page has had enough; return its status and the megabytes sent."""
     connection = http.client.HTTPConnection(urlsplit(page.url).netloc, timeout=60)
     connection.putrequest("POST", path)

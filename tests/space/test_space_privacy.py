@@ -14,7 +14,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from uploads import received, sweep, upload_folder
 
-from tests.helpers.space_server import on_the_server, wait_until_empty
+from tests.helpers.space_server import stored_files, wait_until_empty
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_cancelled_recording_is_gone(url, angry_clip, tmp_path):
     sf.write(recording, waveform.tolist() * 40, rate)
     client = Client(url, verbose=False)
     job = client.submit(handle_file(recording), api_name="/timeline")
-    while not [path for path in on_the_server() if upload_folder() not in path.parents]:
+    while not [path for path in stored_files() if upload_folder() not in path.parents]:
         time.sleep(0.01)  # until the request has begun
     job.cancel()
     assert wait_until_empty() == []
