@@ -27,7 +27,9 @@ TWICE = "clip listed twice"
 
 SPEAKER_FOLDS = "speaker in two folds"
 
-SENTENCES = {"sentence": "in acted corpora every speaker reads the same sentences"}
+SENTENCES: dict[str | tuple[str, ...], str] = {
+    "sentence": "in acted corpora every speaker reads the same sentences"
+}
 
 ALLOWED: Mapping[str, Mapping[str | tuple[str, ...], str]] = {
     "speaker_disjoint": SENTENCES,

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from corpus_builder.augmentation import AugmentationTask, Copy, NoiseFolder, draw, split_into_tasks
 from corpus_builder.clip_store import read_part
@@ -108,8 +109,8 @@ def make_copies(
             utterance_id=name,
             source_id=source.utterance_id,
             augmentation=parameters,
-            duration=clip.duration,
-            audio_hash=clip.audio_hash,
+            duration=cast(float, clip.duration),
+            audio_hash=cast(str, clip.audio_hash),
             part=part,
             part_row=row,
             num_bytes=num_bytes,

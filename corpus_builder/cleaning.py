@@ -81,6 +81,7 @@ def encode_flac(waveform: np.ndarray) -> bytes:
 
 def rejection(utterance: Utterance, clip: CleanedClip, *, label: str) -> Rejected:
     """Return the row of ``rejected.csv`` for a dropped clip."""
+    assert clip.reason is not None and clip.detail is not None
     return Rejected(
         corpus=utterance.corpus,
         path=utterance.path,

@@ -165,7 +165,7 @@ def code_hash(*modules: ModuleType) -> str:
     """Hash the code and the library versions that make a clip, so that old parts are not used."""
     digest = hashlib.sha256(json.dumps(provenance.versions()).encode())
     for module in modules:
-        digest.update(Path(module.__file__).read_bytes())
+        digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
 

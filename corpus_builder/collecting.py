@@ -67,6 +67,7 @@ def collect_clips(parts: Iterable[Path], found: Listing) -> list[Clip]:
             if cleaned.reason:
                 found.rejected.append(rejection(utterance, cleaned, label=label))
                 continue
+            assert cleaned.audio_hash is not None and cleaned.duration is not None
             first = first_with.setdefault(cleaned.audio_hash, cleaned.utterance_id)
             if first != cleaned.utterance_id:
                 found.rejected.append(

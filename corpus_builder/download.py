@@ -81,7 +81,7 @@ def download(name: str, to: Path, *, mirror: str | None = None) -> Path:
     try:
         DOWNLOADS[name](partial, Site(mirror))
     except requests.RequestException as error:
-        host = urlsplit(error.request.url).netloc if error.request else "the host"
+        host = urlsplit(str(error.request.url)).netloc if error.request else "the host"
         raise CorpusError(
             f"{name}: {host} cannot be reached or closed the connection "
             f"({type(error).__name__}); run the same command again to continue"
@@ -231,10 +231,12 @@ def _untar(archive: Path, folder: Path, *, wanted: re.Pattern[str]) -> None:
             for member in file:
                 _require_inside(member.name, folder, archive)
                 name = "/".join(PurePosixPath(member.name).parts[1:])
-                if member.isfile() and wanted.fullmatch(name):
+                chosen = member.isfile() and wanted.fullmatch(name)
+                content = file.extractfile(member) if chosen else None
+                if content is not None:
                     path = folder / name
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    with file.extractfile(member) as source, path.open("wb") as target:
+                    with content as source, path.open("wb") as target:
                         shutil.copyfileobj(source, target)
     except tarfile.TarError as error:
         raise CorpusError(f"{archive.name}: not a tar archive") from error

@@ -43,6 +43,7 @@ def fill_transcripts(
     from hub_model.transcription import TranscriberUnavailable, make_transcriber
 
     model = make_transcriber(transcriber, cache=cache)
+    assert model is not None
     filled, source = list(clips), public_name(transcriber)
     with tqdm(total=len(missing), desc="transcribing", unit="clip") as progress:
         for start in range(0, len(missing), batch_size):
