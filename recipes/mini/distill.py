@@ -1,32 +1,26 @@
-"""Teach a small HuBERT to hear what a larger speech encoder hears, without labels.
+"""Distil a large speech encoder into a small HuBERT, without labels.
 
-    python -m recipes.mini.distill --config recipes/mini/distill.yaml --data corpus/ --out runs/student
+    python -m recipes.mini.distill --config recipes/mini/distill.yaml --output-dir runs/student
 
 The student predicts the hidden states of several teacher layers, each through a linear head of
 its own, by L1 distance and cosine similarity (DistilHuBERT, arXiv 2110.01900). A head reads the
 student's last layer, or the one that ``student_layers`` names, so that the first layers of the
-student can follow the first layers of the teacher. The heads are thrown away; the folder written
-is a plain ``HubertModel``.
+student can follow the first layers of the teacher. The heads are not saved; the folder written is
+a stock ``HubertModel``.
 """
 
 import math
 import sys
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from accelerate import DistributedDataParallelKwargs, PartialState
-from accelerate.utils import set_seed
+from accelerate import Accelerator, PartialState
 from torch import nn
-from tqdm.auto import tqdm
-from transformers import (
-    HubertConfig,
-    HubertModel,
-    Wav2Vec2FeatureExtractor,
-    get_linear_schedule_with_warmup,
-)
+from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from hub_model.audio import SAMPLING_RATE, AudioError
 from recipes.mini.filterbank import check_filterbank, start_as_filterbank
@@ -34,119 +28,98 @@ from recipes.mini.frame_batches import sample_batch, speech_sample
 from recipes.mini.speech import MAX_SECONDS, collect_speech, training_rows
 from recipes.mini.teacher import FRAME, FrameCache, WhisperTeacher
 from speech_emotion.training.augment import student_changes
-from speech_emotion.training.build import check_keys, get_accelerator
-from speech_emotion.training.config import ConfigError, check_choices, parse_settings
+from speech_emotion.training.build import check_keys
+from speech_emotion.training.config import FitConfig
+from speech_emotion.training.fit import Figures, History, Task, fit, start
+from speech_emotion.training.parsing import ConfigError, option, parse_config
 from speech_emotion.training.provenance import read_stages, stage_record, write_stage
 from speech_emotion.training.saving import (
     TrainingFailed,
-    check_out,
-    check_settings,
-    clear_states,
-    load_state,
     one_line,
+    open_state,
     replaced_folder,
-    restore_folder,
-    save_state,
+    state_folder,
 )
 
 
 @dataclass(kw_only=True)
-class DistillConfig:
-    """Everything that decides a distillation run.
+class DistillConfig(FitConfig):
+    """Settings of a distillation."""
 
-    Args:
-        data: corpus folder; only the train split of ``protocol`` is heard, so that held-out
-            speakers stay unheard. No labels are used. May be left out when there is other speech.
-        out: folder of the student.
-        teacher: Hub id or folder of a Whisper model.
-        layers: teacher layers to predict, 1 is the first; 0 is what goes into the first.
-        student_layers: for each of them, the layer of the student that predicts it; 0 is the
-            output of its convolutions, with positions. The last layer when not given.
-        student: arguments of ``HubertConfig``.
-        filterbank: start the first convolutions as mel-spaced bands instead of noise, see
-            :func:`~recipes.mini.filterbank.start_as_filterbank`.
-        init_from: folder of a student to go on with; ``student`` and ``filterbank`` are not used.
-        protocol, fold, fold_corpus, corpora, validation: which clips of the corpus are heard, see
-            :class:`~speech_emotion.training.folds.Selection`; those of the test fold are not.
-        folders: further folders with speech; every audio file in them is heard.
-        synthetic_clips: how many clips espeak-ng adds, with varied voices, rates and pitches.
-        synthetic_texts: text files that espeak-ng reads from.
-        speeds: every clip is heard at each of these speeds.
-        silence_s: at every speed, up to so many seconds of silence come before and after a clip.
-        distort: chance that the student hears a clip through noise or an equaliser; the teacher
-            never does.
-        poor_recordings: chance that the student hears a poor recording of a clip, see
-            :func:`~speech_emotion.training.augment.poor_recorder`; the teacher never does.
-        cosine_weight: weight of the cosine term beside the L1 term.
-        schedule_steps: steps over which the learning rate falls to zero; ``steps`` when not given.
-        steps, batch_size, seconds: optimiser steps, of so many clips of about one length; speech is
-            cut into pieces of at most so many seconds, 30 at most.
-        learning_rate, weight_decay, warmup_steps, mixed_precision, seed: as in training.
-        save_every: steps between two saved states.
-        resume: go on from the last saved state.
-    """
-
-    data: str = ""
-    out: str = ""
-    teacher: str = "openai/whisper-tiny.en"
-    layers: list[int] = field(default_factory=lambda: [1, 2, 3, 4])
-    student_layers: list[int] = field(default_factory=list)
-    student: dict[str, Any] = field(default_factory=dict)
-    filterbank: bool = False
-    init_from: str | None = None
-    protocol: str = "speaker_disjoint"
-    fold: int | None = None
-    fold_corpus: str | None = None
-    corpora: list[str] = field(default_factory=list)
-    validation: str = "split"
-    folders: list[str] = field(default_factory=list)
-    synthetic_clips: int = 0
-    synthetic_texts: list[str] = field(default_factory=list)
-    speeds: list[float] = field(default_factory=lambda: [1.0])
-    silence_s: float = 0.0
-    distort: float = 0.0
-    poor_recordings: float = 0.0
-    cosine_weight: float = 1.0
-    schedule_steps: int = 0
-    steps: int = 1000
-    batch_size: int = 16
-    seconds: float = 3.0
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.01
-    warmup_steps: int = 100
-    mixed_precision: str = "no"
-    seed: int = 0
-    save_every: int = 250
-    resume: bool = False
+    data: str = option(
+        "",
+        "corpus, a folder or the id of a data set on the Hub: its training clips are used, without "
+        "their labels; not needed when there is other speech",
+    )
+    output_dir: str = option("", "folder of the student; the state for --resume lies beside it")
+    teacher: str = option("openai/whisper-tiny.en", "Hub id or folder of a Whisper model")
+    layers: list[int] = option(
+        [1, 2, 3, 4], "teacher layers to predict; 1 is the first, 0 is the input of the first"
+    )
+    student_layers: list[int] = option(
+        [],
+        "for each of them, the layer of the student that predicts it; 0 is the output of its "
+        "convolutions, with positions; the last layer when not given",
+    )
+    student: dict[str, Any] = option({}, "arguments of HubertConfig")
+    filterbank: bool = option(
+        False, "initialise the first convolutions as mel-spaced bands instead of noise"
+    )
+    init_from: str | None = option(
+        None, "folder of a student to continue with; student and filterbank are then not used"
+    )
+    protocol: Literal["speaker_disjoint", "paper", "natural"] = option(
+        "speaker_disjoint", "configuration of the corpus"
+    )
+    fold: int | None = option(None, "do not use the clips of this fold; needs protocol natural")
+    fold_corpus: str | None = option(None, "corpus whose folds are meant")
+    corpora: list[str] = option([], "use these corpora only; all when not given")
+    validation: Literal["split", "none"] = option(
+        "split", "none: use the clips of the validation split as well"
+    )
+    folders: list[str] = option([], "folders with more speech; every audio file in them is used")
+    synthetic_clips: int = option(
+        0, "number of clips that espeak-ng adds, with varied voices, rates and pitches"
+    )
+    synthetic_texts: list[str] = option(
+        [], "what espeak-ng reads: text files, or GoEmotions (a folder or Hub id)"
+    )
+    speeds: list[float] = option([1.0], "use every clip at each of these speeds")
+    silence_s: float = option(
+        0.0, "seconds of silence, at most, before and after a clip at each speed"
+    )
+    distort: float = option(
+        0.0, "probability that the student's input has noise or an equaliser; the teacher's has not"
+    )
+    poor_recordings: float = option(
+        0.0, "probability that the student's input is degraded; the teacher's is not"
+    )
+    cosine_weight: float = option(1.0, "weight of the cosine term beside the L1 term")
+    max_steps: int = option(1000, "optimiser steps of the run")
+    schedule_steps: int = option(
+        0, "steps in which the learning rate falls to zero; max_steps when 0"
+    )
+    save_steps: int = option(250, "steps between two saved states")
+    per_device_train_batch_size: int = option(16, "clips of similar length in a batch")
+    seconds: float = option(3.0, "speech is cut into segments of at most so many seconds, up to 30")
+    learning_rate: float = option(5e-4, "highest learning rate")
+    warmup_steps: int = option(100, "steps in which the learning rate rises from zero")
 
     def __post_init__(self) -> None:
-        check_choices(
-            self,
-            protocol=("speaker_disjoint", "paper", "natural"),
-            validation=("split", "none"),
-            mixed_precision=("no", "bf16", "fp16"),
-        )
+        super().__post_init__()
         if self.fold is not None and self.protocol != "natural":
             raise ConfigError("fold needs protocol natural")
-        if min(self.steps, self.batch_size, self.save_every) < 1:
-            raise ConfigError("steps, batch_size and save_every must be positive")
+        self.check_minimum(1, "max_steps", "save_steps")
+        self.check_minimum(0, "schedule_steps", "synthetic_clips", "silence_s")
+        self.check_share("distort", "poor_recordings")
         if not 0 < self.seconds <= MAX_SECONDS:
             raise ConfigError(f"seconds must be positive and at most {MAX_SECONDS}")
-        if not self.layers or not all(isinstance(n, int) and n >= 0 for n in self.layers):
+        if not self.layers or min(self.layers) < 0:
             raise ConfigError("layers must name teacher layers from 0 on")
         if self.student_layers and len(self.student_layers) != len(self.layers):
             raise ConfigError("student_layers must name one layer for each of layers")
-        for name in ("distort", "poor_recordings"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be 0 to 1, not {getattr(self, name)}")
-        if not self.speeds or not all(isinstance(n, int | float) and n > 0 for n in self.speeds):
+        if not self.speeds or min(self.speeds) <= 0:
             raise ConfigError("speeds must be positive numbers")
-        for name in (
-            *("learning_rate", "weight_decay", "warmup_steps"),
-            *("synthetic_clips", "silence_s", "seed"),
-        ):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must not be negative")
 
 
 class Student(nn.Module):
@@ -242,114 +215,155 @@ def _shortest(encoder: HubertModel) -> int:
 
 
 def distillation_record(config: DistillConfig, history: list[dict[str, float]]) -> dict[str, Any]:
-    """Say what the student has heard; speakers are those of the corpus."""
-    learnt_from, speakers = [], []
+    """Return the training record of a student; speakers are those of the corpus."""
+    sources, speakers = [], []
     if config.data:
         rows = training_rows(config)
-        learnt_from, speakers = sorted(set(rows["corpus"])), sorted(set(rows["speaker_id"]))
-    learnt_from += [Path(name).name for name in config.folders]
+        sources, speakers = sorted(set(rows["corpus"])), sorted(set(rows["speaker_id"]))
+    sources += [Path(name).name for name in config.folders]
     if config.synthetic_clips:
-        learnt_from.append("espeak-ng")
-    learnt_from.append(
-        Path(config.teacher).name if Path(config.teacher).is_dir() else config.teacher
-    )
-    record = stage_record("distillation", learnt_from, config, speakers=speakers, **history[-1])
+        sources.append("espeak-ng")
+    sources.append(Path(config.teacher).name if Path(config.teacher).is_dir() else config.teacher)
+    record = stage_record("distillation", sources, config, speakers=speakers, **history[-1])
     if config.init_from:
         record["before"] = read_stages(config.init_from)
     return record
 
 
-def distill(config: DistillConfig) -> list[dict[str, float]]:
+class Steps:
+    """The batches of some steps; each step draws from a generator of its own.
+
+    A resumed run therefore trains on the batches of an uninterrupted one.
+
+    Args:
+        draw: returns the batch that a generator picks.
+        seed: of the run, with the number of the process.
+        first: number of the first step, from 0.
+        end: number after the last step.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[np.random.Generator], Any],
+        seed: tuple[int, int],
+        first: int,
+        end: int,
+    ) -> None:
+        self.draw, self.seed, self.steps = draw, seed, range(first, end)
+
+    def __iter__(self) -> Iterator[Any]:
+        seed, process = self.seed
+        for step in self.steps:
+            yield self.draw(np.random.default_rng([seed, step, process]))
+
+
+class DistillTask(Task):
+    """The student, its batches of waveforms and teacher frames, and the loss between them.
+
+    Args:
+        config: settings of the run.
+        student: the network.
+        draw: returns the batch that a generator picks.
+        extractor: is saved with the student.
+    """
+
+    unit = "step"
+    config: DistillConfig
+
+    def __init__(
+        self,
+        config: DistillConfig,
+        student: Student,
+        draw: Callable[[np.random.Generator], Any],
+        extractor: Wav2Vec2FeatureExtractor,
+    ) -> None:
+        optimizer = torch.optim.AdamW(
+            student.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        super().__init__(config, student, optimizer, train=None)
+        self.draw, self.extractor = draw, extractor
+        self.first_frame = _first_frame(student.encoder)
+
+    def total_steps(self) -> int:
+        """Return the steps of the run."""
+        return self.config.max_steps
+
+    def schedule_steps(self) -> int:
+        """Return the steps in which the learning rate falls to zero."""
+        return self.config.schedule_steps or self.config.max_steps
+
+    def steps_done(self, history: History) -> int:
+        """Return the steps up to the last saved state."""
+        return history[-1]["step"] if history else 0
+
+    def next_batches(self, history: History) -> Iterable[Any] | None:
+        """Return the batches up to the next saved state."""
+        first, every = self.steps_done(history), self.config.save_steps
+        if first >= self.config.max_steps:
+            return None
+        end = min(self.config.max_steps, (first // every + 1) * every)
+        return Steps(self.draw, (self.config.seed, PartialState().process_index), first, end)
+
+    def loss(self, batch: Any, accelerator: Accelerator) -> torch.Tensor:
+        """Return the distance between predicted and true teacher frames."""
+        waveforms, target = (part.to(accelerator.device) for part in batch)
+        predicted = self.model(waveforms).float()
+        target = target.float()[:, self.first_frame :]
+        frames = min(target.shape[1], predicted.shape[1])
+        return distillation_loss(
+            predicted[:, :frames], target[:, :frames], self.config.cosine_weight
+        )
+
+    def summarize(
+        self, losses: list[torch.Tensor], history: History, accelerator: Accelerator
+    ) -> Figures:
+        """Return the step, and the loss smoothed over the steps of the whole run."""
+        smoothed = history[-1]["loss"] if history else math.nan
+        for loss in losses:
+            value = loss.item()
+            smoothed = value if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * value
+        return {"step": self.steps_done(history) + len(losses), "loss": smoothed}
+
+    def save(self, accelerator: Accelerator, history: History) -> None:
+        """Write the encoder of the student."""
+        if accelerator.is_main_process:
+            student: Any = accelerator.unwrap_model(self.model)
+            with replaced_folder(Path(self.config.output_dir)) as folder:
+                student.encoder.save_pretrained(folder)
+                self.extractor.save_pretrained(folder)
+                write_stage(folder, distillation_record(self.config, history))
+
+
+def distill(config: DistillConfig) -> History:
     """Train the student; return the smoothed loss at every saved state.
 
     Raises:
         ConfigError: no speech, no teacher, or a student that cannot be built.
-        TrainingFailed: the loss is no longer a number, or the disk is full.
+        TrainingFailed: the loss is not a number, or the disk is full.
     """
-    out, work = Path(config.out), Path(f"{Path(config.out)}.state")
-    check_out(out)
-    accelerator = get_accelerator(
-        config.mixed_precision,
-        # Layer drop leaves weights without a gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-    set_seed(config.seed)
+    accelerator = start(config)
     teacher = WhisperTeacher(config.teacher, config.layers)
-    model = build_student(config, teacher)
-    shortest = _shortest(model.encoder)
-    if accelerator.is_main_process:
-        restore_folder(out)
-        changeable = ("data", "out", "resume", "steps", "save_every")
-        settings = {key: value for key, value in asdict(config).items() if key not in changeable}
-        check_settings(work, settings, resume=config.resume)
-        if not config.resume:
-            clear_states(work)
+    student = build_student(config, teacher)
+    shortest = _shortest(student.encoder)
+    changeable = ("data", "output_dir", "resume", "max_steps", "save_steps", "report_to")
+    settings = {key: value for key, value in config.to_dict().items() if key not in changeable}
+    open_state(accelerator, config.output_dir, settings, resume=config.resume)
+    frames = state_folder(config.output_dir) / "frames"
     with accelerator.main_process_first():
-        cache = FrameCache.build(collect_speech(config), teacher, work / "frames")
+        cache = FrameCache.build(collect_speech(config), teacher, frames)
     clips = cache.at_least(shortest)
-    distort = student_changes(config)
-    first_frame = _first_frame(model.encoder)
     if clips.size == 0:
         raise ConfigError(f"no clip is as long as {shortest * FRAME / SAMPLING_RATE} s")
     extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE)
     if config.filterbank and not config.init_from:
         speech = speech_sample(cache, clips, extractor)
-        start_as_filterbank(model.encoder.feature_extractor.conv_layers, speech)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    model, optimizer = accelerator.prepare(model, optimizer)
-    # Not prepared: a prepared scheduler would count one step a process.
-    scheduler = get_linear_schedule_with_warmup(
-        optimizer, config.warmup_steps, config.schedule_steps or config.steps
-    )
-    accelerator.register_for_checkpointing(scheduler)
+        start_as_filterbank(student.encoder.feature_extractor.conv_layers, speech)
+    distort = student_changes(config)
 
-    # All processes start from the same weights, and then draw masks and dropouts of their own.
-    set_seed(config.seed, device_specific=True)
-    history = load_state(accelerator, work) if config.resume else []
-    first, smoothed = (history[-1]["step"], history[-1]["loss"]) if history else (0, math.nan)
-    model.train()
-    progress = tqdm(
-        range(first, config.steps),
-        initial=first,
-        total=config.steps,
-        disable=not accelerator.is_main_process,
-    )
-    for step in progress:
-        # Seeded by the step, so that a resumed run sees the batches of an uninterrupted one.
-        generator = np.random.default_rng([config.seed, step, accelerator.process_index])
-        waveforms, target = sample_batch(cache, clips, config, extractor, generator, distort)
-        predicted = model(waveforms.to(accelerator.device)).float()
-        target = target.to(accelerator.device).float()[:, first_frame:]
-        frames = min(target.shape[1], predicted.shape[1])
-        target, predicted = target[:, :frames], predicted[:, :frames]
-        loss = distillation_loss(predicted, target, config.cosine_weight)
-        if not torch.isfinite(loss):
-            progress.close()
-            raise TrainingFailed(
-                f"the loss is {loss.item()} in step {step + 1}; the last state is that of step "
-                f"{history[-1]['step'] if history else 0}"
-            )
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        if not accelerator.optimizer_step_was_skipped:
-            scheduler.step()
-        optimizer.zero_grad()
-        value = loss.item()
-        smoothed = value if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * value
-        progress.set_postfix(loss=f"{smoothed:.4f}")
-        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-            history.append({"step": step + 1, "loss": smoothed})
-            save_state(accelerator, work / f"step_{step + 1}", history)
-            if accelerator.is_main_process:
-                clear_states(work, keep=1)
-                with replaced_folder(out) as folder:
-                    accelerator.unwrap_model(model).encoder.save_pretrained(folder)
-                    extractor.save_pretrained(folder)
-                    write_stage(folder, distillation_record(config, history))
-    return history
+    def draw(generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        return sample_batch(cache, clips, config, extractor, generator, distort)
+
+    return fit(accelerator, DistillTask(config, student, draw, extractor))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -359,23 +373,25 @@ def main(arguments: list[str] | None = None) -> int:
         0 when trained; 2, with one line on standard error, when that is not possible; 130 when
         stopped.
     """
+    program = "recipes.mini.distill"
     try:
-        config = parse_settings(
-            DistillConfig, "recipes.mini.distill", __doc__, arguments, needed=("out",)
+        config = parse_config(
+            DistillConfig,
+            arguments,
+            program=program,
+            description=__doc__ or "",
+            needed=("output_dir",),
         )
         history = distill(config)
     except (ConfigError, TrainingFailed, AudioError) as error:
-        print(f"recipes.mini.distill: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "recipes.mini.distill: stopped; --resume goes on from the last state", file=sys.stderr
-        )
+        print(f"{program}: stopped; --resume goes on from the last saved state", file=sys.stderr)
         return 130
     if PartialState().is_main_process:
-        print(
-            f"step {history[-1]['step']}: loss {history[-1]['loss']:.4f}, student in {config.out}"
-        )
+        step, loss = history[-1]["step"], history[-1]["loss"]
+        print(f"step {step}: loss {loss:.4f}, student in {config.output_dir}")
     return 0
 
 

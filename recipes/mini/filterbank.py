@@ -44,8 +44,8 @@ def check_filterbank(layers: nn.ModuleList) -> None:
 def start_as_filterbank(layers: nn.ModuleList, speech: torch.Tensor) -> None:
     """Replace the random filters of the first convolutions of a HuBERT with layer norm.
 
-    A network that starts here need not find out first what a spectrum is. Nothing is taken from
-    another model: the filters are Hann windows of 25 ms times sinusoids, equally spaced on the
+    The network then does not need to learn spectral analysis first. Nothing is taken from another
+    model: the filters are Hann windows of 25 ms times sinusoids, equally spaced on the
     mel scale, each in four phases, and so strong that all bands of ``speech`` are equally loud. A
     second convolution of one frame, where there is one, starts as the envelopes of the bands.
 

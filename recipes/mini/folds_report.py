@@ -1,6 +1,6 @@
 """The recipe of the checkpoint that ships, cross-validated beside what it should be beaten by.
 
-    python -m recipes.mini.folds_report --data corpus --folds runs/mini_folds --out results/mini_folds.json
+    python -m recipes.mini.folds_report --data corpus --folds runs/mini_folds
 
 ``make mini-folds`` trains the folds. The other rows are computed here, on the same folds of the
 same clips: the teacher, frozen, with logistic regression on the mean and deviation of its layers;
@@ -35,9 +35,9 @@ from speech_emotion.evaluation.clips import ClipSet
 from speech_emotion.evaluation.cross_validation import FIGURES_FILE, LOGITS, figures_of
 from speech_emotion.evaluation.provenance import command_line, git_state, portable, run_of
 from speech_emotion.evaluation.scoring import prediction_table
-from speech_emotion.training.config import ConfigError
 from speech_emotion.training.data import open_splits
 from speech_emotion.training.folds import Selection
+from speech_emotion.training.parsing import ConfigError
 from speech_emotion.training.provenance import PACKAGES
 
 TEACHER_LAYERS = [1, 2, 3, 4]

@@ -13,7 +13,7 @@ NEIGHBOURS = 8
 """A batch is drawn from this many times its size of clips with lengths next to each other."""
 
 SAMPLE = 32
-"""Clips from which the loudness of the bands of speech is taken."""
+"""Number of clips from which the loudness of the bands of speech is measured."""
 
 
 def sample_batch(
@@ -26,17 +26,18 @@ def sample_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Pick clips of about one length, cut to the shortest, with the teacher's frames for them.
 
-    All start with their first sample: the teacher's states know how late in the clip they are.
+    All start with their first sample, because the teacher's states depend on the position in the
+    clip.
 
     Args:
         clips: numbers of the clips to choose from, shortest first.
         config: a ``DistillConfig``.
-        distort: changes what the student hears, and not how long it is.
+        distort: changes the input of the student, and not its length.
     """
-    near = min(len(clips), NEIGHBOURS * config.batch_size)
+    near = min(len(clips), NEIGHBOURS * config.per_device_train_batch_size)
     first = generator.integers(len(clips)) - near // 2
     first = min(max(first, 0), len(clips) - near)
-    picked = first + generator.integers(near, size=config.batch_size)
+    picked = first + generator.integers(near, size=config.per_device_train_batch_size)
     frames = min(cache.frames(clips[i]) for i in picked)
     waveforms, targets = [], []
     for index in picked:

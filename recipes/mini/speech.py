@@ -23,18 +23,19 @@ from hub_model.audio import (
     clean_audio,
     load_audio,
 )
-from speech_emotion.training.config import ConfigError
 from speech_emotion.training.data import texts_for_vocabulary
 from speech_emotion.training.folds import Selection
+from speech_emotion.training.goemotions import read_texts
+from speech_emotion.training.parsing import ConfigError
 
 MAX_SECONDS = 30
 VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan")
 
 
 def collect_speech(config: Any) -> list[np.ndarray]:
-    """Gather the speech that a ``DistillConfig`` names, cleaned, at every speed, in pieces.
+    """Gather the speech that a ``DistillConfig`` names, cleaned, at every speed, in segments.
 
-    Silence is added before a clip is cut in pieces.
+    Silence is added before a clip is cut into segments.
 
     Returns:
         waveforms, float32 ``(num_samples,)``, 16 kHz, of at most ``config.seconds``.
@@ -49,16 +50,16 @@ def collect_speech(config: Any) -> list[np.ndarray]:
     limit = round(config.seconds * SAMPLING_RATE)
     generator = random.Random(config.seed)
     return [
-        piece
+        segment
         for speed in config.speeds
         for clip in clips
         for whole in [_with_silence(_at_speed(clip, speed), config.silence_s, generator)]
-        for piece in np.array_split(whole, -(-whole.size // limit))
+        for segment in np.array_split(whole, -(-whole.size // limit))
     ]
 
 
 def training_rows(config: Any) -> Dataset:
-    """Open what a ``DistillConfig`` may hear of its corpus; the audio column holds encoded bytes.
+    """Open the training clips of a ``DistillConfig``; the audio column holds encoded bytes.
 
     Raises:
         ConfigError: no such corpus, configuration or fold.
@@ -105,7 +106,7 @@ def _synthetic(count: int, texts: list[str], seed: int) -> Iterator[np.ndarray]:
         raise ConfigError("synthetic_clips needs the program espeak-ng")
     if not texts:
         raise ConfigError("synthetic_clips needs synthetic_texts to read from")
-    sentences = texts_for_vocabulary(None, texts)
+    sentences = [sentence for source in texts for sentence in _sentences(source)]
     generator = random.Random(seed)
     for _ in tqdm(range(count), desc="espeak-ng"):
         words = generator.choice(sentences).split()[:12]
@@ -118,11 +119,18 @@ def _synthetic(count: int, texts: list[str], seed: int) -> Iterator[np.ndarray]:
         try:
             yield clean_audio(load_audio(spoken.stdout))
         except AudioError:
-            continue  # a comment of signs only is not spoken
+            continue  # a comment of punctuation only is not spoken
+
+
+def _sentences(source: str) -> list[str]:
+    """The lines of a text file, or the training comments of GoEmotions."""
+    if Path(source).suffix:
+        return texts_for_vocabulary(None, [source])
+    return read_texts(source, "train")
 
 
 def _at_speed(waveform: np.ndarray, speed: float) -> np.ndarray:
-    """Faster and higher, or slower and lower, as a tape would be."""
+    """Resample a clip, which changes its speed and its pitch together."""
     if speed == 1.0 or waveform.size / speed < MIN_SECONDS * SAMPLING_RATE:
         return waveform
     return soxr.resample(waveform, SAMPLING_RATE * speed, SAMPLING_RATE).astype(np.float32)

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from transformers import WhisperFeatureExtractor, WhisperModel
 
 from hub_model.audio import SAMPLING_RATE, audio_hash
-from speech_emotion.training.config import ConfigError
+from speech_emotion.training.parsing import ConfigError
 
 FRAME = 320
 """Samples a frame, for HuBERT and for Whisper's encoder alike: 50 frames a second."""
@@ -70,6 +70,11 @@ class WhisperTeacher:
 class FrameCache:
     """Waveforms and standardised teacher frames in two flat files, read by memory map.
 
+    The vector cache does not fit here: it holds its vectors in memory, one of fixed size a clip,
+    while the frames of the recipe take several gigabytes (50 frames a second, of 3 x 384 float16
+    numbers each), and a step reads a few segments of any length from anywhere. A memory map reads
+    these alone.
+
     Use :meth:`build`, which computes what is not there yet.
     """
 
@@ -97,7 +102,7 @@ class FrameCache:
         return order[self._frames[order] >= frames]
 
     def cut(self, index: int, start: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return a stretch of a clip.
+        """Return a segment of a clip.
 
         Returns:
             float32 waveform ``(frames * 320,)`` and teacher states ``(frames, layers, hidden)``,

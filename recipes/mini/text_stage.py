@@ -1,63 +1,59 @@
-"""Teach the text encoder which emotion a sentence carries.
+"""Train the text encoder to classify the emotion of a sentence.
 
-    python -m recipes.mini.text_stage --config recipes/mini/text.yaml --out runs/mini_text
+    python -m recipes.mini.text_stage --config recipes/mini/text.yaml --output-dir runs/mini_text
 
-A small BERT with its own WordPiece vocabulary learns GoEmotions folded to seven. Emotions weigh
-the same whatever their number of comments, and a neutral comment asks for equal probabilities.
-The folder written holds the encoder and its tokenizer, for ``text_config`` of a later run.
+A small BERT with its own WordPiece vocabulary is trained on GoEmotions folded to seven emotions.
+Emotions have the same weight whatever their number of comments, and the target of a neutral
+comment is equal probabilities. The folder written holds the encoder and its tokenizer, for
+``text_config`` of a later run.
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate import Accelerator, PartialState
 from torch import nn
 from torch.utils.data import DataLoader, WeightedRandomSampler
-from tqdm.auto import tqdm
-from transformers import BertConfig, BertModel, get_linear_schedule_with_warmup
+from transformers import BertConfig, BertModel
 
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import masked_mean
 from speech_emotion.metrics import macro_f1, ua
 from speech_emotion.training.build import train_wordpiece
-from speech_emotion.training.config import ConfigError, parse_settings
+from speech_emotion.training.config import EpochConfig
+from speech_emotion.training.fit import Figures, History, Task, fit, start
 from speech_emotion.training.goemotions import Comments, read_comments
-from speech_emotion.training.provenance import stage_record, write_stage
-from speech_emotion.training.saving import TrainingFailed, check_out, replaced_folder
+from speech_emotion.training.parsing import ConfigError, option, parse_config
+from speech_emotion.training.provenance import read_stages, stage_record, write_stage
+from speech_emotion.training.saving import TrainingFailed, open_state, replaced_folder
 
 
 @dataclass(kw_only=True)
-class TextConfig:
-    """Everything that decides the text stage.
+class TextConfig(EpochConfig):
+    """Settings of the text stage."""
 
-    Args:
-        data: folder of GoEmotions.
-        out: folder for the encoder and its tokenizer.
-        model: arguments of ``BertConfig``.
-        vocab_size: size of the WordPiece vocabulary.
-        max_tokens: longer comments are cut.
-        neutral_share: share of neutral comments among those that are drawn.
-        epochs: passes over as many comments as the train file holds.
-        batch_size, learning_rate, weight_decay, warmup_steps, seed: as in training.
-    """
+    data: str = option(
+        "google-research-datasets/go_emotions", "GoEmotions: a folder, or its id on the Hub"
+    )
+    output_dir: str = option("", "folder of the encoder and its tokenizer")
+    model: dict[str, Any] = option({}, "arguments of BertConfig")
+    vocab_size: int = option(8000, "size of the WordPiece vocabulary")
+    max_tokens: int = option(48, "longer comments are cut to so many tokens")
+    neutral_share: float = option(0.2, "share of neutral comments among those that are drawn")
+    num_train_epochs: int = option(4, "epochs; each draws as many comments as there are")
+    per_device_train_batch_size: int = option(64, "comments in a batch of each process")
+    per_device_eval_batch_size: int = option(256, "validation comments in a batch")
+    gradient_accumulation_steps: int = option(1, "batches of one optimiser step")
+    learning_rate: float = option(5e-4, "highest learning rate")
+    warmup_steps: int = option(200, "optimiser steps in which the learning rate rises from zero")
 
-    data: str = ""
-    out: str = ""
-    model: dict[str, Any] = field(default_factory=dict)
-    vocab_size: int = 8000
-    max_tokens: int = 48
-    neutral_share: float = 0.2
-    epochs: int = 4
-    batch_size: int = 64
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.01
-    warmup_steps: int = 200
-    seed: int = 0
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_share("neutral_share")
 
 
 class TextClassifier(nn.Module):
@@ -83,7 +79,7 @@ def soft_targets(labels: list[int | None]) -> torch.Tensor:
 
 
 def draw_weights(labels: list[int | None], neutral_share: float) -> torch.Tensor:
-    """Chance of each comment to be drawn: the emotions share what neutral leaves, equally."""
+    """Probability of each comment: emotions equally share what neutral comments leave."""
     counts = {label: labels.count(label) for label in set(labels)}
     emotions = len(counts) - (None in counts)
     chance = {
@@ -93,37 +89,112 @@ def draw_weights(labels: list[int | None], neutral_share: float) -> torch.Tensor
     return torch.tensor([chance[label] for label in labels], dtype=torch.double)
 
 
-@torch.no_grad()
-def evaluate(model: TextClassifier, comments: Comments, tokenizer: Any, config: TextConfig) -> dict:
-    """Return macro-F1 and UA over the comments that carry an emotion."""
-    model.eval()
-    carrying = [i for i, label in enumerate(comments.labels) if label is not None]
-    predicted = []
-    for start in range(0, len(carrying), 256):
-        texts = [comments.texts[i] for i in carrying[start : start + 256]]
-        tokens = tokenizer(
-            texts, padding=True, truncation=True, max_length=config.max_tokens, return_tensors="pt"
+class TextTask(Task):
+    """Cross-entropy with soft targets; the epoch with the best macro-F1 on ``dev`` is kept.
+
+    Args:
+        config: settings of the run.
+        model: the classifier.
+        tokenizer: of the encoder.
+        comments: ``train``, ``dev`` and ``test``.
+    """
+
+    config: TextConfig
+
+    def __init__(
+        self,
+        config: TextConfig,
+        model: TextClassifier,
+        tokenizer: Any,
+        comments: dict[str, Comments],
+    ) -> None:
+        self.tokenizer, self.comments = tokenizer, comments
+        self.max_tokens = config.max_tokens
+        train = comments["train"]
+        self.targets = soft_targets(train.labels)
+        weights = draw_weights(train.labels, config.neutral_share)
+        sampler = WeightedRandomSampler(weights.tolist(), len(train.texts))
+        loader: DataLoader = DataLoader(
+            range(len(train.texts)),  # type: ignore[arg-type]
+            config.per_device_train_batch_size,
+            sampler=sampler,
+            collate_fn=self.collate,
         )
-        logits = model(tokens["input_ids"], tokens["attention_mask"])
-        predicted.append(logits.argmax(-1).numpy())
-    truth = np.array([comments.labels[i] for i in carrying])
-    predicted = np.concatenate(predicted)
-    figures = {"macro_f1": macro_f1(truth, predicted), "ua": ua(truth, predicted)}
-    return {**figures, "comments": len(carrying)}
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        super().__init__(config, model, optimizer, loader)
+        self.seed = None  # the vocabulary and the weights have drawn from the same generators
+
+    def tokens(self, texts: list[str]) -> dict[str, torch.Tensor]:
+        """Tokenise texts into one padded batch."""
+        found = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+        )
+        return {name: found[name] for name in ("input_ids", "attention_mask")}
+
+    def collate(self, indices: list[int]) -> dict[str, torch.Tensor]:
+        """Turn the numbers of training comments into a batch."""
+        texts = [self.comments["train"].texts[i] for i in indices]
+        return {**self.tokens(texts), "targets": self.targets[indices]}
+
+    def loss(self, batch: Any, accelerator: Accelerator) -> torch.Tensor:
+        """Return the mean cross-entropy of a batch."""
+        targets = batch.pop("targets")
+        return nn.functional.cross_entropy(self.model(**batch), targets)
+
+    def evaluate(self, accelerator: Accelerator) -> Figures:
+        """Return macro-F1 and UA on ``dev``."""
+        return self.scores("dev", accelerator)
+
+    @torch.no_grad()
+    def scores(self, split: str, accelerator: Accelerator) -> Figures:
+        """Return macro-F1 and UA over the comments of a split that have an emotion."""
+        self.model.eval()
+        comments = self.comments[split]
+        emotional = [i for i, label in enumerate(comments.labels) if label is not None]
+        predicted = []
+        size = self.config.per_device_eval_batch_size
+        for start_at in range(0, len(emotional), size):
+            batch = self.tokens([comments.texts[i] for i in emotional[start_at : start_at + size]])
+            logits = self.model(**{k: v.to(accelerator.device) for k, v in batch.items()})
+            predicted.append(logits.argmax(-1).cpu().numpy())
+        truth, found = np.array([comments.labels[i] for i in emotional]), np.concatenate(predicted)
+        return {
+            "macro_f1": macro_f1(truth, found),
+            "ua": ua(truth, found),
+            "comments": len(emotional),
+        }
+
+    def score(self, figures: Figures) -> float | None:
+        """Return the macro-F1."""
+        return figures["macro_f1"]
+
+    def save(self, accelerator: Accelerator, history: History) -> None:
+        """Write the encoder, its tokenizer and its figures on ``dev`` and ``test``."""
+        test = self.scores("test", accelerator)
+        if accelerator.is_main_process:
+            figures = {key: history[-1][key] for key in ("epoch", "macro_f1", "ua", "comments")}
+            record = stage_record("text", ["goemotions"], self.config, **figures, test=test)
+            classifier: Any = accelerator.unwrap_model(self.model)
+            with replaced_folder(Path(self.config.output_dir)) as folder:
+                classifier.encoder.save_pretrained(folder)
+                self.tokenizer.save_pretrained(folder)
+                write_stage(folder, record)
 
 
-def train_text(config: TextConfig) -> dict[str, Any]:
-    """Train, keep the best epoch by macro-F1 on ``dev``, and return its figures on ``test``.
+def train_text(config: TextConfig) -> Figures:
+    """Train, keep the best epoch by macro-F1 on ``dev``, and return its record.
+
+    The record has the figures on ``dev`` and, under ``test``, those on ``test``.
 
     Raises:
         ConfigError: GoEmotions is not there, or a setting is refused.
-        TrainingFailed: the loss is no longer a number, or the disk is full.
+        TrainingFailed: the loss is not a number, or the disk is full.
     """
-    out = Path(config.out)
-    check_out(out)
-    set_seed(config.seed)
-    train, dev, test = (read_comments(config.data, name) for name in ("train", "dev", "test"))
-    tokenizer = train_wordpiece(train.texts, config.vocab_size)
+    accelerator = start(config)
+    comments = {name: read_comments(config.data, name) for name in ("train", "dev", "test")}
+    tokenizer = train_wordpiece(comments["train"].texts, config.vocab_size)
     try:
         encoder = BertModel(
             BertConfig(vocab_size=len(tokenizer), **config.model), add_pooling_layer=False
@@ -131,71 +202,33 @@ def train_text(config: TextConfig) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the encoder cannot be built: {str(error).splitlines()[0]}") from error
     tokenizer.model_max_length = encoder.config.max_position_embeddings
-
-    accelerator = Accelerator(cpu=True)
-    model = TextClassifier(encoder)
-    targets = soft_targets(train.labels)
-
-    def collate(indices: list[int]) -> dict[str, torch.Tensor]:
-        tokens = tokenizer(
-            [train.texts[i] for i in indices],
-            padding=True,
-            truncation=True,
-            max_length=config.max_tokens,
-            return_tensors="pt",
-        )
-        return {
-            "input_ids": tokens["input_ids"],
-            "attention_mask": tokens["attention_mask"],
-            "targets": targets[indices],
-        }
-
-    sampler = WeightedRandomSampler(
-        draw_weights(train.labels, config.neutral_share), len(train.texts)
-    )
-    loader = DataLoader(
-        range(len(train.texts)), config.batch_size, sampler=sampler, collate_fn=collate
-    )
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    scheduler = get_linear_schedule_with_warmup(
-        optimizer, config.warmup_steps, len(loader) * config.epochs
-    )
-    best = {"macro_f1": -1.0}
-    for epoch in range(config.epochs):
-        model.train()
-        for batch in tqdm(loader, desc=f"epoch {epoch + 1}"):
-            batch_targets = batch.pop("targets")
-            loss = nn.functional.cross_entropy(model(**batch), batch_targets)
-            if not torch.isfinite(loss):
-                raise TrainingFailed(f"the loss is {loss.item()} in epoch {epoch + 1}")
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-        figures = evaluate(model, dev, tokenizer, config)
-        tqdm.write(f"epoch {epoch + 1}: dev macro-F1 {figures['macro_f1']:.3f}")
-        if figures["macro_f1"] > best["macro_f1"]:
-            best = {"epoch": epoch + 1, **figures, "test": evaluate(model, test, tokenizer, config)}
-            with replaced_folder(out) as folder:
-                accelerator.unwrap_model(model).encoder.save_pretrained(folder)
-                tokenizer.save_pretrained(folder)
-                write_stage(folder, stage_record("text", ["goemotions"], config, **best))
-    return best
+    changeable = ("data", "output_dir", "resume", "num_train_epochs", "patience", "report_to")
+    settings = {key: value for key, value in config.to_dict().items() if key not in changeable}
+    open_state(accelerator, config.output_dir, settings, resume=config.resume)
+    fit(accelerator, TextTask(config, TextClassifier(encoder), tokenizer, comments))
+    return read_stages(config.output_dir)[-1]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line; 2 with one line on standard error when it cannot be done."""
+    """Run from the command line.
+
+    Returns:
+        0 when trained; 2, with one line on standard error, when that is not possible; 130 when
+        stopped.
+    """
+    program = "recipes.mini.text_stage"
     try:
-        config = parse_settings(TextConfig, "recipes.mini.text_stage", __doc__, arguments)
+        config = parse_config(TextConfig, arguments, program=program, description=__doc__ or "")
         best = train_text(config)
     except (ConfigError, TrainingFailed) as error:
-        print(f"recipes.mini.text_stage: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 2
-    print(f"epoch {best['epoch']}: test macro-F1 {best['test']['macro_f1']:.3f}, in {config.out}")
+    except KeyboardInterrupt:
+        print(f"{program}: stopped; --resume goes on from the last saved state", file=sys.stderr)
+        return 130
+    if PartialState().is_main_process:
+        score = best["test"]["macro_f1"]
+        print(f"epoch {best['epoch']}: test macro-F1 {score:.3f}, in {config.output_dir}")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -12,6 +11,9 @@ from tqdm.auto import tqdm
 from hub_model.audio import AudioError
 from hub_model.labels import EMOTIONS
 from speech_emotion.baselines import BaselineError
+from speech_emotion.predict.vector_cache import audio_bytes
+
+__all__ = ["Clips", "audio_bytes", "check_classes", "collect"]
 
 Value = TypeVar("Value")
 
@@ -36,11 +38,6 @@ class Clips(Generic[Value]):
     def labels(self) -> np.ndarray:
         """int (num_clips,), the emotion ids."""
         return np.asarray(self.rows["label"][:], dtype=np.int64)
-
-
-def audio_bytes(audio: dict[str, Any]) -> bytes:
-    """The encoded bytes of a data set's audio, ``{"bytes", "path"}``."""
-    return audio["bytes"] if audio["bytes"] is not None else Path(audio["path"]).read_bytes()
 
 
 def collect(rows: Dataset, compute: Callable[[dict[str, Any]], Value], *, what: str) -> Clips:

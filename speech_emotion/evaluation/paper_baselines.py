@@ -14,7 +14,6 @@ from corpus_builder.reading import open_corpus
 from speech_emotion import baselines
 from speech_emotion.baselines.classical import ClassicalBaseline
 from speech_emotion.baselines.feature_store import stored_features
-from speech_emotion.baselines.settings import CONFIGS, RowConfig
 from speech_emotion.evaluation import EvaluationError
 from speech_emotion.evaluation.benchmark import (
     Outcome,
@@ -35,9 +34,11 @@ from speech_emotion.evaluation.models import open_model
 from speech_emotion.evaluation.provenance import portable, run_of
 from speech_emotion.evaluation.scoring import prediction_table
 from speech_emotion.predict import shipped
-from speech_emotion.training.baselines import train_row
+from speech_emotion.training.baseline_config import CONFIGS, BaselineConfig
+from speech_emotion.training.baselines import train_baseline
 from speech_emotion.training.config import ConfigError
 from speech_emotion.training.data import speakers_and_fingerprint
+from speech_emotion.training.parsing import renamed
 from speech_emotion.training.saving import TrainingFailed
 
 KIND = "row"
@@ -195,7 +196,7 @@ def run(settings: TableSettings) -> Outcome:
     earlier = Earlier.read(settings.earlier) if settings.earlier else Earlier()
     for row in TABLES[settings.table]:
         for part in parts:
-            facts = {
+            facts: dict[str, Any] = {
                 "system": row.name,
                 "config": row.config,
                 "paper": _printed(row),
@@ -210,7 +211,7 @@ def run(settings: TableSettings) -> Outcome:
                     outcome.add(*found)
                     continue
                 del facts["corpora"]
-                outcome.not_run(reason=str(reason), **facts)
+                outcome.not_run(facts.pop("system"), str(reason), **facts)
                 continue
             result = {**scored, **facts, "kind": KIND}
             outcome.add(result, table, protocol=part.protocol)
@@ -267,7 +268,7 @@ def _score(
     more: dict[str, Any] = {}
     if "family" in given:
         cache = settings.runs / "cache"
-        places = {"data": settings.data, "out": str(folder), "cache": str(cache)}
+        places = {"data": settings.data, "output_dir": str(folder), "cache": str(cache)}
         wanted = CONFIGS[given["family"]](**given | places | {"protocol": part.protocol})
         _train_if_needed(wanted, part, settings, command)
         trained = baselines.load(folder)
@@ -289,14 +290,16 @@ def _score(
     return (table := predictor.predict()), predictor.result(table, **more)
 
 
-def _train_if_needed(wanted: RowConfig, part: Part, settings: TableSettings, command: str) -> None:
-    reason = _unlike(Path(wanted.out), wanted.to_dict(), part)
+def _train_if_needed(
+    wanted: BaselineConfig, part: Part, settings: TableSettings, command: str
+) -> None:
+    reason = _unlike(Path(wanted.output_dir), wanted.to_dict(), part)
     if not reason:
         return
     if wanted.family != "classical" and not settings.neural:
         raise NotRun(f"{reason}{command}")
     try:
-        train_row(wanted)
+        train_baseline(wanted)
     except (ConfigError, baselines.BaselineError, TrainingFailed) as error:
         raise NotRun(f"{error}: {command}") from error
 
@@ -307,7 +310,7 @@ def _unlike(folder: Path, wanted: dict[str, Any], part: Part) -> str | None:
         return "not trained: "
     try:
         training = baselines.load(folder).config["training"]
-        settings = training["settings"]
+        settings = renamed(training["settings"])
     except (baselines.BaselineError, KeyError) as error:
         return f"{error}: "
     if training["fingerprint"] != part.fingerprint or training["protocol"] != part.protocol:
@@ -329,4 +332,4 @@ def _classical_predictions(
 
 
 def _printed(row: PaperRow) -> dict[str, float] | None:
-    return None if row.wa is None else {"wa": row.wa, "ua": row.ua}
+    return None if row.wa is None or row.ua is None else {"wa": row.wa, "ua": row.ua}

@@ -1,8 +1,7 @@
-"""Building the accelerator, the model and its processor for a run."""
+"""Building the model and its processor for a run."""
 
 from typing import Any
 
-from accelerate import Accelerator
 from datasets import Dataset
 from tokenizers import BertWordPieceTokenizer
 from transformers import (
@@ -15,8 +14,8 @@ from hub_model.configuration_hubert_bert import HubertBertConfig
 from hub_model.encoders import make_feature_extractor, max_tokens
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
-from hub_model.processing_hubert_bert import HubertBertProcessor, AudioOnlyProcessor
-from speech_emotion.training.config import REGIMES, ConfigError, TrainConfig
+from hub_model.processing_hubert_bert import AudioOnlyProcessor, HubertBertProcessor
+from speech_emotion.training.config import UNFREEZE, ConfigError, TrainConfig
 from speech_emotion.training.data import corpus_cleaning, texts_for_vocabulary
 from speech_emotion.training.saving import one_line
 
@@ -24,22 +23,6 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789'.,!?-"
 """Always in a trained vocabulary, so that a word never seen can still be spelt."""
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-
-def get_accelerator(mixed_precision: str, **settings: Any) -> Accelerator:
-    """Return the accelerator of a run.
-
-    Args:
-        settings: other arguments of ``Accelerator``.
-
-    Raises:
-        ConfigError: this machine does not know the precision that is asked for.
-    """
-    accelerator = Accelerator(mixed_precision=mixed_precision, **settings)
-    if mixed_precision == "fp16" and accelerator.device.type == "cpu":
-        # Accelerate would train in float32 without a word.
-        raise ConfigError("mixed_precision fp16 needs a GPU; bf16 does not")
-    return accelerator
 
 
 def build_model(
@@ -73,26 +56,23 @@ def build_model(
     labels = tuple(model.config.id2label.values())
     if labels != EMOTIONS:
         raise ConfigError(f"the model's labels are {list(labels)}, not {list(EMOTIONS)}")
-    if config.standalone and (
+    if config.stock_checkpoint and (
         model.config.use_text
         or model.config.audio_pooling != "mean"
         or model.config.concatenate_layers
     ):
         raise ConfigError(
-            "standalone needs a model of the voice alone that pools one layer, by the mean"
+            "stock_checkpoint needs an audio-only model that pools one layer, by the mean"
         )
     return model, processor
 
 
 def frozen_parts(config: TrainConfig, model: HubertBertForEmotion) -> list[str]:
     """Return the parts that ``freeze`` and ``unfreeze`` of a config leave as they are."""
-    regime = [name for name in REGIMES.get(config.unfreeze, ()) if _has_part(model, name)]
-    return [*dict.fromkeys([*config.freeze, *regime])]
-
-
-def _has_part(model: HubertBertForEmotion, name: str) -> bool:
-    """A model of the voice alone has no text encoder, whatever the regime says of it."""
-    return name != "text_model" or model.config.use_text
+    parts = UNFREEZE[config.unfreeze] if config.unfreeze else ()
+    # An audio-only model has no text encoder.
+    present = [name for name in parts if name != "text_model" or model.config.use_text]
+    return [*dict.fromkeys([*config.freeze, *present])]
 
 
 def freeze(model: HubertBertForEmotion, parts: list[str], *, top_convolutions: int = 0) -> None:
@@ -100,8 +80,7 @@ def freeze(model: HubertBertForEmotion, parts: list[str], *, top_convolutions: i
 
     Args:
         parts: names of submodules.
-        top_convolutions: so many of the speech encoder's last convolutions are trained all the
-            same.
+        top_convolutions: number of the speech encoder's last convolutions that are trained.
 
     Raises:
         ConfigError: the model has no part of that name.
@@ -113,7 +92,7 @@ def freeze(model: HubertBertForEmotion, parts: list[str], *, top_convolutions: i
             raise ConfigError(f"freeze: the model has no part {name!r}") from error
         part.requires_grad_(False)
         for module in part.modules():
-            # HuBERT's convolutions ask for the gradient of the waveform until they are told.
+            # HuBERT's convolutions require the gradient of the waveform until this is called.
             if hasattr(module, "_freeze_parameters"):
                 module._freeze_parameters()
     if top_convolutions:
@@ -127,14 +106,14 @@ def freeze(model: HubertBertForEmotion, parts: list[str], *, top_convolutions: i
 
 
 def set_training(model: HubertBertForEmotion, frozen: list[str]) -> None:
-    """Training mode, but for the frozen parts: without dropout they always say the same."""
+    """Training mode, but for the frozen parts: without dropout their output is always the same."""
     model.train()
     for name in frozen:
         model.get_submodule(name).eval()
 
 
 def check_keys(name: str, settings: dict[str, Any], kind: type) -> None:
-    """Refuse a setting that a config class does not have; it would keep it and do nothing.
+    """Refuse a setting that a config class does not have; it would be kept without an effect.
 
     Raises:
         ConfigError: names the unknown keys.
@@ -150,7 +129,7 @@ def _new_model(
 ) -> tuple[HubertBertForEmotion, HubertBertProcessor]:
     check_keys("model", config.model, HubertBertConfig)
     settings = {"cleaning": cleaning, **config.model}
-    if config.standalone:
+    if config.stock_checkpoint:
         settings["use_text"] = False
     audio, text = settings.pop("audio_config", {}), settings.pop("text_config", {})
     tokenizer = None

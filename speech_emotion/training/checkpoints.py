@@ -1,4 +1,4 @@
-"""Writing what was trained as a folder that serves."""
+"""Writing what was trained as a checkpoint folder."""
 
 import copy
 from pathlib import Path
@@ -9,9 +9,10 @@ import torch
 from hub_model.configuration_hubert_bert import PIPELINE_TASK, HubertBertConfig
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
-from speech_emotion.predict.stock_checkpoints import save_standalone
+from speech_emotion.predict.stock_checkpoints import save_stock_checkpoint
 from speech_emotion.training.config import TrainConfig
 from speech_emotion.training.model_card import write_model_card
+from speech_emotion.training.provenance import short_record, write_record
 from speech_emotion.training.saving import replaced_folder
 
 
@@ -20,16 +21,19 @@ def save_checkpoint(
     model_config: HubertBertConfig,
     processor: Any,
     config: TrainConfig,
+    *,
     temperature: float,
+    record: dict[str, Any],
 ) -> None:
-    """Write ``config.out`` beside its place, then move it there.
+    """Write ``config.output_dir`` beside its place, then move it there.
 
     Args:
         weights: of the whole model, from whichever device.
         model_config: its config; not changed.
         processor: its processor.
-        config: ``standalone`` asks for a stock classifier, ``save_dtype`` for its precision.
-        temperature: stored in the config; a stock classifier has it in its weights.
+        config: ``stock_checkpoint`` asks for a stock class, ``save_dtype`` for its precision.
+        temperature: stored in the config; a stock checkpoint has it in its weights.
+        record: the training record.
 
     Raises:
         TrainingFailed: it cannot be written; what was there before is as it was.
@@ -40,10 +44,20 @@ def save_checkpoint(
     model.load_state_dict(weights)
     model.config.name_or_path = ""  # else the card of the start, with its results, would stay
     model.config.temperature = temperature
+    if config.stock_checkpoint:
+        record = {**record, "temperature": temperature}
+    model.config.training = short_record(record)
+    audio_record = getattr(model.config.audio_config, "training", None)
+    if audio_record:  # of a stock checkpoint of an earlier release
+        model.config.audio_config.training = short_record(audio_record)
     dtype = getattr(torch, config.save_dtype)
-    with replaced_folder(Path(config.out)) as folder:
-        if config.standalone:
-            _save_stock(model, processor, folder, dtype)
+    with replaced_folder(Path(config.output_dir)) as folder:
+        if config.stock_checkpoint:
+            stock = save_stock_checkpoint(model, processor, folder)
+            model.config.temperature = 1  # it is in the weights now
+            if stock.dtype != dtype:
+                stock.to(dtype).save_pretrained(folder)
+            write_model_card(model.config, folder, stock=True)
         else:
             pipe = SpeechTextEmotionPipeline(
                 model=model.to(dtype),
@@ -54,15 +68,4 @@ def save_checkpoint(
             )
             pipe.save_pretrained(folder)
             write_model_card(model.config, folder)
-
-
-def _save_stock(
-    model: HubertBertForEmotion, processor: Any, folder: Path, dtype: torch.dtype
-) -> None:
-    training = {**(model.config.training or {}), "temperature": model.config.temperature}
-    model.config.training = training
-    plain = save_standalone(model, processor, folder)
-    model.config.temperature = 1  # it is in the weights now
-    if plain.dtype != dtype:
-        plain.to(dtype).save_pretrained(folder)
-    write_model_card(model.config, folder, plain=True)
+        write_record(folder, record)

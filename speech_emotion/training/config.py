@@ -1,15 +1,14 @@
-"""One config dataclass, filled from a YAML file and overridden on the command line."""
+"""Settings of a training run. Defaults are the paper's Table 7."""
 
-import argparse
-import contextlib
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_type_hints
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-import yaml
+from speech_emotion.training.parsing import ConfigError, check_choices, option
 
-REGIMES = {
+__all__ = ["UNFREEZE", "ConfigError", "EpochConfig", "FitConfig", "TrainConfig"]
+
+UNFREEZE = {
     "head": ("audio_model", "text_model"),
     "top2_conv": ("audio_model", "text_model"),
     "partial": ("audio_model.feature_extractor",),
@@ -19,145 +18,207 @@ REGIMES = {
 Of ``top2_conv``, the last two convolutions are trained all the same."""
 
 
-class ConfigError(ValueError):
-    """A config that cannot be used. The message is one line."""
+@dataclass(kw_only=True)
+class FitConfig:
+    """Settings of every run of :func:`~speech_emotion.training.fit.fit`."""
+
+    data: str = option("", "corpus: a folder, or the id of a data set on the Hub")
+    output_dir: str = option(
+        "", "folder of the trained model; the state for --resume is kept in OUTPUT_DIR.state"
+    )
+    per_device_train_batch_size: int = option(4, "training examples in a batch of each process")
+    learning_rate: float = option(5e-5, "highest learning rate")
+    weight_decay: float = option(0.01, "weight decay of the optimiser")
+    lr_scheduler_type: Literal["linear", "constant_with_warmup"] = option(
+        "linear", "learning rate after the warm-up: falling to zero, or constant"
+    )
+    warmup_steps: int = option(500, "optimiser steps in which the learning rate rises from zero")
+    max_grad_norm: float = option(1.0, "clip gradients to this norm; 0 turns it off")
+    mixed_precision: Literal["no", "bf16", "fp16"] = option(
+        "no", "precision of forward and backward passes; fp16 needs a GPU"
+    )
+    report_to: Literal["none", "tensorboard"] = option(
+        "none", "tracker; tensorboard writes curves into OUTPUT_DIR.state/logs"
+    )
+    seed: int = option(0, "seed of every random number generator")
+    resume: bool = option(False, "continue from the last saved state, if there is one")
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        self.check_minimum(1, "per_device_train_batch_size")
+        self.check_minimum(0, "weight_decay", "warmup_steps", "max_grad_norm", "seed")
+        self.check_minimum(0, "learning_rate")
+
+    def check_minimum(self, minimum: float, *names: str) -> None:
+        """Refuse fields below a minimum.
+
+        Raises:
+            ConfigError: names the first.
+        """
+        for name in names:
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < minimum:
+                rule = "must not be negative" if minimum == 0 else f"must be at least {minimum}"
+                raise ConfigError(f"{name} {rule}, not {value}")
+
+    def check_share(self, *names: str) -> None:
+        """Refuse fields that are not 0 to 1.
+
+        Raises:
+            ConfigError: names the first.
+        """
+        for name in names:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be 0 to 1, not {getattr(self, name)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values."""
+        return asdict(self)
 
 
 @dataclass(kw_only=True)
-class TrainConfig:
-    """Everything that decides a training run. Defaults are the paper's Table 7.
+class EpochConfig(FitConfig):
+    """Settings of a run that goes through its training examples epoch by epoch."""
 
-    Args:
-        data: corpus folder or Hub data set id.
-        out: checkpoint folder to write; the state for resuming is kept beside it.
-        protocol: configuration of the corpus: ``speaker_disjoint``, ``paper`` or ``natural``.
-            Folds are cut from ``natural``.
-        fold: test on this fold and train on the rest, see :class:`~speech_emotion.training.folds.Selection`.
-        folds: cross-validation: ``all``, or some folds such as ``0,2``, one run after the other.
-        fold_corpus: the corpus whose folds are meant; those of every corpus when not given.
-        corpora: train on these corpora only; on all when empty.
-        validation: ``split`` keeps clips apart on which the best epoch is chosen and the
-            temperature is fitted; ``none`` trains on them too, and keeps the last epoch.
-        temperature: of the saved model, from a cross-validation; fitted on the validation clips
-            when not given.
-        model: arguments of ``HubertBertConfig``; ``audio_config`` and ``text_config`` are each
-            either a dict (random initialisation) or the Hub id or folder of a pretrained encoder;
-            ``{fold}`` in it stands for the number of the fold, or for ``all`` without folds.
-        tokenizer: ``{"vocab_size", "texts"}`` trains a lower-case WordPiece vocabulary on the
-            transcripts and on the text files in ``texts``. Not used with a pretrained
-            text encoder, which brings its own.
-        text_pairs: ``{"comments", "matched", "neutral"}`` shows training clips with comments of
-            GoEmotions, see :class:`~speech_emotion.training.text_sampler.TextSampler`.
-        augment: chance with which each of stretching, pitch shifting, gain and noise is applied
-            to a training clip.
-        poor_recordings: chance that a training clip is heard as a poor recording, cleaned, see
-            :func:`~speech_emotion.training.augment.poor_recorder`.
-        augment_copies: with frozen encoders, so many changed copies of each clip are made once,
-            and an epoch draws one of them; without, ``augment`` and ``poor_recordings`` need
-            the encoders every epoch.
-        feature_cache: folder in which the vectors of frozen encoders are kept; ``<out>.state``
-            when not given. Runs and folds may share it.
-        standardize: with frozen encoders, standardise the vectors that the classifier reads; the
-            saved classifier reads them as they are.
-        standalone: a model of the voice alone (paper, "Hubert Standalone"), saved as a stock
-            classifier of ``transformers`` that needs no code of ours.
-        unfreeze: what is trained of the encoders (paper, Figure 7): ``head`` nothing,
-            ``top2_conv`` the last two convolutions, ``partial`` all but the convolutions,
-            ``entire`` everything. Together with ``freeze``, what either freezes is frozen.
-        freeze: parts of the model that are not trained: ``text_model``, ``audio_model`` or
-            ``audio_model.feature_extractor``, its convolutions.
-        init_from: folder or id of a ``HubertBertForEmotion`` to start from.
-        epochs, batch_size, eval_batch_size, accumulation, learning_rate, weight_decay,
-            warmup_steps: as in Table 7. ``warmup_steps`` counts optimiser steps.
-        max_grad_norm: gradients are clipped to this norm; 0 turns it off.
-        patience: stop after so many epochs without a better one; 0 never stops.
-        batch_seconds: batches of clips of similar length, at most so many padded seconds each, in
-            the place of ``batch_size`` clips; 0 turns it off.
-        label_smoothing: share of the target that goes equally to all emotions.
-        class_weights: ``balanced`` weighs emotions by the inverse of their number of clips;
-            ``none``.
-        soft_labels: a clip with listeners' votes is trained on these instead of on its label.
-        corpus_weights: how much a training clip of a corpus counts, such as ``{"tess": 0.1}``;
-            1 for corpora that are not named.
-        max_seconds: longer training clips are cut to a random stretch of this length.
-        mixed_precision: ``no``, ``bf16`` or ``fp16``.
-        save_dtype: ``float32`` or ``float16``, precision of the saved weights.
-        seed: of everything random.
-        limit: use only this many clips of each split; for a smoke run.
-        tracker: ``tensorboard`` writes curves into ``<out>.state/logs``; ``none``.
-        push_to_hub: push what was trained to this repo of the Hub.
-        private: make that repo private.
-        resume: go on from the last finished epoch when its state is there.
-    """
-
-    data: str = ""
-    out: str = ""
-    protocol: str = "speaker_disjoint"
-    fold: int | None = None
-    folds: str | None = None
-    fold_corpus: str | None = None
-    corpora: list[str] = field(default_factory=list)
-    validation: str = "split"
-    temperature: float | None = None
-    model: dict[str, Any] = field(default_factory=dict)
-    tokenizer: dict[str, Any] = field(default_factory=dict)
-    text_pairs: dict[str, Any] = field(default_factory=dict)
-    augment: float = 0.0
-    poor_recordings: float = 0.0
-    augment_copies: int = 0
-    feature_cache: str | None = None
-    standardize: bool = False
-    standalone: bool = False
-    unfreeze: str | None = None
-    freeze: list[str] = field(default_factory=list)
-    init_from: str | None = None
-    epochs: int = 6
-    batch_size: int = 4
-    eval_batch_size: int = 4
-    accumulation: int = 4
-    learning_rate: float = 5e-5
-    weight_decay: float = 0.01
-    warmup_steps: int = 500
-    max_grad_norm: float = 1.0
-    patience: int = 0
-    batch_seconds: float = 0.0
-    label_smoothing: float = 0.0
-    class_weights: str = "none"
-    soft_labels: bool = False
-    corpus_weights: dict[str, float] = field(default_factory=dict)
-    max_seconds: float = 8.0
-    mixed_precision: str = "no"
-    save_dtype: str = "float32"
-    seed: int = 0
-    limit: int | None = None
-    tracker: str = "none"
-    push_to_hub: str | None = None
-    private: bool = False
-    resume: bool = False
+    num_train_epochs: int = option(6, "epochs, at most")
+    per_device_eval_batch_size: int = option(4, "validation examples in a batch of each process")
+    gradient_accumulation_steps: int = option(4, "batches of one optimiser step")
+    patience: int = option(0, "stop after so many epochs without a better one; 0 never stops")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "eval_batch_size", "accumulation"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        super().__post_init__()
+        self.check_minimum(
+            1, "num_train_epochs", "per_device_eval_batch_size", "gradient_accumulation_steps"
+        )
+        self.check_minimum(0, "patience")
+        if self.learning_rate == 0:
+            raise ConfigError("learning_rate must be positive")
+
+
+@dataclass(kw_only=True)
+class TrainConfig(EpochConfig):
+    """Settings of the multimodal model, of an audio-only model and of a stock checkpoint."""
+
+    protocol: Literal["speaker_disjoint", "paper", "natural"] = option(
+        "speaker_disjoint", "configuration of the corpus; folds are cut from natural"
+    )
+    fold: int | None = option(
+        None, "test on this fold, validate on the next one and train on the others"
+    )
+    folds: str | None = option(
+        None, "cross-validation: all, or some folds such as 0,2, one run after the other"
+    )
+    fold_corpus: str | None = option(
+        None, "corpus whose folds are tested; those of every corpus when not given"
+    )
+    corpora: list[str] = option([], "train on these corpora only; on all when not given")
+    validation: Literal["split", "none"] = option(
+        "split",
+        "split: choose the best epoch and fit the temperature on clips kept apart; "
+        "none: train on them too, and keep the last epoch",
+    )
+    temperature: float | None = option(
+        None,
+        "temperature of the saved model, from a cross-validation; fitted on the validation clips "
+        "when not given",
+    )
+    model: dict[str, Any] = option(
+        {},
+        "arguments of HubertBertConfig; audio_config and text_config are each a dict (random "
+        "weights) or the Hub id or folder of a pretrained encoder, in which {fold} stands for the "
+        "number of the fold, or for `all` without folds",
+    )
+    tokenizer: dict[str, Any] = option(
+        {},
+        "vocab_size and texts: train a lower-case WordPiece vocabulary on the transcripts and on "
+        "these text files; not used with a pretrained text encoder, which has its own",
+    )
+    text_pairs: dict[str, Any] = option(
+        {},
+        "comments (GoEmotions, a folder or Hub id), matched and neutral: replace the transcript of "
+        "these shares of training clips by a comment of the clip's emotion, or by a neutral one",
+    )
+    augment: float = option(
+        0.0,
+        "probability of each of time stretching, pitch shifting, gain and noise on a training clip",
+    )
+    poor_recordings: float = option(
+        0.0,
+        "probability that a training clip is degraded: noise, reverberation, band limits, "
+        "clipping, silence around it",
+    )
+    augment_copies: int = option(
+        0,
+        "with frozen encoders: augmented copies of each clip that are made once and drawn from in "
+        "every epoch; without them, augmentation runs the encoders in every epoch",
+    )
+    feature_cache: str | None = option(
+        None,
+        "folder of the vectors of frozen encoders, which runs may share; OUTPUT_DIR.state when not "
+        "given",
+    )
+    standardize: bool = option(
+        False,
+        "with frozen encoders: standardise what the classifier reads; the scaling is folded into "
+        "the saved weights",
+    )
+    stock_checkpoint: bool = option(
+        False,
+        "train an audio-only model and save it as a stock class of transformers, which needs no "
+        'code of this project (paper, "Hubert Standalone")',
+    )
+    unfreeze: Literal["head", "top2_conv", "partial", "entire"] | None = option(
+        None,
+        "what is trained of the encoders (paper, Figure 7): head nothing, top2_conv the last two "
+        "convolutions, partial all but the convolutions, entire everything; what --freeze names "
+        "stays frozen",
+    )
+    freeze: list[str] = option(
+        [],
+        "parts that are not trained: text_model, audio_model or audio_model.feature_extractor "
+        "(its convolutions)",
+    )
+    init_from: str | None = option(None, "folder or Hub id of a custom checkpoint to start from")
+    batch_seconds: float = option(
+        0.0,
+        "batches of clips of similar length with at most so many padded seconds, instead of "
+        "per_device_train_batch_size clips; 0 turns it off",
+    )
+    label_smoothing_factor: float = option(
+        0.0, "share of the target that goes equally to all emotions"
+    )
+    class_weights: Literal["none", "balanced"] = option(
+        "none", "balanced: weight emotions by the inverse of their number of clips"
+    )
+    soft_labels: bool = option(
+        False, "train on the listeners' votes where a clip has them, instead of on its label"
+    )
+    corpus_weights: dict[str, float] = option(
+        {}, "weight of the training clips of a corpus, such as {tess: 0.1}; 1 for the others"
+    )
+    max_seconds: float = option(
+        8.0, "longer training clips are cut to a random segment of this length"
+    )
+    save_dtype: Literal["float32", "float16"] = option("float32", "precision of the saved weights")
+    limit: int | None = option(None, "use only so many clips of each split, for a quick check")
+    push_to_hub: bool = option(False, "push the trained model to the Hub")
+    hub_model_id: str | None = option(
+        None, "repository of the Hub to push to; named after output_dir when not given"
+    )
+    hub_private_repo: bool = option(False, "make that repository private")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.temperature is not None and self.temperature <= 0:
             raise ConfigError(f"temperature must be positive, not {self.temperature}")
-        if self.learning_rate <= 0 or self.max_seconds <= 0:
-            raise ConfigError("learning_rate and max_seconds must be positive")
-        for name in (
-            "weight_decay",
-            "warmup_steps",
-            "max_grad_norm",
-            "seed",
-            "patience",
-            "batch_seconds",
-            "augment_copies",
-        ):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must not be negative")
-        if not 0 <= self.label_smoothing < 1:
-            raise ConfigError(f"label_smoothing must be 0 to below 1, not {self.label_smoothing}")
-        if self.unfreeze is not None:
-            check_choices(self, unfreeze=tuple(REGIMES))
+        if not self.max_seconds > 0:
+            raise ConfigError(f"max_seconds must be positive, not {self.max_seconds}")
+        self.check_minimum(0, "batch_seconds", "augment_copies")
+        self.check_share("augment", "poor_recordings")
+        if not 0 <= self.label_smoothing_factor < 1:
+            raise ConfigError(
+                f"label_smoothing_factor must be 0 to below 1, not {self.label_smoothing_factor}"
+            )
         self._check_folds()
         if self.folds is None:
             fold = "all" if self.fold is None else str(self.fold)
@@ -168,27 +229,15 @@ class TrainConfig:
         if 0 < self.batch_seconds < self.max_seconds:
             raise ConfigError(
                 f"batch_seconds must be at least max_seconds, {self.max_seconds}: "
-                "a batch holds a clip or more"
+                "a batch holds at least one clip"
             )
-        for name in ("augment", "poor_recordings"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be 0 to 1, not {getattr(self, name)}")
         if self.augment_copies and not (self.augment or self.poor_recordings):
-            raise ConfigError("augment_copies needs augment or poor_recordings, a chance")
+            raise ConfigError("augment_copies needs augment or poor_recordings, a probability")
         if self.patience and self.validation == "none":
             raise ConfigError("patience needs validation clips, and validation is none")
         for name, weight in self.corpus_weights.items():
             if not isinstance(weight, int | float) or not 0 < weight < float("inf"):
                 raise ConfigError(f"corpus_weights: {name} must be a positive number, not {weight}")
-        check_choices(
-            self,
-            protocol=("speaker_disjoint", "paper", "natural"),
-            validation=("split", "none"),
-            class_weights=("none", "balanced"),
-            tracker=("none", "tensorboard"),
-            mixed_precision=("no", "bf16", "fp16"),
-            save_dtype=("float32", "float16"),
-        )
 
     def _check_folds(self) -> None:
         if self.fold is not None and self.folds is not None:
@@ -205,98 +254,9 @@ class TrainConfig:
 
     def fold_numbers(self) -> list[int] | None:
         """Return the folds that ``folds`` names; ``None`` for all that exist."""
-        if self.folds == "all":
+        if self.folds is None or self.folds == "all":
             return None
         try:
             return sorted({int(number) for number in self.folds.split(",")})
         except ValueError:
             raise ConfigError(f"folds must be all or numbers, not {self.folds!r}") from None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain JSON values."""
-        return asdict(self)
-
-
-def check_choices(config: Any, **choices: tuple[str, ...]) -> None:
-    """Raise :class:`ConfigError` when a field has none of its allowed values."""
-    for name, allowed in choices.items():
-        if getattr(config, name) not in allowed:
-            raise ConfigError(
-                f"{name} must be {' or '.join(allowed)}, not {getattr(config, name)!r}"
-            )
-
-
-def parse_settings(
-    kind: type,
-    program: str,
-    description: str,
-    arguments: list[str] | None = None,
-    *,
-    needed: tuple[str, ...] = ("data", "out"),
-) -> Any:
-    """Read ``--config FILE`` and the overrides into a config dataclass.
-
-    Every simple field is an option of its own: ``learning_rate`` is ``--learning-rate``, and so is
-    a list of strings. Dicts and other lists are set in the file only. Those in ``needed`` must be
-    given.
-
-    Raises:
-        ConfigError: no such file, not YAML, an unknown key, a value of the wrong type.
-    """
-    hints = get_type_hints(kind)
-    types = {name: _simple(hint) for name, hint in hints.items()}
-    parser = argparse.ArgumentParser(prog=program, description=description.splitlines()[0])
-    parser.add_argument("--config", type=Path, help=f"YAML file with the fields of {kind.__name__}")
-    for name, simple in types.items():
-        option = f"--{name.replace('_', '-')}"
-        if simple is bool:
-            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None)
-        elif hints[name] == list[str]:
-            parser.add_argument(option, nargs="+", metavar="NAME")
-        elif simple not in (dict, list):
-            parser.add_argument(option, type=simple, metavar=simple.__name__.upper())
-    given = vars(parser.parse_args(arguments))
-    values = _read_yaml(given.pop("config"), kind, types)
-    values.update({name: value for name, value in given.items() if value is not None})
-    config = kind(**values)
-    for name in needed:
-        if not getattr(config, name):
-            raise ConfigError(f"--{name} is needed")
-    return config
-
-
-def _read_yaml(path: Path | None, config_class: type, types: dict[str, type]) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not YAML (not UTF-8)") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected keys and values")
-    unknown = set(values) - set(types)
-    if unknown:
-        raise ConfigError(f"{path}: unknown key {', '.join(sorted(map(str, unknown)))}")
-    for name, value in values.items():
-        kind = types[name]
-        if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
-            # YAML reads 5e-5 as text: it wants 5.0e-5.
-            with contextlib.suppress(ValueError):
-                values[name] = value = float(value)
-        default = next(f for f in fields(config_class) if f.name == name).default
-        if value is None and default is None:
-            continue
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ConfigError(f"{path}: {name} must be {kind.__name__}, not {value!r}")
-    return values
-
-
-def _simple(kind: Any) -> type:
-    """``int | None`` becomes ``int``; ``dict[str, Any]`` becomes ``dict``."""
-    if isinstance(kind, UnionType):
-        kind = next(option for option in get_args(kind) if option is not type(None))
-    return getattr(kind, "__origin__", kind)

@@ -13,8 +13,8 @@ from huggingface_hub import hf_hub_download
 
 from corpus_builder.reading import open_corpus
 from hub_model.audio import SAMPLING_RATE, load_audio
-from speech_emotion.training.config import ConfigError
 from speech_emotion.training.folds import Selection
+from speech_emotion.training.parsing import ConfigError
 from speech_emotion.training.text_sampler import TextSampler
 
 NEEDED_COLUMNS = ("audio", "label", "speaker_id", "transcript", "audio_hash", "corpus")
@@ -24,9 +24,9 @@ def load_splits(config: Any, labels: tuple[str, ...]) -> dict[str, Dataset]:
     """Open the parts of a corpus that a run needs.
 
     Args:
-        config: ``data`` names a folder or a Hub data set, ``protocol`` its configuration; what
-            else is looked at is told by :class:`~speech_emotion.training.folds.Selection`, ``seed`` and
-            ``limit``.
+        config: ``data`` names a folder or a Hub data set, ``protocol`` its configuration; the
+            fields of :class:`~speech_emotion.training.folds.Selection`, ``seed`` and ``limit`` are
+            used as well.
         labels: the emotions in the order of the model's ids.
 
     Returns:
@@ -102,11 +102,11 @@ class Clips(torch.utils.data.Dataset):
 
     Args:
         rows: one split of :func:`load_splits`.
-        max_seconds: longer clips are cut to a random stretch; never cut when not given.
+        max_seconds: longer clips are cut to a random segment; never cut when not given.
         augment: changes a waveform; nothing is changed when not given.
-        text_sampler: picks the sentence that a clip is shown with; its own when not given.
-        targets: what each clip should be answered with, ids ``(clips,)`` or shares ``(clips, 7)``;
-            its label when not given.
+        text_sampler: picks the sentence with which a clip is shown; its own when not given.
+        targets: of each clip, ids ``(clips,)`` or shares ``(clips, 7)``; its label when not
+            given.
     """
 
     def __init__(

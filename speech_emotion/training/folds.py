@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
-from speech_emotion.training.config import ConfigError
+from speech_emotion.training.parsing import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,6 @@
-"""Frozen encoders cost one pass: pooled vectors are kept on disk, and only the head is trained.
+"""Training on the cached vectors of frozen encoders.
+
+Each clip and text is encoded once, its pooled vector is kept on disk, and only the head is trained.
 
 A vector is found again by the hash of the encoded clip (which was cleaned when the corpus was
 built) or of the text, and by that of the encoder with everything that decides its output, so that
@@ -20,19 +22,24 @@ from datasets import Dataset
 
 from hub_model.encoders import encode_speech
 from hub_model.modeling_hubert_bert import HubertBertForEmotion, masked_mean
-from speech_emotion.baselines.clips import audio_bytes
+from speech_emotion.predict.vector_cache import (
+    VectorCache,
+    clip_hash,
+    text_keys,
+    weights_hash,
+)
 from speech_emotion.training.augment import training_changes
 from speech_emotion.training.config import ConfigError, TrainConfig
 from speech_emotion.training.data import Clips, stacked_labels
 from speech_emotion.training.losses import training_targets
 from speech_emotion.training.pooled import PooledModel, StandardizedClassifier
+from speech_emotion.training.saving import state_folder
 from speech_emotion.training.text_sampler import TextSampler
-from speech_emotion.training.vector_store import VectorStore, fill, text_keys, weights_hash
 
 
 @dataclass(frozen=True)
 class Head:
-    """What is trained, and on what, in the place of the whole model and its clips.
+    """The model and the clips that are trained on in the place of the whole model and its audio.
 
     Attributes:
         model: shares its weights with ``whole``.
@@ -58,8 +65,8 @@ class PooledClips(torch.utils.data.Dataset):
     Args:
         rows: of a split.
         audio: for each row its vectors, one for each augmented copy.
-        texts: vector of every text that may be shown; empty for a model of the voice alone.
-        text_sampler: picks the sentence that a clip is shown with; its own when not given.
+        texts: vector of every text that may be shown; empty for an audio-only model.
+        text_sampler: picks the sentence with which a clip is shown; its own when not given.
         targets: as for :class:`~speech_emotion.training.data.Clips`.
     """
 
@@ -87,13 +94,13 @@ class PooledClips(torch.utils.data.Dataset):
             text = self.text_sampler.pick(self.labels[index], text)
         return {
             "audio": copies[chosen],
-            "text": self.texts.get(_spoken(text)),
+            "text": self.texts.get(_stripped(text)),
             "label": self.targets[index],
         }
 
 
 def collate_pooled(clips: list[dict[str, Any]]) -> dict[str, Any]:
-    """Turn :class:`PooledClips` into one batch for :class:`~speech_emotion.training.pooled.PooledModel`."""
+    """Turn :class:`PooledClips` into one batch for :class:`.pooled.PooledModel`."""
     batch: dict[str, Any] = {
         "input_values": torch.from_numpy(np.stack([c["audio"] for c in clips]))
     }
@@ -115,7 +122,7 @@ def make_head(
     parts: dict[str, Dataset],
     accelerator: Any,
 ) -> Head | None:
-    """Compute what the frozen encoders say of every clip, once.
+    """Encode every clip and text with the frozen encoders, once.
 
     A clip longer than ``max_seconds`` is cut once here, and not anew in every epoch.
 
@@ -127,22 +134,22 @@ def make_head(
         augmented on the fly.
 
     Raises:
-        ConfigError: ``standardize`` or ``augment_copies`` is asked for, and it cannot be done.
-        TrainingFailed: the vectors cannot be written.
+        ConfigError: ``standardize`` or ``augment_copies`` is set, and the encoders are needed.
+        CacheError: the vectors cannot be read or written.
         AudioError: a clip cannot be decoded.
     """
     reason = _why_not(config, model)
     if reason:
         for name in ("standardize", "augment_copies"):
             if getattr(config, name):
-                raise ConfigError(f"{name} needs vectors that stay as they are, and {reason}")
+                raise ConfigError(f"{name} needs vectors that do not change, and {reason}")
         return None
-    root = Path(config.feature_cache or Path(f"{Path(config.out)}.state") / "features")
-    text_sampler = TextSampler.from_settings(config.text_pairs) if config.text_pairs else None
+    root = Path(config.feature_cache or state_folder(config.output_dir) / "features")
+    text_sampler = TextSampler.from_settings(config.text_pairs)
     model.eval().to(accelerator.device)
     encode = _Encoder(model, processor, accelerator)
     keys = {name: _clip_keys(config, part, train=name == "train") for name, part in parts.items()}
-    audio = VectorStore(root / f"audio-{encode.audio_hash()}")
+    audio = VectorCache(root / f"audio-{encode.audio_hash()}")
     for name, part in parts.items():
         training = name == "train"
         clips = Clips(
@@ -150,13 +157,12 @@ def make_head(
             max_seconds=config.max_seconds if training else None,
             augment=training_changes(config) if training else None,
         )
-        fill(
-            audio,
+        audio.fill(
             {key: index for index, copies in enumerate(keys[name]) for key in copies},
             lambda key, index, clips=clips: _seeded_waveform(key, index, clips),
             encode.audio,
             size=len,
-            batch_size=config.eval_batch_size,
+            batch_size=config.per_device_eval_batch_size,
             accelerator=accelerator,
             what=f"speech vectors, {name}",
         )
@@ -179,13 +185,13 @@ def make_head(
 
 
 def _why_not(config: TrainConfig, model: HubertBertForEmotion) -> str | None:
-    """Why the encoders must run in every epoch; ``None`` when they need not."""
+    """The reason why the encoders must run in every epoch; ``None`` when they need not."""
     for name in ("audio_model", "text_model"):
         part = getattr(model, name, None)
         if part is not None and any(weight.requires_grad for weight in part.parameters()):
             return f"the {name} is trained"
     if (config.augment or config.poor_recordings) and not config.augment_copies:
-        return "clips are changed on the fly"
+        return "clips are augmented on the fly"
     if model.config.use_weighted_layer_sum and model.config.audio_pooling != "mean":
         return "the deviation of a weighted sum of layers changes with the weights"
     return None
@@ -246,11 +252,11 @@ class _Encoder:
 
 
 def _clip_keys(config: TrainConfig, rows: Dataset, *, train: bool) -> list[list[str]]:
-    """Names of the vectors of each clip: one, or one for each augmented copy."""
+    """Keys of the vectors of each clip: one, or one for each augmented copy."""
     lengths = rows["duration"][:] if "duration" in rows.column_names else [None] * len(rows)
     keys = []
     for audio, seconds in zip(rows["audio"], lengths, strict=True):
-        key = hashlib.sha256(audio_bytes(audio)).hexdigest()
+        key = clip_hash(audio)
         if train and (config.augment_copies or seconds is None or seconds > config.max_seconds):
             key += f" {config.max_seconds} {config.augment} {config.seed}"
             if config.poor_recordings:
@@ -262,13 +268,13 @@ def _clip_keys(config: TrainConfig, rows: Dataset, *, train: bool) -> list[list[
 
 def _seeded_waveform(key: str, index: int, clips: Clips) -> np.ndarray:
     """Cut and augment a clip so that the same key always gives the same samples."""
-    with _own_chance(int(hashlib.sha256(key.encode()).hexdigest()[:8], 16)):
+    with _seeded(int(hashlib.sha256(key.encode()).hexdigest()[:8], 16)):
         return clips[index]["waveform"]
 
 
 @contextmanager
-def _own_chance(seed: int) -> Iterator[None]:
-    """Seed everything random, and put it back afterwards."""
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed every random number generator, and restore them afterwards."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
@@ -277,7 +283,7 @@ def _own_chance(seed: int) -> Iterator[None]:
     np.random.set_state(states[1])
 
 
-def _spoken(text: str | None) -> str:
+def _stripped(text: str | None) -> str:
     return (text or "").strip()
 
 
@@ -289,21 +295,20 @@ def _text_vectors(
     text_sampler: TextSampler | None,
     accelerator: Any,
 ) -> dict[str, np.ndarray]:
-    """Vectors of every text that training or validation can show."""
+    """Vectors of every text in training and validation."""
     if not encode.model.config.use_text:
         return {}
-    texts = {_spoken(text) for part in parts.values() for text in part["transcript"][:]}
+    texts = {_stripped(text) for part in parts.values() for text in part["transcript"][:]}
     if text_sampler is not None:
-        texts |= {_spoken(text) for text in text_sampler.texts}
+        texts |= {_stripped(text) for text in text_sampler.texts}
     sources = text_keys(sorted(texts - {""}))
-    store = VectorStore(root / f"text-{encode.text_hash()}")
-    fill(
-        store,
+    store = VectorCache(root / f"text-{encode.text_hash()}")
+    store.fill(
         sources,
         lambda _, text: text,
         encode.text,
         size=len,
-        batch_size=8 * config.eval_batch_size,
+        batch_size=8 * config.per_device_eval_batch_size,
         accelerator=accelerator,
         what="text vectors",
     )
@@ -315,9 +320,9 @@ def _statistics(head: PooledModel, clips: PooledClips) -> tuple[torch.Tensor, to
     audio = np.concatenate(clips.audio)
     if audio.ndim == 3:
         audio = audio.mean(axis=1)  # as the layers are weighed at the start
-    shown = {_spoken(text) for text in clips.transcripts}
+    shown = {_stripped(text) for text in clips.transcripts}
     if clips.text_sampler is not None:
-        shown |= {_spoken(text) for text in clips.text_sampler.texts}
+        shown |= {_stripped(text) for text in clips.text_sampler.texts}
     texts = [clips.texts[text] for text in sorted(shown) if text in clips.texts]
     text = np.stack(texts) if texts else np.zeros((1, head.config.text_embedding_size))
     means = [values.mean(axis=0, dtype=np.float64) for values in (audio, text)]

@@ -1,4 +1,4 @@
-"""What the model is asked to answer, and how much each clip weighs."""
+"""Targets of the training clips, their weights, and the loss."""
 
 import torch
 from datasets import Dataset
@@ -9,19 +9,19 @@ from speech_emotion.training.config import ConfigError, TrainConfig
 
 
 class EmotionLoss:
-    """Cross-entropy; the plain one of the paper unless the config asks for more.
+    """Cross-entropy, as in the paper; with label smoothing and class weights if configured.
 
     Args:
-        config: ``label_smoothing`` and ``class_weights`` are looked at.
-        rows: training clips, which the class weights are counted on.
+        config: its ``label_smoothing_factor`` and ``class_weights`` are used.
+        rows: training clips, for the class weights.
     """
 
     def __init__(self, config: TrainConfig, rows: Dataset) -> None:
-        self.smoothing = config.label_smoothing
+        self.smoothing = config.label_smoothing_factor
         self.weights = None
         if config.class_weights == "balanced":
             counts = torch.bincount(torch.tensor(rows["label"][:]), minlength=len(EMOTIONS))
-            # As scikit-learn has it; an emotion without clips has nothing to weigh.
+            # As in scikit-learn; an emotion without clips has no weight.
             self.weights = len(rows) / (counts.clamp(min=1) * int((counts > 0).sum()))
 
     def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -42,7 +42,7 @@ class EmotionLoss:
 
 
 def training_targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
-    """Return what each training clip should be answered with.
+    """Return the target of each training clip.
 
     Returns:
         ids ``(clips,)``; with ``soft_labels``, the listeners' votes ``(clips, 7)``. A vote for
@@ -50,10 +50,10 @@ def training_targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
         label. With ``corpus_weights``, shares ``(clips, 7)`` that sum to the weight of the clip.
 
     Raises:
-        ConfigError: soft labels are asked for and no clip has votes, or a corpus is weighed that
-            has no clips.
+        ConfigError: ``soft_labels`` is set and no clip has votes, or ``corpus_weights`` names a
+            corpus without clips.
     """
-    targets = _answers(config, rows)
+    targets = _targets(config, rows)
     if not config.corpus_weights:
         return targets
     corpora = rows["corpus"][:]
@@ -66,7 +66,7 @@ def training_targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
     return targets * weights[:, None]
 
 
-def _answers(config: TrainConfig, rows: Dataset) -> torch.Tensor:
+def _targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
     labels = torch.tensor(rows["label"][:])
     if not config.soft_labels:
         return labels

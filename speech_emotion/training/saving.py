@@ -10,7 +10,13 @@ from typing import Any
 from accelerate import Accelerator
 from safetensors import SafetensorError
 
-from speech_emotion.training.config import ConfigError
+from speech_emotion.training.parsing import ConfigError, renamed
+
+CHECKPOINTS = "checkpoints"
+"""Folder of the saved states, as Accelerate names it; it numbers them from 0."""
+
+HISTORY = "history.json"
+"""Written last into a state: a state without it is not whole."""
 
 
 class TrainingFailed(RuntimeError):
@@ -25,98 +31,111 @@ def one_line(error: BaseException) -> str:
     return text[:300]
 
 
-def check_out(out: Path) -> None:
-    """Refuse a place whose content would be lost; a saved model may be replaced.
+def check_output_dir(folder: Path) -> None:
+    """Refuse a folder whose content would be lost; a saved model may be replaced.
 
     Raises:
-        ConfigError: ``out`` is a file, or a folder that holds something else than a model.
+        ConfigError: it is a file, or a folder that holds something else than a model.
     """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: a file, not a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / "config.json").exists():
-        raise ConfigError(f"--out {out}: holds files that are no model; name a new folder")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--output_dir {folder}: a file, not a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").exists():
+        raise ConfigError(f"--output_dir {folder}: holds files that are no model; name a new one")
 
 
-def restore_folder(out: Path) -> None:
+def restore_folder(folder: Path) -> None:
     """Undo a :func:`replaced_folder` that was killed between its two renames."""
-    old = Path(f"{out}.old")
-    if old.exists() and not out.exists():
-        old.rename(out)
+    old = Path(f"{folder}.old")
+    if old.exists() and not folder.exists():
+        old.rename(folder)
 
 
 @contextmanager
-def replaced_folder(out: Path) -> Iterator[Path]:
-    """Give a new folder to fill; it takes the place of ``out`` when the block ends well.
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Give a new folder to fill; it replaces ``folder`` when the block ends without an error.
 
     Raises:
-        TrainingFailed: it cannot be written; ``out`` is as it was.
+        TrainingFailed: it cannot be written; ``folder`` is as it was.
     """
-    new, old = Path(f"{out}.new"), Path(f"{out}.old")
-    with refuse_failed_writes(out, leftover=new):
-        restore_folder(out)
+    new, old = Path(f"{folder}.new"), Path(f"{folder}.old")
+    with refuse_failed_writes(folder, leftover=new):
+        restore_folder(folder)
         for leftover in (new, old):
             shutil.rmtree(leftover, ignore_errors=True)
         yield new
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def save_state(accelerator: Accelerator, folder: Path, history: list[dict]) -> None:
-    """Save everything that a run needs to go on; the state counts once its history is there.
+def state_folder(output_dir: str) -> Path:
+    """Return the folder beside an output folder that holds what ``--resume`` needs."""
+    return Path(f"{Path(output_dir)}.state")
+
+
+def open_state(
+    accelerator: Accelerator, output_dir: str, settings: dict[str, Any], *, resume: bool
+) -> None:
+    """Repair what a killed run left, and refuse to resume a run of other settings.
+
+    A run that is not resumed deletes the states of the earlier run.
 
     Args:
-        folder: ends in ``_N``; the last with a history is the one that is loaded.
-        history: figures so far.
+        settings: everything that decides the trained weights.
 
     Raises:
-        TrainingFailed: it cannot be written; older states are as they were.
+        ConfigError: the saved state was made with other settings.
     """
-    with refuse_failed_writes(folder, leftover=folder):
-        accelerator.save_state(folder)
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            _write_json(folder / "history.json", history)
+    root = state_folder(output_dir)
+    if accelerator.is_main_process:
+        restore_folder(Path(output_dir))
+        check_settings(root, settings, resume=resume)
+        if not resume:
+            for folder in (root / CHECKPOINTS, *_older_states(root)):
+                shutil.rmtree(folder, ignore_errors=True)
     accelerator.wait_for_everyone()
 
 
-def load_state(accelerator: Accelerator, root: Path) -> list[dict]:
-    """Load the last whole state under ``root`` and return its history; empty without any."""
-    whole = [path.parent for path in root.glob("*_*/history.json")]
-    if not whole:
-        return []
-    last = max(whole, key=_number)
-    accelerator.load_state(last)
-    return json.loads((last / "history.json").read_text())
+def save_state(accelerator: Accelerator, history: list[dict[str, Any]]) -> None:
+    """Save everything that a run needs to go on; the state counts once its history is there.
 
-
-def clear_states(root: Path, *, keep: int = 0) -> None:
-    """Delete the saved states under ``root``, but the last ``keep``."""
-    states = sorted((path for path in root.glob("*_*") if path.is_dir()), key=_number)
-    for folder in states[: len(states) - keep]:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def prepare_state(config: Any, record: dict[str, Any]) -> None:
-    """Mend what a killed run left, and make sure that a resumed one is of the same settings.
-
-    Args:
-        config: a ``TrainConfig``.
-        record: what the checkpoint will say of its training.
+    Accelerate names the folder and deletes states beyond the limit of its project configuration.
 
     Raises:
-        ConfigError: the saved state was made with other settings, or on other clips.
+        TrainingFailed: it cannot be written; the state before is as it was.
     """
-    out = Path(config.out)
-    state = Path(f"{out}.state")
-    restore_folder(out)
-    settings = {**record["settings"], "model": config.model, "init_from": config.init_from}
-    settings |= {key: value for key, value in record.items() if key.endswith("_fingerprint")}
-    del settings["epochs"]  # a finished run may be resumed for more
-    check_settings(state, settings, resume=config.resume)
-    if not config.resume:
-        clear_states(state)
+    root = Path(accelerator.project_dir) / CHECKPOINTS
+    folder = root / f"checkpoint_{accelerator.save_iteration}"
+    with refuse_failed_writes(folder, leftover=folder):
+        accelerator.save_state()
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            write_json(folder / HISTORY, history)
+    accelerator.wait_for_everyone()
+
+
+def load_state(accelerator: Accelerator) -> list[dict[str, Any]]:
+    """Load the last whole state and return its history; empty when there is none.
+
+    ``Accelerator.load_state()`` without a folder would take the newest state, whole or not, and
+    would then number the next one from 0 again. Half-written states are deleted.
+    """
+    root = Path(accelerator.project_dir)
+    states = sorted((root / CHECKPOINTS).glob("checkpoint_*"), key=_number)
+    whole = [folder for folder in states if (folder / HISTORY).exists()]
+    if accelerator.is_main_process:
+        for folder in states:
+            if folder not in whole:
+                shutil.rmtree(folder, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    if whole:
+        accelerator.project_configuration.iteration = _number(whole[-1]) + 1
+    whole = whole or [path for path in _older_states(root) if (path / HISTORY).exists()]
+    if not whole:
+        return []
+    accelerator.load_state(str(whole[-1]))
+    return json.loads((whole[-1] / HISTORY).read_text(encoding="utf-8"))
 
 
 def check_settings(root: Path, settings: dict[str, Any], *, resume: bool) -> None:
@@ -127,21 +146,18 @@ def check_settings(root: Path, settings: dict[str, Any], *, resume: bool) -> Non
     """
     path = root / "settings.json"
     if resume and path.exists():
-        before = json.loads(path.read_text())
+        before = renamed(json.loads(path.read_text(encoding="utf-8")))
         other = [key for key, value in before.items() if settings.get(key) != value]
         if other:
             raise ConfigError(f"{root} cannot be resumed with another {', '.join(sorted(other))}")
     with refuse_failed_writes(path):
         root.mkdir(parents=True, exist_ok=True)
-        _write_json(path, settings)
+        write_json(path, settings)
 
 
-def _number(folder: Path) -> int:
-    return int(folder.name.rsplit("_", 1)[1])
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.with_suffix(".tmp").write_text(json.dumps(value))
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file that is whole or not there."""
+    path.with_suffix(".tmp").write_text(json.dumps(value), encoding="utf-8")
     path.with_suffix(".tmp").replace(path)
 
 
@@ -162,3 +178,13 @@ def refuse_failed_writes(path: Path, *, leftover: Path | None = None) -> Iterato
         if leftover is not None:
             shutil.rmtree(leftover, ignore_errors=True)
         raise TrainingFailed(f"{path} cannot be saved ({one_line(error)})") from error
+
+
+def _older_states(root: Path) -> list[Path]:
+    """States of earlier releases, ``epoch_N`` or ``step_N``, in their order."""
+    found = [path for kind in ("epoch", "step") for path in root.glob(f"{kind}_*")]
+    return sorted((path for path in found if path.is_dir()), key=_number)
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.rsplit("_", 1)[1])

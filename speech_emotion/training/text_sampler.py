@@ -1,8 +1,8 @@
-"""Sentences that go with clips in training, so that the model learns when text says something.
+"""Sentences that replace transcripts in training, so that text carries emotion.
 
-In acted corpora every sentence is read in every emotion. A clip is therefore also seen with a
-comment of its own emotion, and with a neutral one; the rest keep their own sentence, and
-``text_modality_dropout`` hides some altogether.
+In acted corpora every sentence is read in every emotion. Some training clips are therefore shown
+with a comment of their own emotion, and some with a neutral one; the others keep their transcript,
+and ``text_modality_dropout`` drops some altogether.
 """
 
 from typing import Any
@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from hub_model.labels import EMOTIONS
-from speech_emotion.training.config import ConfigError
 from speech_emotion.training.goemotions import Comments, read_comments
+from speech_emotion.training.parsing import ConfigError
 
 
 class TextSampler:
-    """Picks the sentence that a clip is shown with.
+    """Picks the sentence with which a clip is shown.
 
     Args:
         comments: what to pick from.
@@ -23,7 +23,7 @@ class TextSampler:
         neutral: share of clips shown with a neutral comment.
 
     Raises:
-        ConfigError: shares that are not shares, or an emotion without any comment.
+        ConfigError: shares that are not 0 to 1, or an emotion without any comment.
     """
 
     def __init__(self, comments: Comments, *, matched: float = 0.35, neutral: float = 0.15) -> None:
@@ -40,11 +40,17 @@ class TextSampler:
             raise ConfigError(f"text_pairs: no comments for {', '.join(missing) or 'neutral'}")
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> "TextSampler":
-        """Read the train part of ``settings["comments"]``, a folder of GoEmotions."""
+    def from_settings(cls, settings: dict[str, Any]) -> "TextSampler | None":
+        """Read the train part of ``settings["comments"]``, GoEmotions; ``None`` without settings.
+
+        Raises:
+            ConfigError: as :class:`TextSampler`; or a wrong key, or no such comments.
+        """
+        if not settings:
+            return None
         unknown = set(settings) - {"comments", "matched", "neutral"}
         if unknown or "comments" not in settings:
-            wrong = f"unknown key {', '.join(sorted(unknown))}" if unknown else "no comments folder"
+            wrong = f"unknown key {', '.join(sorted(unknown))}" if unknown else "no comments"
             raise ConfigError(f"text_pairs: {wrong}")
         shares = {key: value for key, value in settings.items() if key != "comments"}
         return cls(read_comments(settings["comments"], "train"), **shares)
@@ -55,11 +61,11 @@ class TextSampler:
         return [text for texts in self._texts.values() for text in texts]
 
     def pick(self, label: int, own: str | None) -> str | None:
-        """Return a sentence for a clip of this emotion; chance comes from torch's generator."""
-        chance = float(torch.rand(()))
-        if chance < self.matched:
+        """Return a sentence for a clip of this emotion, drawn with torch's generator."""
+        drawn = float(torch.rand(()))
+        if drawn < self.matched:
             texts = self._texts[label]
-        elif chance < self.matched + self.neutral:
+        elif drawn < self.matched + self.neutral:
             texts = self._texts[None]
         else:
             return own

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hub_model.labels import EMOTIONS
-from speech_emotion.baselines.settings import CONFIGS
-from speech_emotion.training.baselines import train_row
+from speech_emotion.training.baseline_config import CONFIGS
+from speech_emotion.training.baselines import train_baseline
 from tests.helpers.baseline_clips import write_baseline_corpus
 from tests.helpers.toy_corpus import tone
 from tests.helpers.training_fixtures import (  # noqa: F401
@@ -31,9 +31,9 @@ def train(corpus: Path, tmp_path: Path) -> Callable[..., tuple[Path, dict]]:
     def train(family: str, name: str = "baseline", **settings: Any) -> tuple[Path, dict]:
         reset_accelerate()
         out = tmp_path / name
-        defaults = {"data": str(corpus), "out": str(out), "cache": str(tmp_path / "cache")}
+        defaults = {"data": str(corpus), "output_dir": str(out), "cache": str(tmp_path / "cache")}
         config = CONFIGS[family](**{"family": family, **defaults, **settings})
-        return out, train_row(config)
+        return out, train_baseline(config)
 
     return train
 

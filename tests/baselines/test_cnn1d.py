@@ -95,7 +95,8 @@ def test_the_penalty_is_over_kernels_alone():
 
 
 def test_a_trained_baseline_is_loaded_as_it_was(train, waveforms):
-    settings = {"epochs": 6, "seconds": 1.3, "dense": [32, 16], "dropout": 0.1, "batch_size": 8}
+    settings = {"seconds": 1.3, "dense": [32, 16], "dropout": 0.1}
+    settings |= {"num_train_epochs": 6, "per_device_train_batch_size": 8}
     folder, results = train("cnn1d", **settings)
     baseline = baselines.load(folder)
     found = baseline.predict_proba(waveforms)

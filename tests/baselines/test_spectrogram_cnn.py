@@ -95,7 +95,8 @@ def test_a_share_of_the_clips_is_drawn_within_each_emotion():
 
 
 def test_a_trained_baseline_is_loaded_as_it_was_and_folds_genders(train, waveforms):
-    folder, results = train("mobilenet_v2", gender=True, num_train_epochs=1, per_device_train_batch_size=8, **TINY)
+    settings = {"num_train_epochs": 1, "per_device_train_batch_size": 8, **TINY}
+    folder, results = train("mobilenet_v2", gender=True, **settings)
     assert results["initialisation"] == {"weights": "random"}
     assert results["blocks"] == {"train": 42, "validation": 14}
     baseline = baselines.load(folder)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor
 
-from speech_emotion.baselines.settings import ClassicalConfig
-from speech_emotion.training.baselines import train_row
+from speech_emotion.training.baseline_config import ClassicalConfig
+from speech_emotion.training.baselines import train_baseline
 from tests.helpers.baseline_clips import write_baseline_corpus
 from tests.helpers.made_benchmark import write_model
 from tests.helpers.tiny_models import HUBERT
@@ -63,12 +63,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_stock(root / "four", ("neu", "hap", "ang", "sad"))
     with inside(root):
-        train_row(
+        train_baseline(
             ClassicalConfig(
                 family="classical",
                 classifier="gaussian_nb",
                 data="corpus",
-                out="nb",
+                output_dir="nb",
                 cache="features",
                 allow_missing=True,
             )

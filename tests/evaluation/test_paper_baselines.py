@@ -24,7 +24,12 @@ SMALL = {
     "lightgbm": {"params": {"n_estimators": 3}},
     "random_forest": {"params": {"n_estimators": 5}},
     "knn_grid": {"grid": {"n_neighbors": [1, 3]}, "folds": 2},
-    "cnn1d": {"epochs": 1, "seconds": 0.3, "dense": [8, 8], "batch_size": 21},
+    "cnn1d": {
+        "num_train_epochs": 1,
+        "seconds": 0.3,
+        "dense": [8, 8],
+        "per_device_train_batch_size": 21,
+    },
 }
 
 

@@ -57,9 +57,9 @@ STILL_MODEL = {
 SETTINGS = {
     "model": MODEL,
     "tokenizer": {"vocab_size": 100},
-    "epochs": 3,
-    "batch_size": 4,
-    "accumulation": 2,
+    "num_train_epochs": 3,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 2,
     "learning_rate": 1e-3,
     "warmup_steps": 2,
     "max_seconds": 0.25,

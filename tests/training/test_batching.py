@@ -3,9 +3,11 @@ import pytest
 from accelerate.data_loader import BatchSamplerShard
 from torch.utils.data import DataLoader
 
-import train
+from speech_emotion.training import fit
+from speech_emotion.training import run as program
 from speech_emotion.training.batching import LengthOrder, PaddedSecondsBatches
 from speech_emotion.training.data import Clips
+from speech_emotion.training.parsing import ConfigError
 from tests.helpers.toy_corpus import STILL_MODEL, flac, rows, tone, write_corpus
 
 LENGTHS = np.random.default_rng(0).uniform(0.4, 8.0, 200).tolist()
@@ -63,27 +65,32 @@ def uneven(tmp_path):
     return write_corpus(tmp_path / "corpus", train=made)
 
 
-SETTINGS = {"batch_seconds": 2.0, "max_seconds": 1.0, "accumulation": 1, "model": STILL_MODEL}
+SETTINGS = {
+    "batch_seconds": 2.0,
+    "max_seconds": 1.0,
+    "gradient_accumulation_steps": 1,
+    "model": STILL_MODEL,
+}
 
 
 def test_training_sees_every_clip_in_such_batches(run, uneven, monkeypatch):
     seen, load = [], Clips.__getitem__
     monkeypatch.setattr(Clips, "__getitem__", lambda self, i: seen.append(i) or load(self, i))
-    run("model", data=str(uneven), epochs=2, **SETTINGS)
+    run("model", data=str(uneven), num_train_epochs=2, **SETTINGS)
     assert sorted(seen[:12]) == sorted(seen[16:28]) == list(range(12))
     assert seen[:12] != seen[16:28]
 
 
 def test_a_resumed_run_is_an_uninterrupted_one(run, uneven, monkeypatch):
     expected = run("whole", data=str(uneven), **SETTINGS)
-    save_state = train.save_state
+    save_state = fit.save_state
 
     def stop_after_the_first_epoch(*args):
         save_state(*args)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train, "save_state", stop_after_the_first_epoch)
+        patch.setattr(fit, "save_state", stop_after_the_first_epoch)
         run("model", data=str(uneven), **SETTINGS)
     assert run("model", data=str(uneven), resume=True, **SETTINGS) == expected
 
@@ -102,11 +109,11 @@ def test_two_processes_share_the_batches(epoch):
 
 
 def test_a_corpus_must_say_how_long_its_clips_are(run, corpus, monkeypatch):
-    load_splits = train.load_splits
+    load_splits = program.load_splits
 
     def without_durations(*args):
         return {name: part.remove_columns("duration") for name, part in load_splits(*args).items()}
 
-    monkeypatch.setattr(train, "load_splits", without_durations)
-    with pytest.raises(train.ConfigError, match="batch_seconds needs the column duration"):
+    monkeypatch.setattr(program, "load_splits", without_durations)
+    with pytest.raises(ConfigError, match="batch_seconds needs the column duration"):
         run("model", **SETTINGS)

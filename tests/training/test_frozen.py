@@ -5,12 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import train
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.processing_hubert_bert import HubertBertProcessor
-from speech_emotion.training import frozen
+from speech_emotion.training import fit, frozen
+from speech_emotion.training import run as program
+from speech_emotion.training.parsing import ConfigError
 from speech_emotion.training.pooled import PooledModel
-from speech_emotion.training.vector_store import VectorStore
 from tests.helpers.toy_corpus import (
     AUDIO,
     STILL_AUDIO,
@@ -20,6 +20,8 @@ from tests.helpers.toy_corpus import (
     rows,
     write_corpus,
 )
+from tests.helpers.training_runs import same as same_weights
+from tests.helpers.training_runs import weights
 
 FROZEN = ["audio_model", "text_model"]
 STEADY = {**STILL_MODEL, "text_modality_dropout": 0.5, "audio_modality_dropout": 0.2}
@@ -31,7 +33,7 @@ def no_cache(monkeypatch):
     """Let the encoders run in every epoch."""
 
     def switch_off():
-        monkeypatch.setattr(train, "make_head", lambda *_: None)
+        monkeypatch.setattr(program, "make_head", lambda *_: None)
 
     return switch_off
 
@@ -61,8 +63,10 @@ def count_passes(monkeypatch):
 def heads_made(monkeypatch):
     """Keep what is trained in the place of the whole model."""
     made = []
-    make_head = train.make_head
-    monkeypatch.setattr(train, "make_head", lambda *args: made.append(make_head(*args)) or made[-1])
+    make_head = program.make_head
+    monkeypatch.setattr(
+        program, "make_head", lambda *args: made.append(make_head(*args)) or made[-1]
+    )
     return made
 
 
@@ -93,9 +97,9 @@ def test_the_cache_changes_no_loss(run, tmp_path, no_cache, model):
         torch.testing.assert_close(one[name], other[name], atol=1e-5, rtol=1e-4)
 
 
-def test_the_voice_alone_is_cached_as_well(run, no_cache):
+def test_an_audio_only_model_is_cached_as_well(run, no_cache):
     model = {"audio_config": STILL_AUDIO, "audio_dropout": 0.0}
-    settings = {"unfreeze": "head", "standalone": True, "model": model, "max_seconds": 1.0}
+    settings = {"unfreeze": "head", "stock_checkpoint": True, "model": model, "max_seconds": 1.0}
     cached = run("cached", **settings)
     no_cache()
     same(run("whole", **settings), cached, abs=1e-5)
@@ -112,18 +116,23 @@ def test_comments_are_shown_as_without_the_cache(run, no_cache, comments):
 def test_each_clip_is_heard_once_whatever_the_epochs_runs_and_seeds(run, monkeypatch, tmp_path):
     seen = count_passes(monkeypatch)
     settings = {"freeze": FROZEN, "max_seconds": 1.0, "feature_cache": str(tmp_path / "shared")}
-    run("model", epochs=3, **settings)
+    run("model", num_train_epochs=3, **settings)
     assert len(seen) == 12 + 4
-    run("again", epochs=1, learning_rate=1e-2, **settings)
-    run("clips", epochs=1, max_seconds=2.0, **{k: settings[k] for k in ("freeze", "feature_cache")})
+    run("again", num_train_epochs=1, learning_rate=1e-2, **settings)
+    run(
+        "clips",
+        num_train_epochs=1,
+        max_seconds=2.0,
+        **{k: settings[k] for k in ("freeze", "feature_cache")},
+    )
     assert len(seen) == 16
-    run("other", epochs=1, seed=1, **settings)  # random weights of another seed
+    run("other", num_train_epochs=1, seed=1, **settings)  # random weights of another seed
     assert len(seen) == 32
 
 
 def test_folds_share_the_vectors(run, monkeypatch, tmp_path, whole):
     seen = count_passes(monkeypatch)
-    settings = {"freeze": FROZEN, "feature_cache": str(tmp_path / "shared"), "epochs": 1}
+    settings = {"freeze": FROZEN, "feature_cache": str(tmp_path / "shared"), "num_train_epochs": 1}
     start = tmp_path / "start"
     HubertBertForEmotion.from_pretrained(whole[0]).save_pretrained(start)
     HubertBertProcessor.from_pretrained(whole[0], trust_remote_code=False).save_pretrained(start)
@@ -138,8 +147,8 @@ def test_folds_share_the_vectors(run, monkeypatch, tmp_path, whole):
 
 def test_the_encoders_run_every_epoch_when_they_must(run, monkeypatch):
     seen = count_passes(monkeypatch)
-    run("text", epochs=1, freeze=["text_model"])
-    run("noise", epochs=1, freeze=FROZEN, augment=1.0)
+    run("text", num_train_epochs=1, freeze=["text_model"])
+    run("noise", num_train_epochs=1, freeze=FROZEN, augment=1.0)
     assert not seen
 
 
@@ -156,13 +165,13 @@ def test_the_encoders_run_every_epoch_when_they_must(run, monkeypatch):
     ],
 )
 def test_what_needs_fixed_vectors_is_refused_without_them(run, settings, message):
-    with pytest.raises(train.ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message):
         run("model", **settings)
 
 
 def test_augmented_copies_are_made_once_and_drawn_anew(run, monkeypatch, tmp_path):
     seen = count_passes(monkeypatch)
-    settings = {"freeze": FROZEN, "augment": 0.9, "augment_copies": 3, "epochs": 2}
+    settings = {"freeze": FROZEN, "augment": 0.9, "augment_copies": 3, "num_train_epochs": 2}
     settings |= {"feature_cache": str(tmp_path / "shared"), "model": STEADY}
     first = run("first", **settings)
     assert len(seen) == 3 * 12 + 4
@@ -176,7 +185,7 @@ def test_augmented_copies_are_made_once_and_drawn_anew(run, monkeypatch, tmp_pat
 @pytest.mark.parametrize("model", [STEADY, STEADY | {"missing_text": "learned"}])
 def test_a_standardised_head_is_saved_as_an_ordinary_one(run, tmp_path, monkeypatch, model):
     made = heads_made(monkeypatch)
-    settings = {"freeze": FROZEN, "max_seconds": 1.0, "learning_rate": 1e-2, "epochs": 2}
+    settings = {"freeze": FROZEN, "max_seconds": 1.0, "learning_rate": 1e-2, "num_train_epochs": 2}
     history = run("model", standardize=True, model=model, validation="none", **settings)
     assert history[-1]["train_loss"] != run("plain", model=model, **settings)[-1]["train_loss"]
     head = made[0]
@@ -196,7 +205,7 @@ def test_a_standardised_head_is_saved_as_an_ordinary_one(run, tmp_path, monkeypa
 
 def test_the_classifier_sees_vectors_of_mean_zero_and_deviation_one(run, monkeypatch):
     made = heads_made(monkeypatch)
-    run("model", epochs=1, freeze=FROZEN, standardize=True)
+    run("model", num_train_epochs=1, freeze=FROZEN, standardize=True)
     classifier, vectors = made[0].model.classifier, made[0].clips["train"]
     audio = torch.from_numpy(np.concatenate(vectors.audio))
     standard = ((audio - classifier.mean[:32]) / classifier.std[:32]).double()
@@ -204,20 +213,25 @@ def test_the_classifier_sees_vectors_of_mean_zero_and_deviation_one(run, monkeyp
     assert standard.std(0, unbiased=False) == pytest.approx(torch.ones(32).numpy(), abs=1e-3)
 
 
-def test_a_resumed_head_goes_on_bit_for_bit(run, tmp_path):
+def test_a_resumed_head_goes_on_bit_for_bit(run, tmp_path, monkeypatch):
     settings = {"freeze": FROZEN, "standardize": True}
     expected = run("whole", **settings)
-    run("model", epochs=2, **settings)
-    # The schedule knows the number of epochs, so that only a run of three is one of three.
-    history = run("again", **settings)
-    assert history == expected
-    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "again"))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    save_state = fit.save_state
+
+    def stop_after_the_first_epoch(*args):
+        save_state(*args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fit, "save_state", stop_after_the_first_epoch)
+        run("model", **settings)
+    assert run("model", resume=True, **settings) == expected
+    assert same_weights(weights(tmp_path / "whole"), weights(tmp_path / "model"))
 
 
 def test_a_long_clip_is_cut_once(tmp_path, run, monkeypatch):
     seen = count_passes(monkeypatch)
-    run("model", epochs=2, freeze=FROZEN, max_seconds=0.2)
+    run("model", num_train_epochs=2, freeze=FROZEN, max_seconds=0.2)
     assert sorted({waveform.size for waveform in seen}) == [3200, 4800]
     assert len(seen) == 16
 
@@ -227,29 +241,9 @@ def test_a_clip_that_cannot_be_decoded_is_named(refusal, tmp_path, write_config)
     broken[2]["audio"] = {"bytes": b"no audio", "path": "broken.flac"}
     corpus = write_corpus(tmp_path / "corpus", train=broken)
     arguments = ["--config", write_config(freeze=FROZEN), "--data", str(corpus)]
-    assert "broken.flac" in refusal(train.main, [*arguments, "--out", str(tmp_path / "model")])
-
-
-def test_vectors_are_found_again_and_by_others(tmp_path):
-    store, other = VectorStore(tmp_path / "a"), VectorStore(tmp_path / "a")
-    vectors = {name: np.full(3, index, np.float32) for index, name in enumerate("xyz")}
-    store.add(vectors)
-    other.add({"w": np.ones(3, np.float32)})
-    assert "x" not in other
-    other.refresh()
-    assert all(np.array_equal(other[name], vectors[name]) for name in vectors)
-    assert "w" in VectorStore(tmp_path / "a")
-    assert not list((tmp_path / "a").glob("*.new"))
-
-
-def test_a_full_disk_leaves_no_half_chunk(tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("speech_emotion.training.vector_store.save_file", full)
-    with pytest.raises(train.TrainingFailed, match="cannot be saved"):
-        VectorStore(tmp_path / "a").add({"x": np.ones(3)})
-    assert not list((tmp_path / "a").glob("*"))
+    assert "broken.flac" in refusal(
+        program.main, [*arguments, "--output-dir", str(tmp_path / "model")]
+    )
 
 
 def test_what_is_trained_is_what_comes_after_the_encoders():

@@ -37,7 +37,7 @@ def test_balanced_weights_are_those_of_scikit_learn():
 
 def test_label_smoothing_gives_a_share_to_all():
     shares = torch.nn.functional.one_hot(torch.tensor(LABELS), 7) * 0.9 + 0.1 / 7
-    assert loss_of(label_smoothing=0.1) == pytest.approx(cross_entropy(LOGITS, shares))
+    assert loss_of(label_smoothing_factor=0.1) == pytest.approx(cross_entropy(LOGITS, shares))
 
 
 def test_votes_become_targets_and_neutral_is_left_out():
@@ -52,10 +52,10 @@ def test_votes_become_targets_and_neutral_is_left_out():
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_clips_of_a_corpus_that_weighs_less_count_less(smoothing):
     rows = Dataset.from_dict({"label": LABELS, "corpus": ["ravdess"] * 4 + ["tess"] * 2})
-    config = TrainConfig(corpus_weights={"tess": 0.25}, label_smoothing=smoothing)
+    config = TrainConfig(corpus_weights={"tess": 0.25}, label_smoothing_factor=smoothing)
     found = EmotionLoss(config, rows)(LOGITS, training_targets(config, rows))
     losses = cross_entropy(
-        LOGITS, torch.tensor(LABELS), reduction="none", label_smoothing=smoothing
+        LOGITS, torch.tensor(LABELS), reduction="none", label_smoothing_factor=smoothing
     )
     assert found == pytest.approx((losses[:4].sum() + 0.25 * losses[4:].sum()) / 6)
 
@@ -84,7 +84,12 @@ def test_votes_are_learnt_and_not_the_labels(run, tmp_path, freeze):
     for row in made:
         row["votes"] = [float(i == (5 if row["label"] == 0 else 0)) for i in range(8)]
     corpus = write_corpus(tmp_path / "corpus", train=made)
-    settings = {"model": STILL_MODEL, "accumulation": 1, "learning_rate": 1e-2, "epochs": 12}
+    settings = {
+        "model": STILL_MODEL,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": 1e-2,
+        "num_train_epochs": 12,
+    }
     settings |= {"data": str(corpus), "freeze": freeze, "standardize": bool(freeze)}
     history = run("model", soft_labels=True, class_weights="balanced", **settings)
     assert history[-1]["train_loss"] < history[0]["train_loss"]

@@ -1,74 +1,45 @@
+"""Training runs: what is saved, killed runs, several processes, and refusals."""
+
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import pipeline
 
 import train
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.processing_hubert_bert import HubertBertProcessor
+from speech_emotion.training import fit
+from speech_emotion.training.config import TrainConfig
 from speech_emotion.training.data import Clips, collator, load_splits
+from speech_emotion.training.multimodal import EmotionTask
+from speech_emotion.training.saving import TrainingFailed
 from tests.helpers.toy_corpus import SETTINGS, STILL_MODEL, rows, tone, write_corpus
-
-ROOT = Path(train.__file__).parent
+from tests.helpers.training_runs import ROOT, environment, same, scored, state, weights
 
 KILLED = """
 import os, signal, sys
+from pathlib import Path
 from accelerate import Accelerator
 import train
 
 save_state = Accelerator.save_state
 
-def die_in_the_second_epoch(self, folder):
-    save_state(self, folder)
-    if folder.name == "epoch_2":
+def die_in_the_second_epoch(self):
+    folder = Path(save_state(self))
+    if folder.name == "checkpoint_1":
         (folder / "optimizer.bin").write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
 
 Accelerator.save_state = die_in_the_second_epoch
 train.main(sys.argv[1:])
 """
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    assert first.keys() == second.keys()
-    return all(torch.equal(first[key], second[key]) for key in first)
-
-
-def environment(cache: Path) -> dict[str, str]:
-    return {
-        **os.environ,
-        "HF_DATASETS_CACHE": str(cache),
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-    }
-
-
-@contextmanager
-def scored(scores: list[float]) -> Iterator[None]:
-    """Let the real evaluation run, but say ourselves which epoch is the best one."""
-    evaluate, left = train.evaluate, iter(scores)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            train, "evaluate", lambda *args: evaluate(*args) | {"ua": next(left), "wa": 0.0}
-        )
-        yield
 
 
 def test_the_checkpoint_serves(whole):
@@ -83,7 +54,7 @@ def test_the_checkpoint_serves(whole):
 
 
 def test_the_checkpoint_says_what_it_was_trained_on(whole):
-    training = json.loads((whole[0] / "config.json").read_text())["training"]
+    training = json.loads((whole[0] / "training_record.json").read_text())
     assert training["data"] == ["ravdess"]
     assert training["licences"] == {"ravdess": "cc-by-nc-sa-4.0"}
     assert training["protocol"] == "speaker_disjoint"
@@ -95,6 +66,8 @@ def test_the_checkpoint_says_what_it_was_trained_on(whole):
     assert training["seed"] == 0 and "commit" in training
     assert training["versions"]["torch"] == torch.__version__
     assert training["settings"]["learning_rate"] == SETTINGS["learning_rate"]
+    short = json.loads((whole[0] / "config.json").read_text())["training"]
+    assert short == {key: value for key, value in training.items() if key != "audio_hashes"}
 
 
 def test_the_epoch_with_the_best_score_is_kept(run, tmp_path):
@@ -102,7 +75,7 @@ def test_the_epoch_with_the_best_score_is_kept(run, tmp_path):
         history = run("model")
     assert [row["ua"] for row in history] == [0.5, 0.9, 0.7]
     kept = weights(tmp_path / "model")
-    states = {n: weights(tmp_path / "model.state" / f"epoch_{n}") for n in (2, 3)}
+    states = {n: weights(state(tmp_path / "model", n)) for n in (2, 3)}
     assert same(kept, states[2]) and not same(kept, states[3])
 
 
@@ -111,7 +84,7 @@ def test_figures_are_those_of_the_checkpoint_by_clip(whole, corpus):
     best = max(history, key=lambda row: row["ua"] + row["wa"])
     model = HubertBertForEmotion.from_pretrained(out).eval()
     collate = collator(HubertBertProcessor.from_pretrained(out))
-    config = train.TrainConfig(data=str(corpus))
+    config = TrainConfig(data=str(corpus))
     hits, losses = [], []
     for clip in Clips(load_splits(config, EMOTIONS)["validation"]):
         batch = collate([clip])
@@ -124,46 +97,42 @@ def test_figures_are_those_of_the_checkpoint_by_clip(whole, corpus):
 
 
 def test_two_pitches_are_learnt(run):
-    settings = {"model": STILL_MODEL, "accumulation": 1, "learning_rate": 3e-3}
-    history = run("model", epochs=12, **settings)
+    settings = {"model": STILL_MODEL, "gradient_accumulation_steps": 1, "learning_rate": 3e-3}
+    history = run("model", num_train_epochs=12, **settings)
     assert history[-1]["train_loss"] < 0.2 * history[0]["train_loss"]
     assert max(row["ua"] for row in history) == 1.0
 
 
 def test_half_precision_is_saved_and_trained_with(run, tmp_path):
-    run("model", epochs=1, mixed_precision="bf16", save_dtype="float16")
+    run("model", num_train_epochs=1, mixed_precision="bf16", save_dtype="float16")
     assert {tensor.dtype for tensor in weights(tmp_path / "model").values()} == {torch.float16}
     model = HubertBertForEmotion.from_pretrained(tmp_path / "model")
     assert model.dtype == torch.float32
 
 
-def test_a_killed_run_resumes_bit_for_bit(
-    whole, corpus, cache, tmp_path, write_config, monkeypatch
-):
+def test_a_killed_run_resumes_bit_for_bit(whole, corpus, tmp_path, write_config, monkeypatch):
     expected, history = whole
     out = tmp_path / "model"
-    arguments = ["--config", write_config(), "--data", str(corpus), "--out", str(out)]
+    arguments = ["--config", write_config(), "--data", str(corpus), "--output-dir", str(out)]
     command = [sys.executable, "-c", KILLED, *arguments]
-    killed = subprocess.run(command, env=environment(cache), cwd=ROOT, capture_output=True)
+    killed = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
-    state = tmp_path / "model.state"
-    assert (state / "epoch_1" / "history.json").exists()
-    assert (state / "epoch_2" / "optimizer.bin").read_bytes() == b"half"
+    assert (state(out, 1) / "history.json").exists()
+    assert (state(out, 2) / "optimizer.bin").read_bytes() == b"half"
 
     trained = []
-    train_epoch = train.train_epoch
-    monkeypatch.setattr(train, "train_epoch", lambda *args: trained.append(1) or train_epoch(*args))
+    train_epoch = fit._train_epoch
+    monkeypatch.setattr(fit, "_train_epoch", lambda *args: trained.append(1) or train_epoch(*args))
     assert train.main([*arguments, "--resume"]) == 0
     assert len(trained) == 2
-    assert json.loads((state / "epoch_3" / "history.json").read_text()) == history
+    assert json.loads((state(out, 3) / "history.json").read_text()) == history
     assert same(weights(out), weights(expected))
-    whole_state = Path(f"{expected}.state")
-    assert same(weights(state / "epoch_3"), weights(whole_state / "epoch_3"))
+    assert same(weights(state(out, 3)), weights(state(expected, 3)))
     assert (out / "tokenizer.json").read_text() == (expected / "tokenizer.json").read_text()
 
 
 def test_the_seed_decides(run, tmp_path):
-    histories = {name: run(name, epochs=1, seed=seed) for name, seed in
+    histories = {name: run(name, num_train_epochs=1, seed=seed) for name, seed in
                  (("first", 0), ("again", 0), ("other", 1))}  # fmt: skip
     assert histories["first"] == histories["again"] != histories["other"]
     first, again, other = (weights(tmp_path / name) for name in histories)
@@ -174,63 +143,71 @@ def test_the_order_changes_from_epoch_to_epoch(run, monkeypatch):
     seen = []
     load = Clips.__getitem__
     monkeypatch.setattr(Clips, "__getitem__", lambda self, i: seen.append(i) or load(self, i))
-    run("model", epochs=2)
+    run("model", num_train_epochs=2)
     first, second = seen[:12], seen[16:28]  # four validation clips in between
     assert sorted(first) == sorted(second) == list(range(12))
     assert first != second
 
 
 def test_accumulated_batches_are_one_batch(run):
-    settings = {"model": STILL_MODEL, "epochs": 2, "max_seconds": 1.0}
-    single = run("single", batch_size=4, accumulation=1, **settings)
-    accumulated = run("accumulated", batch_size=2, accumulation=2, **settings)
+    settings = {"model": STILL_MODEL, "num_train_epochs": 2, "max_seconds": 1.0}
+    single = run("single", per_device_train_batch_size=4, gradient_accumulation_steps=1, **settings)
+    accumulated = run(
+        "accumulated", per_device_train_batch_size=2, gradient_accumulation_steps=2, **settings
+    )
     for one, other in zip(single, accumulated, strict=True):
         assert other == pytest.approx(one, rel=1e-4)
 
 
-def test_two_processes_give_the_curve_of_one(run, corpus, cache, tmp_path, write_config):
-    settings = {"model": STILL_MODEL, "epochs": 2, "max_seconds": 1.0, "batch_size": 2}
-    one = run("one", accumulation=2, **settings)
+def test_two_processes_give_the_curve_of_one(run, corpus, tmp_path, write_config):
+    settings = {
+        "model": STILL_MODEL,
+        "num_train_epochs": 2,
+        "max_seconds": 1.0,
+        "per_device_train_batch_size": 2,
+    }
+    one = run("one", gradient_accumulation_steps=2, **settings)
     out = tmp_path / "two"
     # `accelerate launch --cpu --num_processes 2` would start one process only.
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc_per_node", "2", str(ROOT / "train.py")]
-    command += ["--config", write_config(accumulation=1, **settings)]
-    command += ["--data", str(corpus), "--out", str(out)]
-    variables = {**environment(cache), "ACCELERATE_USE_CPU": "true"}
+    command += ["--config", write_config(gradient_accumulation_steps=1, **settings)]
+    command += ["--data", str(corpus), "--output-dir", str(out)]
+    variables = {**environment(), "ACCELERATE_USE_CPU": "true"}
     result = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("best epoch") == 1
-    state = tmp_path / "two.state" / "epoch_2"
-    assert {"random_states_0.pkl", "random_states_1.pkl"} <= {path.name for path in state.iterdir()}
-    two = json.loads((state / "history.json").read_text())
+    last = state(out, 2)
+    assert {"random_states_0.pkl", "random_states_1.pkl"} <= {path.name for path in last.iterdir()}
+    two = json.loads((last / "history.json").read_text())
     for first, second in zip(one, two, strict=True):
         assert second == pytest.approx(first, rel=1e-4)
     HubertBertForEmotion.from_pretrained(out)
 
 
 def test_a_new_run_forgets_the_states_of_the_old_one(run, tmp_path):
-    run("model", epochs=2)
-    history = run("model", epochs=1, seed=1)
-    states = [path.name for path in (tmp_path / "model.state").iterdir() if path.is_dir()]
-    assert states == ["epoch_1"]
-    assert run("model", epochs=1, seed=1, resume=True) == history
+    run("model", num_train_epochs=2)
+    history = run("model", num_train_epochs=1, seed=1)
+    assert [path.name for path in state(tmp_path / "model", 1).parent.iterdir()] == ["checkpoint_0"]
+    assert run("model", num_train_epochs=1, seed=1, resume=True) == history
 
 
 def test_a_finished_run_can_be_prolonged(run):
-    history = run("model", epochs=1)
-    longer = run("model", epochs=2, resume=True)
+    history = run("model", num_train_epochs=1)
+    longer = run("model", num_train_epochs=2, resume=True)
     assert longer[:1] == history and [row["epoch"] for row in longer] == [1, 2]
 
 
 def test_a_trained_model_is_a_start(run, whole, tmp_path):
-    history = run("model", init_from=str(whole[0]), model={}, epochs=1, learning_rate=1e-9)
+    history = run(
+        "model", init_from=str(whole[0]), model={}, num_train_epochs=1, learning_rate=1e-9
+    )
     best = max(whole[1], key=lambda row: row["ua"] + row["wa"])
     assert history[0]["validation_loss"] == pytest.approx(best["validation_loss"], abs=1e-4)
 
 
 def test_a_clip_without_a_seconds_limit_is_not_cut_in_validation(corpus):
-    splits = load_splits(train.TrainConfig(data=str(corpus)), EMOTIONS)
+    splits = load_splits(TrainConfig(data=str(corpus)), EMOTIONS)
     assert {clip["waveform"].size for clip in Clips(splits["validation"])} == {4800}
     assert {clip["waveform"].size for clip in Clips(splits["train"], max_seconds=0.2)} == {3200}
 
@@ -254,29 +231,41 @@ def test_settings_that_do_not_fit_are_refused(
     if "fp16" in message and torch.cuda.is_available():
         pytest.skip("a GPU knows fp16")
     arguments = ["--config", write_config(**changes), "--data", str(corpus)]
-    assert message in refusal(train.main, [*arguments, "--out", str(tmp_path / "model")])
+    assert message in refusal(train.main, [*arguments, "--output-dir", str(tmp_path / "model")])
     assert not (tmp_path / "model").exists()
 
 
 def test_another_seed_cannot_be_resumed(refusal, run, corpus, tmp_path, write_config):
-    run("model", epochs=1)
+    run("model", num_train_epochs=1)
     arguments = ["--config", write_config(), "--data", str(corpus), "--resume"]
-    line = refusal(train.main, [*arguments, "--out", str(tmp_path / "model"), "--seed", "3"])
+    line = refusal(train.main, [*arguments, "--output-dir", str(tmp_path / "model"), "--seed", "3"])
     assert line.endswith("model.state cannot be resumed with another seed")
 
 
 def test_an_exploding_loss_stops_the_run(refusal, corpus, tmp_path, write_config):
-    settings = {"learning_rate": 1e20, "warmup_steps": 0, "accumulation": 1}
+    settings = {"learning_rate": 1e20, "warmup_steps": 0, "gradient_accumulation_steps": 1}
     arguments = ["--config", write_config(**settings), "--data", str(corpus)]
-    line = refusal(train.main, [*arguments, "--out", str(tmp_path / "model")])
+    line = refusal(train.main, [*arguments, "--output-dir", str(tmp_path / "model")])
     assert line == "train.py: epoch 1: the loss is nan in step 2; no checkpoint is saved"
 
 
 def test_weights_that_are_no_numbers_are_not_saved(refusal, corpus, tmp_path, write_config):
     # One step an epoch: the first has rate 0, the second blows the weights up after its loss.
-    settings = {"learning_rate": 1e30, "warmup_steps": 1, "batch_size": 12, "accumulation": 1}
+    settings = {
+        "learning_rate": 1e30,
+        "warmup_steps": 1,
+        "per_device_train_batch_size": 12,
+        "gradient_accumulation_steps": 1,
+    }
     out = tmp_path / "model"
-    arguments = ["--config", write_config(**settings), "--data", str(corpus), "--out", str(out)]
+    arguments = [
+        "--config",
+        write_config(**settings),
+        "--data",
+        str(corpus),
+        "--output-dir",
+        str(out),
+    ]
     line = refusal(train.main, arguments)
     assert line == (
         f"train.py: epoch 2: the validation loss is not a number; the last good checkpoint is {out}"
@@ -292,7 +281,7 @@ def test_a_full_disk_costs_nothing_saved_before(run, tmp_path, monkeypatch, scor
     with scored(scores):
         run("expected")
     with scored(scores), monkeypatch.context() as patch:
-        evaluate, calls = train.evaluate, []
+        evaluate, calls = EmotionTask.evaluate, []
 
         def evaluate_and_fill(*arguments):
             calls.append(1)
@@ -301,15 +290,15 @@ def test_a_full_disk_costs_nothing_saved_before(run, tmp_path, monkeypatch, scor
                 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
             return evaluate(*arguments)
 
-        patch.setattr(train, "evaluate", evaluate_and_fill)
+        patch.setattr(EmotionTask, "evaluate", evaluate_and_fill)
         try:
-            with pytest.raises(train.TrainingFailed) as failed:
+            with pytest.raises(TrainingFailed) as failed:
                 run("model")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     message = str(failed.value)
     assert re.fullmatch(r"epoch 2: .*cannot be saved .*; the last good checkpoint is .*", message)
-    assert same(weights(tmp_path / "model"), weights(tmp_path / "model.state" / "epoch_1"))
+    assert same(weights(tmp_path / "model"), weights(state(tmp_path / "model", 1)))
     assert {path.name for path in tmp_path.iterdir() if path.name.startswith("model")} == {
         "model",
         "model.state",
@@ -324,19 +313,21 @@ def test_a_clip_that_cannot_be_decoded_is_named(refusal, tmp_path, write_config)
     train_rows[2]["audio"] = {"bytes": b"no audio", "path": "broken.flac"}
     corpus = write_corpus(tmp_path / "corpus", train=train_rows)
     arguments = ["--config", write_config(), "--data", str(corpus)]
-    assert "broken.flac" in refusal(train.main, [*arguments, "--out", str(tmp_path / "model")])
+    assert "broken.flac" in refusal(
+        train.main, [*arguments, "--output-dir", str(tmp_path / "model")]
+    )
 
 
 def test_other_files_are_not_replaced(refusal, corpus, tmp_path, write_config):
     (tmp_path / "thesis.txt").write_text("years of work")
-    arguments = ["--config", write_config(), "--data", str(corpus), "--out", str(tmp_path)]
+    arguments = ["--config", write_config(), "--data", str(corpus), "--output-dir", str(tmp_path)]
     assert "holds files that are no model" in refusal(train.main, arguments)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 def test_a_slash_at_the_end_changes_nothing(run, tmp_path):
-    run("model/", epochs=1)
-    run("model/", epochs=1)
+    run("model/", num_train_epochs=1)
+    run("model/", num_train_epochs=1)
     assert {path.name for path in tmp_path.iterdir()} == {"model", "model.state"}
 
 
@@ -344,7 +335,7 @@ def test_stopping_is_no_traceback(corpus, tmp_path, write_config, monkeypatch, c
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "train_epoch", stop)
+    monkeypatch.setattr(fit, "_train_epoch", stop)
     arguments = ["--config", write_config(), "--data", str(corpus)]
-    assert train.main([*arguments, "--out", str(tmp_path / "model")]) == 130
+    assert train.main([*arguments, "--output-dir", str(tmp_path / "model")]) == 130
     assert "--resume goes on" in capsys.readouterr().err

@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
+from speech_emotion.training import fit
+from speech_emotion.training.saving import TrainingFailed
 from tests.helpers.toy_corpus import AUDIO, SETTINGS
-from tests.training.test_train import environment, same, scored
-
-ROOT = Path(train.__file__).parent
+from tests.helpers.training_runs import ROOT, environment, same, scored, state
 
 KILLED_WHILE_THE_MODEL_IS_WRITTEN = """
 import os, signal, sys
-import train, speech_emotion.training.checkpoints as checkpoints
+import train, speech_emotion.training.checkpoints as checkpoints, speech_emotion.training.fit as fit
 
 save, seen = checkpoints.SpeechTextEmotionPipeline.save_pretrained, []
 
@@ -35,23 +35,22 @@ def die_in_the_second(self, folder):
         os.kill(os.getpid(), signal.SIGKILL)
 
 checkpoints.SpeechTextEmotionPipeline.save_pretrained = die_in_the_second
-train.kept = lambda history: history[-1]
+fit.kept = lambda history, score: history[-1]
 train.main(sys.argv[1:])
 """
 
 
 def test_a_run_that_gets_no_better_stops(run, tmp_path):
     with scored([0.5, 0.9, 0.9, 0.7, 0.95]):
-        history = run("model", epochs=5, patience=2)
+        history = run("model", num_train_epochs=5, patience=2)
     assert [row["ua"] for row in history] == [0.5, 0.9, 0.9, 0.7]
-    state = tmp_path / "model.state" / "epoch_4"
-    assert json.loads((state / "history.json").read_text()) == history
+    assert json.loads((state(tmp_path / "model", 4) / "history.json").read_text()) == history
 
 
 def test_a_stopped_run_stays_stopped(run):
     with scored([0.5, 0.4, 0.3]):
-        history = run("model", epochs=5, patience=2)
-    assert run("model", epochs=5, patience=2, resume=True) == history
+        history = run("model", num_train_epochs=5, patience=2)
+    assert run("model", num_train_epochs=5, patience=2, resume=True) == history
 
 
 def test_without_validation_the_last_epoch_is_kept(run, tmp_path, capsys, corpus, write_config):
@@ -60,7 +59,7 @@ def test_without_validation_the_last_epoch_is_kept(run, tmp_path, capsys, corpus
     assert train.main(arguments) == 0
     assert "epoch 3, the last, is kept" in capsys.readouterr().out
     kept = load_file(tmp_path / "model" / "model.safetensors")
-    assert same(kept, load_file(tmp_path / "model.state" / "epoch_3" / "model.safetensors"))
+    assert same(kept, load_file(state(tmp_path / "model", 3) / "model.safetensors"))
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["temperature"] == 1.0
     assert config["training"]["train_clips"] == 16
@@ -68,7 +67,7 @@ def test_without_validation_the_last_epoch_is_kept(run, tmp_path, capsys, corpus
 
 
 def test_curves_are_written_for_tensorboard(run, tmp_path):
-    history = run("model", tracker="tensorboard")
+    history = run("model", report_to="tensorboard")
     (logs,) = {path.parent for path in (tmp_path / "model.state" / "logs").rglob("*tfevents*")}
     events = EventAccumulator(str(logs)).Reload()
     for name in ("train_loss", "validation_loss", "ua", "wa"):
@@ -81,8 +80,14 @@ def test_curves_are_written_for_tensorboard(run, tmp_path):
 @pytest.mark.parametrize("private", [False, True])
 def test_the_model_is_pushed_with_its_card(run, hub, tmp_path, monkeypatch, private):
     api = HfApi(endpoint=hub.url, token=hub.token)
-    monkeypatch.setattr("speech_emotion.training.pushing.HfApi", lambda: api)
-    run("model", epochs=1, push_to_hub="owner/emotion", private=private)
+    monkeypatch.setattr("corpus_builder.hub.HfApi", lambda: api)
+    run(
+        "model",
+        num_train_epochs=1,
+        push_to_hub=True,
+        hub_model_id="owner/emotion",
+        hub_private_repo=private,
+    )
     assert api.model_info("owner/emotion").private is private
     assert {"config.json", "model.safetensors", "README.md", "modeling_hubert_bert.py"} <= set(
         api.list_repo_files("owner/emotion")
@@ -94,9 +99,15 @@ def test_the_model_is_pushed_with_its_card(run, hub, tmp_path, monkeypatch, priv
 def test_a_private_model_is_not_pushed_to_a_public_repo(run, hub, tmp_path, monkeypatch):
     api = HfApi(endpoint=hub.url, token=hub.token)
     api.create_repo("owner/emotion")
-    monkeypatch.setattr("speech_emotion.training.pushing.HfApi", lambda: api)
-    with pytest.raises(train.TrainingFailed, match="is a public repo already"):
-        run("model", epochs=1, push_to_hub="owner/emotion", private=True)
+    monkeypatch.setattr("corpus_builder.hub.HfApi", lambda: api)
+    with pytest.raises(TrainingFailed, match="is a public repo already"):
+        run(
+            "model",
+            num_train_epochs=1,
+            push_to_hub=True,
+            hub_model_id="owner/emotion",
+            hub_private_repo=True,
+        )
     assert (tmp_path / "model" / "model.safetensors").exists()
     assert "model.safetensors" not in api.list_repo_files("owner/emotion")
 
@@ -107,24 +118,31 @@ def test_a_private_model_is_not_pushed_to_a_public_repo(run, hub, tmp_path, monk
 )
 def test_a_push_that_cannot_be_done_keeps_the_model(run, hub, tmp_path, monkeypatch, repo, message):
     api = HfApi(endpoint=hub.url, token=hub.token)
-    monkeypatch.setattr("speech_emotion.training.pushing.HfApi", lambda: api)
-    with pytest.raises(train.TrainingFailed, match=message):
-        run("model", epochs=1, push_to_hub=repo)
+    monkeypatch.setattr("corpus_builder.hub.HfApi", lambda: api)
+    with pytest.raises(TrainingFailed, match=message):
+        run("model", num_train_epochs=1, push_to_hub=True, hub_model_id=repo)
     assert (tmp_path / "model" / "model.safetensors").exists()
 
 
 def test_a_kill_while_the_model_is_written_costs_an_epoch(
-    corpus, cache, tmp_path, write_config, monkeypatch
+    corpus, tmp_path, write_config, monkeypatch
 ):
     out = tmp_path / "model"
-    arguments = ["--config", write_config(epochs=2), "--data", str(corpus), "--out", str(out)]
+    arguments = [
+        "--config",
+        write_config(num_train_epochs=2),
+        "--data",
+        str(corpus),
+        "--out",
+        str(out),
+    ]
     command = [sys.executable, "-c", KILLED_WHILE_THE_MODEL_IS_WRITTEN, *arguments]
-    killed = subprocess.run(command, env=environment(cache), cwd=ROOT, capture_output=True)
+    killed = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
     assert os.path.getsize(f"{out}.new/model.safetensors") == 1000
     first = load_file(out / "model.safetensors")
-    assert same(first, load_file(f"{out}.state/epoch_1/model.safetensors"))
-    monkeypatch.setattr(train, "kept", lambda history: history[-1])
+    assert same(first, load_file(state(out, 1) / "model.safetensors"))
+    monkeypatch.setattr(fit, "kept", lambda history, score: history[-1])
     assert train.main([*arguments, "--resume"]) == 0
     expected = tmp_path / "expected"
     assert train.main([*arguments[:-1], str(expected)]) == 0
@@ -138,7 +156,7 @@ def test_masking_of_the_encoder_is_for_training_only(run):
     model = {**SETTINGS["model"], "audio_config": heavy}
     light = {**heavy, "mask_time_prob": 1e-9, "mask_feature_prob": 0.0}
     # A rate so low that the weights stay: only the masks differ.
-    settings = {"epochs": 1, "learning_rate": 1e-12}
+    settings = {"num_train_epochs": 1, "learning_rate": 1e-12}
     masked = run("masked", model=model, **settings)[0]
     plain = run("plain", model={**model, "audio_config": light}, **settings)[0]
     assert masked["train_loss"] != plain["train_loss"]
@@ -150,7 +168,7 @@ def test_a_trained_start_asks_no_questions(run, whole, monkeypatch):
         raise AssertionError("asked whether the folder's code may run")
 
     monkeypatch.setattr("builtins.input", ask)
-    run("model", init_from=str(whole[0]), model={}, epochs=1)
+    run("model", init_from=str(whole[0]), model={}, num_train_epochs=1)
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp", "deepspeed_zero2"])

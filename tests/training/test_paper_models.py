@@ -1,7 +1,6 @@
 """The paper's two models from their configs, with tiny encoders in the place of the real ones."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,15 +19,17 @@ from transformers import (
     pipeline,
 )
 
-import train
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
-from speech_emotion.predict.stock_checkpoints import load_classifier
+from speech_emotion.predict.loading import load_classifier
+from speech_emotion.training import run as program
 from speech_emotion.training.build import build_model, freeze, frozen_parts
-from speech_emotion.training.config import REGIMES, ConfigError, TrainConfig
+from speech_emotion.training.config import UNFREEZE, ConfigError, TrainConfig
+from speech_emotion.training.fit import kept
 from tests.helpers.toy_corpus import AUDIO, TEXT, tone
+from tests.helpers.training_runs import ROOT, state
 
-CONFIGS = Path(train.__file__).parent / "configs"
+CONFIGS = ROOT / "configs"
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "kids", "are", "talking")
 
 
@@ -57,74 +58,74 @@ def settings_of(name, encoders, **changes):
 
 
 @pytest.fixture(scope="module")
-def standalone(encoders, corpus, tmp_path_factory):
+def audio_only(encoders, corpus, tmp_path_factory):
     """What ``hubert.yaml`` trains."""
-    out = tmp_path_factory.mktemp("standalone") / "hubert"
-    settings = settings_of("hubert", encoders, data=str(corpus), out=str(out))
-    assert len(train.training_function(TrainConfig(**settings))) == 6
+    out = tmp_path_factory.mktemp("audio_only") / "hubert"
+    settings = settings_of("hubert", encoders, data=str(corpus), output_dir=str(out))
+    assert len(program.train(TrainConfig(**settings))) == 6
     return out
 
 
 @pytest.mark.parametrize("name", ["hubert", "hubert_bert"])
 def test_the_configs_say_table_7(name):
     values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    table = ("epochs", "batch_size", "eval_batch_size", "accumulation", "weight_decay")
+    table = ("num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size")
+    table += ("gradient_accumulation_steps", "weight_decay")
     table += ("warmup_steps", "learning_rate")
     assert [values[key] for key in table] == [6, 4, 4, 4, 0.01, 500, 5e-5]
     assert all(values[key] == getattr(TrainConfig(), key) for key in table)
 
 
-def test_the_standalone_model_is_a_stock_one(standalone):
-    assert not list(standalone.glob("*.py"))
-    model = AutoModelForAudioClassification.from_pretrained(standalone)
+def test_the_audio_only_model_is_a_stock_one(audio_only):
+    assert not list(audio_only.glob("*.py"))
+    model = AutoModelForAudioClassification.from_pretrained(audio_only)
     assert isinstance(model, HubertForSequenceClassification)
     assert tuple(model.config.id2label[i] for i in range(7)) == EMOTIONS
-    extractor = json.loads((standalone / "preprocessor_config.json").read_text())
+    extractor = json.loads((audio_only / "preprocessor_config.json").read_text())
     assert extractor["do_normalize"] is True and extractor["return_attention_mask"] is True
-    card = ModelCard.load(standalone / "README.md")
+    card = ModelCard.load(audio_only / "README.md")
     assert card.data.license == "cc-by-nc-sa-4.0" and "cc-by-nc-sa-4.0" in card.text
     assert card.data.pipeline_tag == "audio-classification"
     assert "toy-01" in model.config.training["speakers"]
 
 
-def test_the_stock_pipeline_answers_as_ours(standalone):
+def test_the_stock_pipeline_answers_as_ours(audio_only):
     clip = tone(300, seconds=0.7)
-    stock = pipeline("audio-classification", model=str(standalone))
+    stock = pipeline("audio-classification", model=str(audio_only))
     answer = {row["label"]: row["score"] for row in stock(clip, top_k=None)}
-    ours = {row["label"]: row["score"] for row in load_classifier(standalone)(clip, clean=False)}
+    ours = {row["label"]: row["score"] for row in load_classifier(audio_only)(clip, clean=False)}
     assert set(answer) == set(EMOTIONS)
     assert [ours[name] for name in EMOTIONS] == pytest.approx(
         [answer[name] for name in EMOTIONS], abs=1e-4
     )
 
 
-def test_the_stock_weights_have_the_temperature_in_them(standalone):
-    training = json.loads((standalone / "config.json").read_text())["training"]
-    state = Path(f"{standalone}.state")
-    history = json.loads((state / "epoch_6" / "history.json").read_text())
-    assert training["temperature"] == train.kept(history)["temperature"] != 1.0
+def test_the_stock_weights_have_the_temperature_in_them(audio_only):
+    training = json.loads((audio_only / "config.json").read_text())["training"]
+    history = json.loads((state(audio_only, 6) / "history.json").read_text())
+    assert training["temperature"] == kept(history)["temperature"] != 1.0
 
 
 def test_half_precision_is_for_stock_models_as_well(run, encoders, tmp_path):
-    settings = settings_of("hubert", encoders, epochs=1, save_dtype="float16")
-    run("model", **settings | {"out": str(tmp_path / "model")})
+    settings = settings_of("hubert", encoders, num_train_epochs=1, save_dtype="float16")
+    run("model", **settings | {"output_dir": str(tmp_path / "model")})
     model = AutoModelForAudioClassification.from_pretrained(tmp_path / "model")
     assert model.dtype == torch.float16
 
 
 @pytest.mark.parametrize("validation", ["split", "none"])
-def test_the_joint_model_starts_from_the_standalone_one(
-    run, encoders, standalone, tmp_path, validation
+def test_the_joint_model_starts_from_the_audio_only_one(
+    run, encoders, audio_only, tmp_path, validation
 ):
-    changes = {"epochs": 1, "accumulation": 1, "validation": validation}
+    changes = {"num_train_epochs": 1, "gradient_accumulation_steps": 1, "validation": validation}
     settings = settings_of("hubert_bert", encoders, **changes)
-    settings["model"]["audio_config"] = str(standalone)
-    stock = AutoModelForAudioClassification.from_pretrained(standalone)
+    settings["model"]["audio_config"] = str(audio_only)
+    stock = AutoModelForAudioClassification.from_pretrained(audio_only)
     model, _ = build_model(TrainConfig(**settings), None)
     for name, weight in stock.hubert.state_dict().items():
         assert torch.equal(model.audio_model.state_dict()[name], weight)
     out = tmp_path / "model"
-    history = run("model", **settings | {"out": str(out)})
+    history = run("model", **settings | {"output_dir": str(out)})
     assert ("ua" in history[0]) == (validation == "split")
     tuned = HubertBertForEmotion.from_pretrained(out)
     for part in ("audio_model", "text_model"):
@@ -134,7 +135,7 @@ def test_the_joint_model_starts_from_the_standalone_one(
     assert stage["stage"] == "fine-tuning" and stage["licences"] == {"ravdess": "cc-by-nc-sa-4.0"}
 
 
-@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("regime", UNFREEZE)
 def test_each_regime_trains_its_own_layers(encoders, regime):
     config = TrainConfig(**settings_of("hubert", encoders, unfreeze=regime))
     model, _ = build_model(config, None)
@@ -158,10 +159,12 @@ def test_each_regime_trains_its_own_layers(encoders, regime):
     assert trained == wanted
 
 
-@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("regime", UNFREEZE)
 def test_each_regime_changes_what_it_trains_and_nothing_else(run, encoders, tmp_path, regime):
-    settings = settings_of("hubert", encoders, unfreeze=regime, epochs=2, learning_rate=1e-2)
-    run("model", **settings | {"out": str(tmp_path / "model"), "validation": "none"})
+    settings = settings_of(
+        "hubert", encoders, unfreeze=regime, num_train_epochs=2, learning_rate=1e-2
+    )
+    run("model", **settings | {"output_dir": str(tmp_path / "model"), "validation": "none"})
     after = AutoModelForAudioClassification.from_pretrained(tmp_path / "model").hubert.state_dict()
     before = HubertModel.from_pretrained(settings["model"]["audio_config"]).state_dict()
     changed = {name for name in after if not torch.equal(before[name], after[name])}
@@ -173,8 +176,13 @@ def test_each_regime_changes_what_it_trains_and_nothing_else(run, encoders, tmp_
 
 
 def test_both_models_learn_two_pitches(run, encoders, tmp_path):
-    settings = settings_of("hubert", encoders, standardize=True, epochs=15, learning_rate=3e-2)
-    history = run("model", **settings | {"accumulation": 1, "out": str(tmp_path / "model")})
+    settings = settings_of(
+        "hubert", encoders, standardize=True, num_train_epochs=15, learning_rate=3e-2
+    )
+    history = run(
+        "model",
+        **settings | {"gradient_accumulation_steps": 1, "output_dir": str(tmp_path / "model")},
+    )
     # Whether a random encoder tells the pitches of other speakers apart is a matter of its weights.
     assert history[-1]["train_loss"] < 0.05 * history[0]["train_loss"]
     stock = pipeline("audio-classification", model=str(tmp_path / "model"))
@@ -182,8 +190,8 @@ def test_both_models_learn_two_pitches(run, encoders, tmp_path):
     assert loud == ["angry", "sad"] and np.isfinite(history[-1]["train_loss"])
 
 
-def test_a_standalone_model_pools_by_the_mean(encoders):
+def test_a_stock_checkpoint_pools_by_the_mean(encoders):
     settings = settings_of("hubert", encoders)
     settings["model"]["audio_pooling"] = "mean_std"
-    with pytest.raises(ConfigError, match="standalone needs a model of the voice alone"):
+    with pytest.raises(ConfigError, match="stock_checkpoint needs an audio-only model"):
         build_model(TrainConfig(**settings), None)

@@ -1,0 +1,141 @@
+"""Training of the multimodal model, of an audio-only one and of a stock checkpoint."""
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from datasets import Dataset
+from torch.utils.data import DataLoader
+
+from hub_model.calibration import fit_temperature
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from speech_emotion.metrics import ua, wa
+from speech_emotion.training.augment import training_changes
+from speech_emotion.training.batching import length_batches
+from speech_emotion.training.build import set_training
+from speech_emotion.training.checkpoints import save_checkpoint
+from speech_emotion.training.config import TrainConfig
+from speech_emotion.training.data import Clips, collator
+from speech_emotion.training.fit import Figures, History, Task
+from speech_emotion.training.frozen import Head, collate_pooled
+from speech_emotion.training.losses import EmotionLoss, training_targets
+from speech_emotion.training.text_sampler import TextSampler
+
+
+def get_dataloaders(
+    config: TrainConfig,
+    parts: dict[str, Dataset],
+    processor: Any,
+    head: Head | None,
+    processes: int,
+) -> dict[str, DataLoader]:
+    """Return loaders of shuffled training batches and, if there are any, of validation batches."""
+    clips: dict[str, Any]
+    if head is not None:
+        clips, collate = dict(head.clips), collate_pooled
+    else:
+        collate = collator(processor)
+        clips = {name: Clips(part) for name, part in parts.items()}
+        clips["train"] = Clips(
+            parts["train"],
+            max_seconds=config.max_seconds,
+            augment=training_changes(config),
+            text_sampler=TextSampler.from_settings(config.text_pairs),
+            targets=training_targets(config, parts["train"]),
+        )
+    if config.batch_seconds and head is None:
+        batches = length_batches(config, parts["train"], processes=processes)
+        loaders = {"train": DataLoader(clips["train"], batch_sampler=batches, collate_fn=collate)}
+    else:
+        size = config.per_device_train_batch_size
+        loaders = {
+            "train": DataLoader(clips["train"], batch_size=size, shuffle=True, collate_fn=collate)
+        }
+    if "validation" in clips:
+        size = config.per_device_eval_batch_size
+        loaders["validation"] = DataLoader(clips["validation"], batch_size=size, collate_fn=collate)
+    return loaders
+
+
+class EmotionTask(Task):
+    """The paper's training: cross-entropy, AdamW, and the epoch with the best UA + WA.
+
+    Args:
+        config: settings of the run.
+        model: the whole model, its frozen parts without gradients.
+        processor: its processor.
+        parts: ``train`` and, if there is one, ``validation``.
+        frozen: names of the parts that stay in evaluation mode.
+        head: trained on cached vectors in the place of the whole model, where that is possible.
+        record: the training record.
+        processes: number of processes that share the batches.
+    """
+
+    config: TrainConfig
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: HubertBertForEmotion,
+        processor: Any,
+        parts: dict[str, Dataset],
+        *,
+        frozen: list[str],
+        head: Head | None,
+        record: dict[str, Any],
+        processes: int,
+    ) -> None:
+        loaders = get_dataloaders(config, parts, processor, head, processes)
+        trained = model if head is None else head.model
+        optimizer = torch.optim.AdamW(
+            [weight for weight in trained.parameters() if weight.requires_grad],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+        super().__init__(config, trained, optimizer, loaders["train"], loaders.get("validation"))
+        self.model_config, self.processor, self.record = model.config, processor, record
+        self.head, self.frozen = head, [] if head else frozen
+        self.loss_function = EmotionLoss(config, parts["train"])
+
+    def start_epoch(self, accelerator: Accelerator, epoch: int) -> None:
+        """Put the model into training mode, but for its frozen parts."""
+        set_training(accelerator.unwrap_model(self.model), self.frozen)
+
+    def loss(self, batch: Any, accelerator: Accelerator) -> torch.Tensor:
+        """Return the mean loss of a batch of clips."""
+        labels = batch.pop("labels")
+        return self.loss_function(self.model(**batch).logits, labels)
+
+    @torch.no_grad()
+    def evaluate(self, accelerator: Accelerator) -> Figures:
+        """Return loss, WA, UA and the best temperature on the whole validation clips."""
+        if self.validation is None:
+            return {}
+        self.model.eval()
+        found = []
+        for batch in self.validation:
+            labels = batch.pop("labels")
+            logits = self.model(**batch).logits.float()
+            found.append([part.cpu() for part in accelerator.gather_for_metrics((labels, logits))])
+        labels, logits = (torch.cat(parts) for parts in zip(*found, strict=True))
+        truth, predicted = labels.numpy(), logits.argmax(-1).numpy()
+        return {
+            "validation_loss": float(torch.nn.functional.cross_entropy(logits, labels)),
+            "wa": wa(truth, predicted),
+            "ua": ua(truth, predicted),
+            "temperature": fit_temperature(truth, logits.numpy()),
+        }
+
+    def save(self, accelerator: Accelerator, history: History) -> None:
+        """Write the checkpoint with the temperature of its epoch."""
+        head = self.head
+        weights = head.weights() if head else accelerator.get_state_dict(self.model)
+        if accelerator.is_main_process:
+            save_checkpoint(
+                weights,
+                self.model_config,
+                self.processor,
+                self.config,
+                temperature=self.config.temperature or history[-1].get("temperature", 1.0),
+                record=self.record,
+            )
