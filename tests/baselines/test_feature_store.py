@@ -1,23 +1,14 @@
-"""Features on disk."""
-
-import json
+"""The 94 features in the cache of vectors."""
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from datasets import Audio, Dataset
 
 from hub_model.audio import load_audio
 from speech_emotion.baselines import BaselineError, feature_store
-from speech_emotion.baselines.feature_store import (
-    STORE_FILE,
-    clip_hash,
-    read_store,
-    stored_features,
-    write_store,
-)
+from speech_emotion.baselines.feature_store import clip_hash, features_folder, stored_features
 from speech_emotion.baselines.features import clip_features
+from speech_emotion.predict.vector_cache import VectorCache
 from tests.helpers.baseline_clips import rows
 
 
@@ -37,11 +28,13 @@ def test_stored_features_are_those_of_the_clips(tmp_path):
 
 def test_what_is_stored_is_not_computed_again(tmp_path):
     made = split(rows(range(1), labels=range(2)))
-    marked = {clip_hash(made[0]["audio"]): np.full(94, 7, dtype=np.float32)}
-    write_store(tmp_path / STORE_FILE, marked)
+    cache = VectorCache(features_folder(tmp_path))
+    cache.add({clip_hash(made[0]["audio"]): np.full(94, 7, dtype=np.float32)})
+    cache.flush()
     first, second = stored_features(made, tmp_path, what="train").values
     assert (first == 7).all() and not (second == 7).any()
-    assert set(read_store(tmp_path / STORE_FILE)) == {clip_hash(a) for a in made["audio"]}
+    kept = VectorCache(features_folder(tmp_path))
+    assert all(clip_hash(audio) in kept for audio in made["audio"])
 
 
 def test_another_cleaning_of_a_recording_is_another_clip(tmp_path):
@@ -59,24 +52,25 @@ def test_a_clip_that_cannot_be_decoded_is_left_out_and_named(tmp_path):
     assert "not an audio file" in clips.left_out["made-00-1"]
 
 
-def test_features_of_another_version_are_refused_in_one_line(tmp_path, monkeypatch):
-    stored_features(split(rows(range(1), labels=range(1))), tmp_path, what="train")
+def test_features_of_another_version_are_not_used(tmp_path, monkeypatch):
+    made = split(rows(range(1), labels=range(1)))
+    stored_features(made, tmp_path, what="train")
     monkeypatch.setattr(feature_store, "FEATURE_VERSION", 99)
-    with pytest.raises(BaselineError, match="features of version 1, .* version 99") as error:
-        read_store(tmp_path / STORE_FILE)
-    assert "\n" not in str(error.value)
+    monkeypatch.setattr(feature_store, "clip_features", lambda waveform: np.full(94, 99.0))
+    (computed,) = stored_features(made, tmp_path, what="train").values
+    assert (computed == 99).all()
+    monkeypatch.undo()
+    (first,) = stored_features(made, tmp_path, what="train").values
+    np.testing.assert_array_equal(first, clip_features(load_audio(made[0]["audio"])))
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1 no", None])
-def test_what_is_no_feature_file_is_refused_in_one_line(tmp_path, content):
-    path = tmp_path / STORE_FILE
-    if content is None:
-        table = pa.table({"a": [1]}).replace_schema_metadata({b"features": json.dumps({})})
-        pq.write_table(table.replace_schema_metadata(None), path)
-    else:
-        path.write_bytes(content)
-    with pytest.raises(BaselineError, match="not a feature file; delete it") as error:
-        read_store(path)
+@pytest.mark.parametrize("content", [b"", b"no vectors"])
+def test_a_damaged_cache_is_refused_in_one_line(tmp_path, content):
+    folder = features_folder(tmp_path)
+    folder.mkdir()
+    (folder / "a.safetensors").write_bytes(content)
+    with pytest.raises(BaselineError, match=r"a\.safetensors") as error:
+        stored_features(split(rows(range(1), labels=range(1))), tmp_path, what="train")
     assert "\n" not in str(error.value)
 
 
@@ -93,4 +87,5 @@ def test_a_stopped_run_keeps_what_it_computed(tmp_path, monkeypatch):
     monkeypatch.setattr(feature_store, "clip_features", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         stored_features(made, tmp_path, what="train")
-    assert len(read_store(tmp_path / STORE_FILE)) == 2
+    kept = VectorCache(features_folder(tmp_path))
+    assert sum(clip_hash(audio) in kept for audio in made["audio"]) == 2
