@@ -174,12 +174,12 @@ class FittedPipeline(Pipeline):
         for clip, _ in pairs:
             if clip.error is not None:
                 logger.warning(f"Left out of the calibration: {clip.error}")
-        pairs = [(clip.logits, label) for clip, label in pairs if clip.error is None]
-        if not pairs:
+        usable = [(clip.logits, label) for clip, label in pairs if clip.error is None]
+        if not usable:
             raise ValueError("no clip can be used for calibration")
-        ids = [label for _, label in pairs]
+        ids = [label for _, label in usable]
         fused, audio = (
-            torch.stack([logits[name] for logits, _ in pairs]).numpy()
+            torch.stack([logits[name] for logits, _ in usable]).numpy()
             for name in ("fused", "audio")
         )
         config = self.model.config

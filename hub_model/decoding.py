@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -327,6 +327,7 @@ class AudioStream:
             stdin=subprocess.DEVNULL,
         )
         self._stack.callback(_stop, process)
+        assert process.stdout is not None
         header = process.stdout.read(24)
         if len(header) < 24:
             raise AudioError(f"{self.name}: not an audio file that can be decoded")
@@ -334,14 +335,14 @@ class AudioStream:
         process.stdout.read(offset - 24)
         refuse_rate(rate, self.name)
         self.rate = rate
-        return self._read_ffmpeg(process, errors, channels)
+        return self._read_ffmpeg(process, process.stdout, errors, channels)
 
     def _read_ffmpeg(
-        self, process: subprocess.Popen, errors: BinaryIO, channels: int
+        self, process: subprocess.Popen, sound: IO[bytes], errors: BinaryIO, channels: int
     ) -> Iterator[np.ndarray]:
         size = 4 * channels
         step, count = round(BLOCK_S * self.rate) * size, 0
-        while data := process.stdout.read(step):
+        while data := sound.read(step):
             samples = np.frombuffer(data[: len(data) // size * size], dtype=">f4")
             count += len(samples) // channels
             yield samples.reshape(-1, channels).astype(np.float32)
@@ -371,7 +372,8 @@ def _audio_tracks(path: Path) -> int:
 
 def _stop(process: subprocess.Popen) -> None:
     process.kill()
-    process.stdout.close()
+    if process.stdout is not None:
+        process.stdout.close()
     process.wait()
 
 

@@ -60,6 +60,7 @@ class Clip:
 
     def add_logits(self, logits: dict[str, torch.Tensor]) -> None:
         """Add the logits of one chunk to their mean over all chunks."""
+        assert self.chunks is not None
         for name, row in logits.items():
             share = row / len(self.chunks)
             self.logits[name] = self.logits[name] + share if name in self.logits else share

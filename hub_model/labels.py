@@ -96,7 +96,9 @@ class Labels:
 
 def ranked(scores: Mapping[str, float], top_k: int | None = None) -> list[dict[str, Any]]:
     """``[{"label", "score"}]``, the most probable first."""
-    rows = [{"label": label, "score": score} for label, score in scores.items()]
+    rows: list[dict[str, Any]] = [
+        {"label": label, "score": score} for label, score in scores.items()
+    ]
     return sorted(rows, key=lambda row: row["score"], reverse=True)[:top_k]
 
 
@@ -107,7 +109,7 @@ def decided(
 
     The label is ``None`` when it does.
     """
-    label = max(scores, key=scores.get)
+    label = max(scores, key=lambda name: scores[name])
     abstained = abstain_below is not None and scores[label] < abstain_below
     return None if abstained else label, scores[label], abstained
 

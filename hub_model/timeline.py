@@ -170,7 +170,8 @@ def table_of(windows: Sequence[Window], *, abstain_below: float | None) -> list[
     """
     rows = []
     for window in windows:
-        label, score = NO_SPEECH, None
+        label: str | None = NO_SPEECH
+        score: float | None = None
         if window.scores is not None:
             label, score, _ = decided(window.scores, abstain_below)
         rows.append(

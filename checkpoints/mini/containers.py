@@ -336,5 +336,6 @@ def _info_frame(frame: _Frame, count: int) -> bytes:
         made = _frame(header + frame.header[3:], 0)
         if made is not None and made.size >= made.tag_at + 12:
             break
+    assert made is not None
     content = made.header + bytes(made.tag_at - 4) + b"Info" + struct.pack(">II", 1, count)
     return content.ljust(made.size, b"\0")

@@ -95,7 +95,7 @@ def clip_result(clip: Clip, *, asked: Options, labels: Labels, temperature: floa
     emotions = ranked(answers.get("fused", {}), asked.top_k)
     if asked.plain:
         return emotions
-    row = {
+    row: dict[str, Any] = {
         "emotions": emotions,
         "transcript": clip.text or None,
         "transcript_source": clip.text_source,

@@ -51,7 +51,7 @@ class ClipScorer:
         """
         usable = [clip for clip in clips if clip.error is None]
         self._transcribe([clip for clip in usable if clip.text is None], batch_size)
-        chunks = [(clip, chunk) for clip in usable for chunk in clip.chunks]
+        chunks = [(clip, chunk) for clip in usable for chunk in clip.chunks or ()]
         sizes = [chunk.size for _, chunk in chunks]
         for part in padded_batches(sizes, batch_size=batch_size):
             members = [chunks[place][0] for place in part]
@@ -90,11 +90,13 @@ class ClipScorer:
                 clip.note = self._no_transcript
 
     def _run_transcriber(self, clips: list[Clip], batch_size: int) -> None:
-        if clips:
-            self._transcriber.load()
+        if not clips or self._transcriber is None:
+            return
+        self._transcriber.load()
         for start in range(0, len(clips), batch_size):
             part = clips[start : start + batch_size]
-            transcripts = self._transcriber.transcribe([clip.original for clip in part])
+            waveforms = [clip.original for clip in part if clip.original is not None]
+            transcripts = self._transcriber.transcribe(waveforms)
             for clip, transcript in zip(part, transcripts, strict=True):
                 clip.set_transcript(transcript, self._transcriber.name)
 

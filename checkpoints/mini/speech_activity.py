@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .audio import SAMPLING_RATE, frame_power, peak_power
+from .decoding import SAMPLING_RATE
+from .levels import frame_power, peak_power
 
 FRAME, HOP = 512, 256
 """Length and step of a frame in samples: 32 ms and 16 ms."""
@@ -90,7 +91,7 @@ def keep_voiced(waveform: np.ndarray) -> np.ndarray:
     Returns:
         a part of it; all of it where no voice is found.
     """
-    found = []
+    found: list[list[int]] = []
     for number, (voiced, _, _) in enumerate(_frames(waveform, BLOCK)):
         runs = _runs(voiced) + max(0, number * BLOCK - STEADY_LAG)
         found.extend(runs[[0, -1]].tolist() if runs.size else [])

@@ -104,7 +104,7 @@ class CachedTranscriber:
                 found[path] = transcript
                 if transcript.error is None:
                     _write(path, transcript)
-        return [found[path] for path in paths]
+        return [kept for path in paths if (kept := found[path]) is not None]
 
     def _path(self, waveform: np.ndarray) -> Path:
         name = audio_hash(waveform)
