@@ -6,7 +6,8 @@ import librosa
 import numpy as np
 import pytest
 
-from hub_model.audio import SAMPLING_RATE, Cleaning, clean_audio, load_audio, loud_segments
+from hub_model.audio import SAMPLING_RATE, Cleaning, clean_audio, load_audio
+from hub_model.levels import loud_segments
 from tests.helpers.sounds import tone
 
 CLIP = tone(noise=0)
