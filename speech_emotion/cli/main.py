@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if module.name != "main"
     }
     chosen = commands.get(arguments[0]) if arguments else None
-    if hasattr(chosen, "forward"):
+    if chosen is not None and hasattr(chosen, "forward"):
         return chosen.forward(arguments[1:], prog=f"{PROG} {arguments[0]}")
     # The line on the missing transcript repeats the pipeline's warning.
     logging.getLogger("transformers_modules").setLevel(logging.ERROR)
@@ -66,7 +66,9 @@ def _parser(commands: dict[str, ModuleType]) -> argparse.ArgumentParser:
     choices = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in commands.items():
         summary = (command.__doc__ or "").splitlines()[0]
-        choice = choices.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        choice = choices.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
         if hasattr(command, "run"):
             command.add_arguments(choice)
             choice.set_defaults(run=command.run)

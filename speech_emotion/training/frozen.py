@@ -159,7 +159,7 @@ def make_head(
         )
         audio.fill(
             {key: index for index, copies in enumerate(keys[name]) for key in copies},
-            lambda key, index, clips=clips: _seeded_waveform(key, index, clips),
+            lambda key, index, clips=clips: _seeded_waveform(key, index, clips),  # type: ignore[misc]
             encode.audio,
             size=len,
             batch_size=config.per_device_eval_batch_size,

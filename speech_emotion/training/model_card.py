@@ -117,9 +117,10 @@ def card_of(config: Any, folder: str | os.PathLike | None, *, stock: bool = Fals
 
     An adapted model always gets a new one: earlier results do not hold for it.
     """
-    known = folder is not None and (Path(folder) / "README.md").is_file()
-    if known and config.logit_bias is None:
-        return (Path(folder) / "README.md").read_text(encoding="utf-8")
+    if folder is not None and config.logit_bias is None:
+        known = Path(folder) / "README.md"
+        if known.is_file():
+            return known.read_text(encoding="utf-8")
     kinds = ["hubert", "bert", "multimodal", "custom_code"]
     data = ModelCardData(
         language="en",
@@ -204,7 +205,8 @@ def with_results(
     if not found:
         return card
     parsed = ModelCard(card)
-    parsed.data.model_name, parsed.data.eval_results = name, found
+    data: Any = parsed.data
+    data.model_name, data.eval_results = name, found
     return str(parsed)
 
 

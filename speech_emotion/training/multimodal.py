@@ -1,5 +1,6 @@
 """Training of the multimodal model, of an audio-only one and of a stock checkpoint."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ def get_dataloaders(
 ) -> dict[str, DataLoader]:
     """Return loaders of shuffled training batches and, if there are any, of validation batches."""
     clips: dict[str, Any]
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     if head is not None:
         clips, collate = dict(head.clips), collate_pooled
     else:

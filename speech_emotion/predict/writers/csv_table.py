@@ -91,7 +91,7 @@ def _entries(result: Result, columns: Sequence[str]) -> list[dict[str, Any]]:
     best = result["emotions"][0] if scores else {"label": NO_SPEECH, "score": None}
     if result.get("abstained") and scores:
         best = {**best, "label": None}
-    shares = {}
+    shares: dict[str, float | None] = {}
     if result.get("contributions"):
         parts = result["contributions"]
         for kind in ("audio", "text"):
