@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import page
 from classifier import Classifier
 from compare import OtherModels
 from huggingface_hub import ModelCard
-from page import TITLE, publish
 from uploads import KEPT_SECONDS
 
 CARD_CHARACTERS = 20_000
 """A longer card is cut."""
 
-INTRO = f"""# {TITLE}
+INTRO = f"""# {page.TITLE}
 How does a voice sound: angry, calm, disgusted, fearful, happy, sad or surprised?
 Three seconds of one speaker are enough (WAV, FLAC, OGG, MP3, or your microphone).
 """
@@ -110,17 +110,14 @@ def about_tab(classifier: Classifier, others: OtherModels) -> None:
             **limits,
         }
 
-    publish(about, [], api_name="about", queue=False)
+    page.publish(about, [], api_name="about", queue=False)
 
 
 def card_of(model: str) -> ModelCard | None:
     """Return the card of a model folder or Hub id, or None if there is none."""
-    path = Path(model)
+    folder = Path(model)
     try:
-        if path.is_dir():
-            readme = path / "README.md"
-            return ModelCard(readme.read_text(encoding="utf-8")) if readme.is_file() else None
-        return ModelCard.load(model)
+        return ModelCard.load(folder / "README.md" if folder.is_dir() else model)
     except (OSError, ValueError):
         return None
 

@@ -13,6 +13,7 @@ os.environ["GRADIO_TEMP_DIR"] = os.environ.get("GRADIO_TEMP_DIR") or mkdtemp(pre
 
 import gpu  # noqa: F401  before any use of CUDA
 import gradio as gr
+import page
 from about import INTRO, about_tab
 from benchmark_tab import benchmark_tab
 from classifier import Classifier
@@ -20,7 +21,6 @@ from compare import OtherModels, compare_tab
 from long_recording import long_recording_tab
 from many_clips import many_clips_tab
 from one_clip import one_clip_tab
-from page import CSS, HEAD, TITLE, theme
 from settings import Settings
 from starlette.middleware import Middleware
 from uploads import BodyLimit, SeparateUploads, start_sweeping
@@ -39,7 +39,7 @@ def build_demo(settings: Settings | None = None) -> gr.Blocks:
     settings = settings or Settings.from_environment()
     classifier = Classifier(settings)
     others = OtherModels(settings)
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+    with gr.Blocks(title=page.TITLE, analytics_enabled=False) as demo:
         gr.Markdown(INTRO)
         with gr.Tab("One clip"):
             one_clip_tab(classifier)
@@ -67,9 +67,9 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "other_bytes": int(settings.max_megabytes * 2e6),
     }
     return {
-        "theme": theme(),
-        "css": CSS,
-        "head": HEAD,
+        "theme": page.theme(),
+        "css": page.CSS,
+        "head": page.HEAD,
         "share": False,
         "ssr_mode": False,
         "mcp_server": True,

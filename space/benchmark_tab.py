@@ -1,29 +1,18 @@
 """The tab for the RAVDESS benchmark (paper, Table 9), and the endpoint `/benchmark`."""
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import page
 from classifier import Classifier
 from clips import ClipError
-from page import (
-    LONG,
-    answer_html,
-    downloads,
-    one_line_errors,
-    picture_html,
-    publish,
-    run_and_cancel,
-    status,
-    status_field,
-)
 from ravdess_benchmark import TEXTS, Benchmark
-from ravdess_clips import Clips, Limits, open_public, open_zip
-from ravdess_scores import Prediction, draw_confusion, markdown, verdict
+from ravdess_clips import HUB_ID, Clips, Limits, open_clips
+from ravdess_scores import draw_confusion, markdown, verdict
 from settings import Settings
 from uploads import received
 
@@ -58,17 +47,15 @@ def benchmark_tab(classifier: Classifier) -> None:
                     value="corpus",
                     label="Text that the model reads",
                 )
-            with gr.Row():
-                ask = gr.Button("Run the benchmark", variant="primary", elem_id="benchmark-ask")
-                stop = gr.Button("Cancel", variant="stop", elem_id="benchmark-stop")
+            ask, stop = page.run_and_cancel_buttons("Run the benchmark", "benchmark")
         with gr.Column(min_width=320):
-            line = status_field(classifier, START, "benchmark-status")
+            line = page.status_field(classifier, START, "benchmark-status")
     report = gr.Markdown(elem_id="benchmark-report")
     answer = gr.HTML(elem_id="benchmark-answer")
 
     def show(path: str | None, name: str, config: str, text: str) -> Iterator[tuple[str, str, str]]:
         """Show progress, then the figures; or one line with the error."""
-        yield status("hint", "Reading the clips.", share=0.0), "", ""
+        yield page.status("hint", "Reading the clips.", share=0.0), "", ""
         try:
             for step in steps(classifier, path, name, config=config, text=text):
                 if isinstance(step, dict):
@@ -76,19 +63,27 @@ def benchmark_tab(classifier: Classifier) -> None:
                 done, total = step
                 share = None if total is None else done / total
                 of_all = "" if total is None else f" of {total}"
-                yield status("hint", f"{done}{of_all} clips.", share=share), gr.skip(), gr.skip()
+                yield (
+                    page.status("hint", f"{done}{of_all} clips.", share=share),
+                    gr.skip(),
+                    gr.skip(),
+                )
         except ClipError as error:
-            yield status("error", str(error)), "", ""
+            yield page.status("error", str(error)), "", ""
             return
-        picture = picture_html(draw_confusion(step["scores"]), "Confusion matrix")
+        picture = page.picture_html(draw_confusion(step["scores"]), "Confusion matrix")
         files = {"ravdess.json": json.dumps(step, indent=2), "ravdess.md": step["markdown"]}
         scores = step["scores"]
         summary = f"WA {scores['wa']:.1%}, UA {scores['ua']:.1%} on {scores['clips']} clips. "
         summary += verdict(step).replace("**", "")
         kind = "unsure" if step["overlap"]["speakers"] or not step["overlap"]["known"] else "ok"
-        yield status(kind, summary), step["markdown"], answer_html(picture + downloads(files))
+        yield (
+            page.status(kind, summary),
+            step["markdown"],
+            page.answer_html(picture + page.downloads(files)),
+        )
 
-    run_and_cancel(
+    page.run_and_cancel(
         ask,
         stop,
         show,
@@ -124,7 +119,7 @@ def _publish(classifier: Classifier) -> None:
             (the scores without these speakers, or null), "paper_table_9", "markdown" (the
             report), "errors", "removed", "rejected", and "answers", one for each clip.
         """
-        with one_line_errors():
+        with page.one_line_errors():
             for step in steps(classifier, zip_file, data_set, config=config, text=text):
                 if not isinstance(step, dict):
                     progress(step, unit="clips")
@@ -136,7 +131,7 @@ def _publish(classifier: Classifier) -> None:
         gr.Textbox(CONFIGS[0], label="config", visible=False),
         gr.Textbox("corpus", label="text", visible=False),
     ]
-    publish(benchmark, inputs, api_name="benchmark", **LONG)
+    page.publish(benchmark, inputs, api_name="benchmark", **page.LONG)
 
 
 def steps(
@@ -155,15 +150,10 @@ def steps(
     if config not in CONFIGS:
         raise ClipError(f"The configuration must be {', '.join(CONFIGS)}.")
     with _opened(path, (name or "").strip(), config, classifier.settings) as clips:
-        benchmark, started = Benchmark(classifier), time.perf_counter()
-        predictions: list[Prediction] = []
-        for prediction in benchmark.predictions(clips, text=text):
-            predictions.append(prediction)
-            yield len(predictions), clips.total
-        seconds = time.perf_counter() - started
-        result = benchmark.result(clips, predictions, text=text, seconds=seconds)
-    answers = [asdict(prediction) for prediction in predictions]
-    yield result | {"markdown": markdown(result), "answers": answers}
+        for done, step in enumerate(Benchmark(classifier).run(clips, text=text), start=1):
+            if not isinstance(step, dict):
+                yield done, clips.total
+    yield step | {"markdown": markdown(step)}
 
 
 @contextmanager
@@ -173,9 +163,11 @@ def _opened(path: str | None, name: str, config: str, settings: Settings) -> Ite
     limits = Limits(
         max_files=settings.benchmark_clips, max_megabytes=settings.max_unpacked_megabytes
     )
-    if path:
-        with received(path) as files, open_zip(files[0], limits=limits) as clips:
-            yield clips
-    else:
-        with open_public(name, config=config, limits=limits) as clips:
-            yield clips
+    # A visitor sees neither folders of the server nor private data sets of its owner.
+    if name and (not HUB_ID.fullmatch(name) or Path(name).exists()):
+        raise ClipError("This is no data set id: one looks like user/name.")
+    with (
+        received(path) as files,
+        open_clips(name or files[0], config=config, limits=limits, token=False) as clips,
+    ):
+        yield clips

@@ -6,21 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import page
 from classifier import Classifier, Result
 from clips import ClipError
 from one_clip import clip_field, received_clip
-from page import (
-    CLIPS,
-    answer_html,
-    escaped,
-    label_html,
-    one_line_errors,
-    publish,
-    sends,
-    status,
-    status_field,
-    table,
-)
 from settings import Settings, shown_name
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -96,7 +85,7 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
             )
             ask = gr.Button("Classify with both", variant="primary", elem_id="compare-ask")
         with gr.Column(min_width=320):
-            line = status_field(classifier, START, "compare-status")
+            line = page.status_field(classifier, START, "compare-status")
             answer = gr.HTML(elem_id="compare-answer")
 
     def both(audio: str | None, name: str | None) -> list[tuple[Classifier, Result]]:
@@ -109,10 +98,10 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
         try:
             pair = both(audio, name)
         except ClipError as error:
-            return status("error", str(error)), ""
+            return page.status("error", str(error)), ""
         same = len({result.emotions[0]["label"] for _, result in pair}) == 1
         summary = "The models agree." if same else "The models do not agree."
-        return status("ok", summary), compared_html(pair)
+        return page.status("ok", summary), compared_html(pair)
 
     def compare(audio: str, model: str) -> dict[str, Any]:
         """Classify the emotion of one short clip of speech with two models.
@@ -126,19 +115,23 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
             A dict with "agree" (whether the likeliest emotion is the same) and "answers", the two
             results as /predict returns them, each with the name of its "model".
         """
-        with one_line_errors():
+        with page.one_line_errors():
             pair = both(audio, model)
         answers = [{"model": other.name, **result.to_dict()} for other, result in pair]
         best = {result.emotions[0]["label"] for _, result in pair}
         return {"agree": len(best) == 1, "answers": answers}
 
-    page = {"api_visibility": "private", "show_progress_on": [answer], "js": sends("compare")}
-    ask.click(show, [audio, choice], [line, answer], **page, **CLIPS)
+    options = {
+        "api_visibility": "private",
+        "show_progress_on": [answer],
+        "js": page.sends("compare"),
+    }
+    ask.click(show, [audio, choice], [line, answer], **options, **page.CLIPS)
     inputs = [
         gr.Audio(type="filepath", label="audio", visible=False),
         gr.Textbox(label="model", visible=False),
     ]
-    publish(compare, inputs, api_name="compare", **CLIPS)
+    page.publish(compare, inputs, api_name="compare", **page.CLIPS)
 
 
 def compared_html(pair: list[tuple[Classifier, Result]]) -> str:
@@ -146,10 +139,10 @@ def compared_html(pair: list[tuple[Classifier, Result]]) -> str:
     scores = [{one["label"]: one["score"] for one in result.emotions} for _, result in pair]
     labels = list(dict.fromkeys(label for one in scores for label in one))
     rows = [
-        [label_html(label), *("-" if label not in s else f"{s[label]:.0%}" for s in scores)]
+        [page.label_html(label), *("-" if label not in s else f"{s[label]:.0%}" for s in scores)]
         for label in labels
     ]
-    rows.append(["words", *(escaped(result.transcript) or "-" for _, result in pair)])
+    rows.append(["words", *(page.escaped(result.transcript) or "-" for _, result in pair)])
     rows.append(["seconds", *(f"{result.elapsed_seconds:.2f}" for _, result in pair)])
     heads = ["emotion", *(model.name for model, _ in pair)]
-    return answer_html(table(heads, rows, caption="Two models on one clip"))
+    return page.answer_html(page.table(heads, rows, caption="Two models on one clip"))

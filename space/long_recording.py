@@ -5,23 +5,9 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+import page
 from classifier import Classifier
 from clips import ClipError
-from page import (
-    COLOURS,
-    LONG,
-    OTHER_COLOUR,
-    answer_html,
-    downloads,
-    escaped,
-    label_html,
-    one_line_errors,
-    publish,
-    run_and_cancel,
-    status,
-    status_field,
-    table_html,
-)
 from timeline import NO_SPEECH, Recording, as_csv, as_srt, run
 from uploads import received
 
@@ -45,18 +31,16 @@ def long_recording_tab(classifier: Classifier) -> None:
                 window = gr.Slider(1, 30, 4, step=0.5, label="Length of a window, in seconds")
                 hop = gr.Slider(0.5, 30, 2, step=0.5, label="Step to the next window, in seconds")
                 smoothing = gr.Slider(1, 15, 3, step=2, label="Windows that are averaged")
-            with gr.Row():
-                ask = gr.Button("Make the timeline", variant="primary", elem_id="recording-ask")
-                stop = gr.Button("Cancel", variant="stop", elem_id="recording-stop")
+            ask, stop = page.run_and_cancel_buttons("Make the timeline", "recording")
         with gr.Column(min_width=320):
-            line = status_field(classifier, START, "recording-status")
+            line = page.status_field(classifier, START, "recording-status")
     answer = gr.HTML(elem_id="recording-answer")
 
     def show(
         path: str | None, window_s: float, hop_s: float, smoothing: float
     ) -> Iterator[tuple[str, str]]:
         """Show progress, then the timeline; or one line with the error."""
-        yield status("hint", "Reading the recording.", share=0.0), ""
+        yield page.status("hint", "Reading the recording.", share=0.0), ""
         recording = None
         try:
             with received(path) as files:
@@ -66,13 +50,13 @@ def long_recording_tab(classifier: Classifier) -> None:
                 for recording in run(classifier, files[0], **options):
                     share = recording.share
                     done = f"{clock(share * recording.seconds)} of {clock(recording.seconds)}"
-                    yield status("hint", f"Classified {done}.", share=share), ""
+                    yield page.status("hint", f"Classified {done}.", share=share), ""
         except ClipError as error:
-            yield status("error", str(error)), ""
+            yield page.status("error", str(error)), ""
             return
-        yield status("ok", _summary(recording)), timeline_html(recording, files[0].name)
+        yield page.status("ok", _summary(recording)), timeline_html(recording, files[0].name)
 
-    asked = run_and_cancel(
+    asked = page.run_and_cancel(
         ask,
         stop,
         show,
@@ -110,7 +94,7 @@ def _publish(classifier: Classifier) -> None:
             "end", "label", "score", "scores"}), "emotions" (of the whole recording), "seconds",
             "note" (why there is no transcript, or null), and the segments as "csv" and "srt".
         """
-        with one_line_errors(), received(recording) as files:
+        with page.one_line_errors(), received(recording) as files:
             if not files:
                 raise ClipError("There is no recording.")
             options = {"window_s": window_s, "hop_s": hop_s, "smoothing": int(smoothing)}
@@ -124,7 +108,7 @@ def _publish(classifier: Classifier) -> None:
         gr.Number(2.0, label="hop_s", visible=False),
         gr.Number(3, label="smoothing", visible=False),
     ]
-    publish(timeline, inputs, api_name="timeline", **LONG)
+    page.publish(timeline, inputs, api_name="timeline", **page.LONG)
 
 
 def _summary(recording: Recording) -> str:
@@ -144,10 +128,10 @@ def timeline_html(recording: Recording, name: str) -> str:
         _wave(recording.peaks, segments, recording.seconds),
         f'<div class="times"><span>0:00</span><span>{clock(recording.seconds)}</span></div>',
         _legend(segments),
-        downloads({"segments.csv": as_csv(segments), "segments.srt": as_srt(segments)}),
+        page.downloads({"segments.csv": as_csv(segments), "segments.srt": as_srt(segments)}),
         _table(segments, name),
     ]
-    return answer_html("".join(parts), "timeline")
+    return page.answer_html("".join(parts), "timeline")
 
 
 def _wave(peaks: Sequence[float], segments: Sequence[dict[str, Any]], seconds: float) -> str:
@@ -157,7 +141,7 @@ def _wave(peaks: Sequence[float], segments: Sequence[dict[str, Any]], seconds: f
     width = seconds / len(heights)
     bands, bars = [], []
     for segment in segments:
-        colour = COLOURS.get(segment["label"], OTHER_COLOUR)
+        colour = page.COLOURS.get(segment["label"], page.OTHER_COLOUR)
         size = segment["end"] - segment["start"]
         place = f'x="{segment["start"]:.3f}" width="{size:.3f}"'
         bands.append(f'<rect {place} y="0" height="100" fill="{colour}" opacity="0.25"/>')
@@ -169,7 +153,7 @@ def _wave(peaks: Sequence[float], segments: Sequence[dict[str, Any]], seconds: f
         tall = max(1.0, 84 * float(height))
         bars.append(
             f'<rect x="{number * width:.3f}" width="{0.7 * width:.3f}" y="{47 - tall / 2:.1f}" '
-            f'height="{tall:.1f}" fill="{COLOURS.get(label, OTHER_COLOUR)}"/>'
+            f'height="{tall:.1f}" fill="{page.COLOURS.get(label, page.OTHER_COLOUR)}"/>'
         )
     text = f"Waveform of {clock(seconds)}, coloured by emotion; the table below has the same."
     return (
@@ -185,7 +169,7 @@ def _legend(segments: Sequence[dict[str, Any]]) -> str:
         label = segment["label"]
         times[label] = times.get(label, 0.0) + segment["end"] - segment["start"]
     names = sorted(times, key=times.get, reverse=True)
-    spans = [f"<span>{label_html(name)} {clock(times[name])}</span>" for name in names]
+    spans = [f"<span>{page.label_html(name)} {clock(times[name])}</span>" for name in names]
     return f'<div class="legend">{"".join(spans)}</div>'
 
 
@@ -199,13 +183,13 @@ def _table(segments: Sequence[dict[str, Any]], name: str) -> str:
             f'<tr data-from="{start}" data-to="{end}"><td>'
             f'<button type="button" data-start="{start}" aria-label="Play from {clock(start)}">'
             f"▶ {clock(start)}</button></td><td>{clock(end)}</td>"
-            f"<td>{label_html(segment['label'], segment['score'])}</td>"
-            + (f'<td class="words">{escaped(segment["transcript"])}</td>' if has_text else "")
+            f"<td>{page.label_html(segment['label'], segment['score'])}</td>"
+            + (f'<td class="words">{page.escaped(segment["transcript"])}</td>' if has_text else "")
             + "</tr>"
         )
     more = len(segments) - SHOWN
     note = f" (the first {SHOWN}; the downloads have {more} more)" if more > 0 else ""
-    return table_html(heads, "".join(body), caption=f"Segments of {name}{note}")
+    return page.table_html(heads, "".join(body), caption=f"Segments of {name}{note}")
 
 
 def clock(seconds: float) -> str:

@@ -6,22 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import page
 from archives import AUDIO_SUFFIXES, unpack
 from classifier import Classifier
 from clips import ClipError, read_clip
-from page import (
-    LONG,
-    answer_html,
-    downloads,
-    escaped,
-    label_html,
-    one_line_errors,
-    publish,
-    run_and_cancel,
-    status,
-    status_field,
-    table_html,
-)
 from settings import Settings
 from timeline import UNSURE, as_csv
 from uploads import clip_files, received
@@ -40,16 +28,14 @@ def many_clips_tab(classifier: Classifier) -> None:
                 label=f"Clips or zip files, up to {classifier.settings.max_clips} clips",
                 elem_id="clips",
             )
-            with gr.Row():
-                ask = gr.Button("Classify all", variant="primary", elem_id="clips-ask")
-                stop = gr.Button("Cancel", variant="stop", elem_id="clips-stop")
+            ask, stop = page.run_and_cancel_buttons("Classify all", "clips")
         with gr.Column(min_width=320):
-            line = status_field(classifier, START, "clips-status")
+            line = page.status_field(classifier, START, "clips-status")
     answer = gr.HTML(elem_id="clips-answer")
 
     def show(paths: list[str] | None) -> Iterator[tuple[str, str]]:
         """Show progress and the rows so far, or one line with the error."""
-        yield status("hint", "Reading the files.", share=0.0), ""
+        yield page.status("hint", "Reading the files.", share=0.0), ""
         rows: list[dict[str, Any]] = []
         try:
             with received(paths) as found, tempfile.TemporaryDirectory(prefix="ser-") as folder:
@@ -58,18 +44,18 @@ def many_clips_tab(classifier: Classifier) -> None:
                     rows.append(row)
                     done = f"{len(rows)} of {len(clips)} clips."
                     share = len(rows) / len(clips)
-                    yield status("hint", done, share=share), rows_html(rows, classifier.labels)
+                    yield page.status("hint", done, share=share), rows_html(rows, classifier.labels)
         except ClipError as error:
-            yield status("error", str(error)), ""
+            yield page.status("error", str(error)), ""
             return
         bad = sum(row["error"] is not None for row in rows)
         summary = f"{len(rows) - bad} of {len(rows)} clips classified."
         if bad:
             summary += f" {bad} could not be used; their rows give the errors."
-        table = rows_html(rows, classifier.labels) + downloads({"emotions.csv": as_csv(rows)})
-        yield status("ok", summary), answer_html(table)
+        table = rows_html(rows, classifier.labels) + page.downloads({"emotions.csv": as_csv(rows)})
+        yield page.status("ok", summary), page.answer_html(table)
 
-    run_and_cancel(
+    page.run_and_cancel(
         ask,
         stop,
         show,
@@ -99,7 +85,7 @@ def _publish(classifier: Classifier) -> None:
             "file" and "error" are null), and "csv", the same as a table.
         """
         with (
-            one_line_errors(),
+            page.one_line_errors(),
             received(files) as found,
             tempfile.TemporaryDirectory(prefix="ser-") as folder,
         ):
@@ -110,7 +96,7 @@ def _publish(classifier: Classifier) -> None:
                 progress((len(rows), len(clips)), unit="clips")
         return {"rows": rows, "csv": as_csv(rows)}
 
-    publish(batch, [clip_files("files")], api_name="batch", **LONG)
+    page.publish(batch, [clip_files("files")], api_name="batch", **page.LONG)
 
 
 def clips_of(
@@ -186,13 +172,13 @@ def rows_html(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
     heads = ("file", "emotion", *labels, *(["words"] if has_text else []))
     body = []
     for row in rows:
-        name = f'<th scope="row">{escaped(row["file"])}</th>'
+        name = f'<th scope="row">{page.escaped(row["file"])}</th>'
         if row["error"] is not None:
             wide = len(heads) - 1
-            cells = f'<td class="words wrong" colspan="{wide}">{escaped(row["error"])}</td>'
+            cells = f'<td class="words wrong" colspan="{wide}">{page.escaped(row["error"])}</td>'
         else:
-            cells = f"<td>{label_html(row['label'], row['score'])}</td>"
+            cells = f"<td>{page.label_html(row['label'], row['score'])}</td>"
             cells += "".join(f"<td>{row[label]:.0%}</td>" for label in labels)
-            cells += f'<td class="words">{escaped(row["transcript"])}</td>' if has_text else ""
+            cells += f'<td class="words">{page.escaped(row["transcript"])}</td>' if has_text else ""
         body.append(f"<tr>{name}{cells}</tr>")
-    return answer_html(table_html(heads, "".join(body), caption="Emotion of each clip"))
+    return page.answer_html(page.table_html(heads, "".join(body), caption="Emotion of each clip"))

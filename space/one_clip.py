@@ -6,20 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import page
 from classifier import MAX_CHARACTERS, Classifier, Result
 from clips import Clip, ClipError, draw, read_clip
-from page import (
-    CLIPS,
-    answer_html,
-    label_html,
-    one_line_errors,
-    picture_html,
-    publish,
-    sends,
-    status,
-    status_field,
-    table,
-)
 from settings import HERE, Settings
 from uploads import received
 
@@ -79,7 +68,7 @@ def one_clip_tab(classifier: Classifier) -> None:
                     api_visibility="private",
                 )
         with gr.Column(min_width=320):
-            line = status_field(classifier, START, "status")
+            line = page.status_field(classifier, START, "status")
             emotions = gr.Label(label="Emotions", num_top_classes=7, elem_id="emotions")
             with gr.Group(visible=classifier.supports_text):
                 transcript = gr.Textbox(
@@ -99,18 +88,22 @@ def one_clip_tab(classifier: Classifier) -> None:
         try:
             with received_clip(audio, classifier.settings) as (path, clip):
                 alt = f"Waveform of the clip, {clip.seconds:.1f} s, above its mel spectrogram"
-                filled[picture] = picture_html(draw(clip), alt)
+                filled[picture] = page.picture_html(draw(clip), alt)
                 result = classifier.classify(path, clip, text=text, contributions=True)
         except ClipError as error:
-            return {**filled, line: status("error", str(error))}
+            return {**filled, line: page.status("error", str(error))}
         filled[emotions] = {emotion["label"]: emotion["score"] for emotion in result.emotions}
         filled |= {transcript: result.transcript or "", why: contributions_html(result)}
         return {**filled, line: result_status(result, classifier.settings.threshold)}
 
     outputs = [line, emotions, transcript, why, picture]
-    page = {"api_visibility": "private", "show_progress_on": [emotions], "js": sends("clip")}
-    ask.click(show, audio, outputs, **page, **CLIPS)
-    again.click(show, [audio, transcript], outputs, **page, **CLIPS)
+    options = {
+        "api_visibility": "private",
+        "show_progress_on": [emotions],
+        "js": page.sends("clip"),
+    }
+    ask.click(show, audio, outputs, **options, **page.CLIPS)
+    again.click(show, [audio, transcript], outputs, **options, **page.CLIPS)
     # A result is removed when its clip is.
     audio.change(
         lambda: (line.value, None, "", "", ""),
@@ -138,9 +131,9 @@ def result_status(result: Result, threshold: float) -> str:
     if result.note:
         line += f" No transcript: {result.note.rstrip('.')}."
     if not result.unsure(threshold):
-        return status("ok", line)
+        return page.status("ok", line)
     best = result.emotions[0]
-    return status(
+    return page.status(
         "unsure",
         f"Not sure: no emotion reaches {threshold:.0%}, the likeliest is {best['label']} with "
         f"{best['score']:.0%}. {line}",
@@ -153,10 +146,10 @@ def contributions_html(result: Result) -> str:
     if parts is None:
         return ""
     if parts["text"] is None:
-        return answer_html("<p>There is no text, so the result is from audio only.</p>")
+        return page.answer_html("<p>There is no text, so the result is from audio only.</p>")
     shares = [parts["audio"], parts["text"], parts["fused"]]
     rows = [
-        [label_html(emotion["label"]), *(_bar(share[emotion["label"]]) for share in shares)]
+        [page.label_html(emotion["label"]), *(_bar(share[emotion["label"]]) for share in shares)]
         for emotion in result.emotions
     ]
     moved = parts["moved"]
@@ -166,7 +159,9 @@ def contributions_html(result: Result) -> str:
         "the text-only probabilities are less reliable."
     )
     heads = ["emotion", "audio only", "text only", "fused"]
-    return answer_html(f"<p>{line}</p>" + table(heads, rows, caption="Effect of each modality"))
+    return page.answer_html(
+        f"<p>{line}</p>" + page.table(heads, rows, caption="Effect of each modality")
+    )
 
 
 def _bar(share: float) -> str:
@@ -177,7 +172,7 @@ def _bar(share: float) -> str:
 def _publish(classifier: Classifier) -> None:
     def classified(audio: str, text: str, *, contributions: bool) -> Result:
         words = (text or "").strip() or None
-        with one_line_errors(), received_clip(audio, classifier.settings) as (path, clip):
+        with page.one_line_errors(), received_clip(audio, classifier.settings) as (path, clip):
             return classifier.classify(path, clip, text=words, contributions=contributions)
 
     def predict(audio: str, text: str = "") -> dict[str, Any]:
@@ -221,4 +216,4 @@ def _publish(classifier: Classifier) -> None:
     for function in (predict, explain):
         clip = gr.Audio(type="filepath", label="audio", visible=False)
         words = gr.Textbox("", label="text", visible=False)
-        publish(function, [clip, words], api_name=function.__name__, **CLIPS)
+        page.publish(function, [clip, words], api_name=function.__name__, **page.CLIPS)

@@ -170,6 +170,18 @@ def sends(field: str) -> str:
     return f"(...inputs) => window.ser.send('{field}', ...inputs)"
 
 
+def run_and_cancel_buttons(label: str, name: str) -> tuple[gr.Button, gr.Button]:
+    """Return the buttons that start and cancel a long request.
+
+    Args:
+        label: of the first.
+        name: prefix of their ids.
+    """
+    with gr.Row():
+        start = gr.Button(label, variant="primary", elem_id=f"{name}-ask")
+        return start, gr.Button("Cancel", variant="stop", elem_id=f"{name}-stop")
+
+
 def run_and_cancel(
     ask: gr.Button,
     stop: gr.Button,

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from itertools import islice
@@ -40,11 +40,7 @@ PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "soundfil
 
 
 class Benchmark:
-    """Classifies clips of RAVDESS with one model.
-
-    Args:
-        classifier: the loaded model.
-    """
+    """Classifies and scores clips of RAVDESS with one model."""
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
@@ -52,46 +48,43 @@ class Benchmark:
         known = set(self.emotion_of.values())
         self.emotions = tuple(name for name in EMOTIONS if name in known)
 
-    def predictions(self, clips: Clips, *, text: str = "corpus") -> Iterator[Prediction]:
-        """Classify all clips, in order; an unusable clip has its error.
+    def run(self, clips: Clips, *, text: str = "corpus") -> Iterator[Prediction | dict[str, Any]]:
+        """Classify all clips in order, and score them.
 
         Args:
             clips: of `open_clips`.
             text: "corpus" for the transcript of the clip, "none", or "asr" for the transcriber's.
 
+        Yields:
+            A prediction for each clip; an unusable clip has its error. At last figures, facts and
+            `answers`, all predictions, as plain JSON values.
+
         Raises:
             ClipError: there is no model, it has fewer than two of the emotions, or the clips
-                cannot be read.
+                cannot be read; one line.
         """
         if self.classifier.problem:
             raise ClipError(self.classifier.problem)
         if len(self.emotions) < 2:
             raise ClipError("The model has fewer than two of the seven emotions.")
-        scored = self._scored(clips)
+        predictions: list[Prediction] = []
+        scored, started = self._scored(clips), time.perf_counter()
         while batch := list(islice(scored, BATCH_SIZE)):
             for clip, found in zip(batch, self._classify(batch, text), strict=True):
                 scores = found if isinstance(found, str) else self._renormalised(found)
                 facts = {"name": clip.name, "speaker": clip.speaker, "label": clip.label}
                 if isinstance(scores, str):
-                    yield Prediction(**facts, error=scores)
+                    facts["error"] = scores
                 else:
-                    yield Prediction(**facts, predicted=max(scores, key=scores.get), scores=scores)
-
-    def result(
-        self,
-        clips: Clips,
-        predictions: Sequence[Prediction],
-        *,
-        text: str = "corpus",
-        seconds: float,
-    ) -> dict[str, Any]:
-        """Return figures and facts of a finished run as plain JSON values."""
+                    facts |= {"predicted": max(scores, key=scores.get), "scores": scores}
+                predictions.append(Prediction(**facts))
+                yield predictions[-1]
         if not predictions:
             raise ClipError(f"{clips.source}: no clip to score.")
         record = getattr(self.classifier.pipeline.model.config, "training", None)
         found = overlap(record, {prediction.speaker for prediction in predictions})
         unseen = [one for one in predictions if one.speaker not in found["speakers"]]
-        return {
+        yield {
             "benchmark": "ravdess",
             "model": self.classifier.name,
             "data": clips.source,
@@ -107,7 +100,8 @@ class Benchmark:
             "rejected": clips.rejected,
             "errors": {one.name: one.error for one in predictions if one.error},
             "versions": {name: version(name) for name in PACKAGES},
-            "seconds": round(seconds, 2),
+            "seconds": round(time.perf_counter() - started, 2),
+            "answers": [asdict(prediction) for prediction in predictions],
         }
 
     def _scored(self, clips: Clips) -> Iterator[LabelledClip]:
@@ -166,34 +160,6 @@ def emotions_of(labels: Sequence[str]) -> dict[str, str | None]:
     return {label: known.get(" ".join(label.lower().replace("_", " ").split())) for label in labels}
 
 
-def run(
-    classifier: Classifier,
-    clips: Clips,
-    *,
-    text: str = "corpus",
-    progress: Callable[[Iterator[Prediction], int | None], Iterator[Prediction]] | None = None,
-) -> tuple[dict[str, Any], list[Prediction]]:
-    """Run the whole benchmark.
-
-    Args:
-        classifier: the loaded model.
-        clips: of `open_clips`.
-        text: "corpus", "none" or "asr".
-        progress: takes the predictions and their number, and yields the predictions.
-
-    Returns:
-        Figures and facts as plain JSON values, and the predictions.
-
-    Raises:
-        ClipError: it cannot be run; one line.
-    """
-    benchmark, started = Benchmark(classifier), time.perf_counter()
-    found = benchmark.predictions(clips, text=text)
-    predictions = list(progress(found, clips.total) if progress else found)
-    seconds = time.perf_counter() - started
-    return benchmark.result(clips, predictions, text=text, seconds=seconds), predictions
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; 2 with one line if it cannot, 130 if it is interrupted."""
     parser = argparse.ArgumentParser(description="RAVDESS benchmark (paper, Table 9).")
@@ -224,14 +190,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "give --trust-remote-code if you trust it"
             )
         with open_clips(options.data, config=options.config, split=options.split) as clips:
-            result, predictions = run(classifier, clips, text=options.text, progress=_bar)
+            steps = Benchmark(classifier).run(clips, text=options.text)
+            with tqdm(total=clips.total, desc="clips", unit="clip", disable=None) as bar:
+                for result in steps:
+                    bar.update(isinstance(result, Prediction))
         report = markdown(result)
         if options.json:
-            answers = [asdict(prediction) for prediction in predictions]
-            options.json.write_text(
-                json.dumps(result | {"answers": answers}, indent=2, allow_nan=False) + "\n",
-                encoding="utf-8",
-            )
+            text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+            options.json.write_text(text, encoding="utf-8")
         if options.markdown:
             options.markdown.write_text(report, encoding="utf-8")
     except (ClipError, ValueError, OSError) as error:
@@ -242,10 +208,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print(report, end="")
     return 0
-
-
-def _bar(predictions: Iterator[Prediction], total: int | None) -> Iterator[Prediction]:
-    return tqdm(predictions, total=total, desc="clips", unit="clip", disable=None)
 
 
 if __name__ == "__main__":

@@ -86,11 +86,12 @@ class Limits:
 
 @contextmanager
 def open_clips(
-    data: str,
+    data: str | Path,
     *,
     limits: Limits | None = None,
     config: str = "speaker_disjoint",
     split: str = "test",
+    token: bool | None = None,
 ) -> Iterator[Clips]:
     """Open a folder or a zip of RAVDESS as released, in any layout, or a built corpus.
 
@@ -99,65 +100,36 @@ def open_clips(
         limits: of the clips.
         config: configuration of a corpus.
         split: of a corpus.
+        token: False to open public data sets only.
+
+    Yields:
+        The clips. Files of a zip or a data set are removed after the `with` block.
 
     Raises:
         ClipError: it cannot be used; one line.
     """
     path, limits = Path(data), limits or Limits()
-    if path.is_file():
-        with open_zip(path, limits=limits) as clips:
+    with tempfile.TemporaryDirectory(prefix="ser-ravdess-") as folder:
+        if path.is_file():
+            # A zip has neutral clips as well, and one well-known archive has every clip twice.
+            most = 3 * limits.max_files
+            files = unpack(path, folder, max_files=most, max_megabytes=limits.max_megabytes)
+            source = safe_name(path.name)
+            yield _from_files(sorted(files), root=Path(folder), source=source, limits=limits)
+        elif path.is_dir() and not any(path.glob("*/*.parquet")):
+            files = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in AUDIO_SUFFIXES]
+            yield _from_files(files, root=path, source=path.name, limits=limits)
+        elif path.is_dir() or HUB_ID.fullmatch(str(data)):
+            name = path.name if path.is_dir() else data
+            clips = Clips(source=f"{name} ({config}, {split})", found=iter(()))
+            rows = _rows(str(data), config, split, token=token)
+            clips.found = _from_rows(rows, clips, folder=Path(folder), limits=limits)
             yield clips
-    elif path.is_dir() and not any(path.glob("*/*.parquet")):
-        files = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in AUDIO_SUFFIXES]
-        yield _from_files(files, root=path, source=path.name, limits=limits)
-    else:
-        with _open_corpus(data, config, split, limits=limits) as clips:
-            yield clips
-
-
-@contextmanager
-def open_zip(path: str | Path, *, limits: Limits) -> Iterator[Clips]:
-    """Open a zip of RAVDESS; the unpacked files are removed after the `with` block.
-
-    Raises:
-        ClipError: it cannot be used; one line.
-    """
-    with tempfile.TemporaryDirectory(prefix="ser-ravdess-") as scratch:
-        # The zip has neutral clips as well, and one well-known archive has every clip twice.
-        most = 3 * limits.max_files
-        files = unpack(path, scratch, max_files=most, max_megabytes=limits.max_megabytes)
-        source = safe_name(Path(path).name)
-        yield _from_files(sorted(files), root=Path(scratch), source=source, limits=limits)
-
-
-@contextmanager
-def open_public(name: str, *, config: str, limits: Limits) -> Iterator[Clips]:
-    """Open the test split of a public data set for a visitor.
-
-    Raises:
-        ClipError: no data set id, or it cannot be used; one line.
-    """
-    # `load_dataset` would prefer a folder of that name on this machine.
-    if not HUB_ID.fullmatch(name) or Path(name).exists():
-        raise ClipError("This is no data set id: one looks like user/name.")
-    with _open_corpus(name, config, "test", limits=limits, token=False) as clips:
-        yield clips
-
-
-@contextmanager
-def _open_corpus(
-    name: str, config: str, split: str, *, limits: Limits, token: bool | None = None
-) -> Iterator[Clips]:
-    if not Path(name).is_dir() and not HUB_ID.fullmatch(name):
-        raise ClipError(
-            f"{safe_name(name)}: neither a folder, nor a zip file, nor a data set id (user/name)."
-        )
-    source = f"{Path(name).name if Path(name).is_dir() else name} ({config}, {split})"
-    with tempfile.TemporaryDirectory(prefix="ser-ravdess-") as scratch:
-        clips = Clips(source=source, found=iter(()))
-        rows = _rows(name, config, split, token=token)
-        clips.found = _from_rows(rows, clips, folder=Path(scratch), limits=limits)
-        yield clips
+        else:
+            raise ClipError(
+                f"{safe_name(str(data))}: neither a folder, nor a zip file, nor a data set id "
+                "(user/name)."
+            )
 
 
 def _from_files(files: list[Path], *, root: Path, source: str, limits: Limits) -> Clips:

@@ -2,8 +2,9 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import metadata_load
 
@@ -14,21 +15,7 @@ UNPACKED = 4
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that the owner of the Space chooses.
-
-    Attributes:
-        model: folder or Hub id.
-        transcriber: `transcriber` option of the pipeline; None for the model's own.
-        max_seconds, max_megabytes: longest clip, and its largest file.
-        max_recording_minutes: longest recording.
-        max_upload_megabytes: largest file of any kind.
-        max_clips: most clips in one request.
-        threshold: an answer whose highest probability (0 to 1) is lower is called unsure.
-        compare_models: models that a clip may be compared with.
-        compare_any: whether visitors may name any model of the Hub.
-        queue_size: most requests that may wait.
-        benchmark_clips: most clips of a benchmark.
-    """
+    """Settings that the owner of the Space chooses; README.md explains each."""
 
     model: str
     transcriber: str | None = None
@@ -46,24 +33,22 @@ class Settings:
     @classmethod
     def from_environment(cls) -> "Settings":
         """Read the settings. Raises ValueError, in one line, for an unusable value."""
-        threshold = _number("SER_THRESHOLD", cls.threshold, zero=True)
-        if threshold > 1:
-            raise ValueError(f"SER_THRESHOLD must be 0 to 1, not {threshold:g}")
-        named = os.environ.get("SER_COMPARE_MODELS", "").split(",")
-        return cls(
-            model=os.environ.get("SER_MODEL") or default_model(),
-            transcriber=os.environ.get("SER_TRANSCRIBER") or None,
-            max_seconds=_number("SER_MAX_SECONDS", cls.max_seconds),
-            max_megabytes=_number("SER_MAX_MEGABYTES", cls.max_megabytes),
-            max_recording_minutes=_number("SER_MAX_RECORDING_MINUTES", cls.max_recording_minutes),
-            max_upload_megabytes=_number("SER_MAX_UPLOAD_MEGABYTES", cls.max_upload_megabytes),
-            max_clips=int(_number("SER_MAX_CLIPS", cls.max_clips)),
-            threshold=threshold,
-            compare_models=tuple(name.strip() for name in named if name.strip()),
-            compare_any=os.environ.get("SER_COMPARE_ANY", "") == "1",
-            queue_size=int(_number("SER_QUEUE_SIZE", cls.queue_size)),
-            benchmark_clips=int(_number("SER_BENCHMARK_CLIPS", cls.benchmark_clips)),
-        )
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            text = os.environ.get(f"SER_{field.name.upper()}")
+            if not text:
+                continue
+            if isinstance(field.default, bool):
+                values[field.name] = text == "1"
+            elif isinstance(field.default, int | float):
+                values[field.name] = _number(field.name, text, type(field.default))
+            elif isinstance(field.default, tuple):
+                values[field.name] = tuple(filter(None, map(str.strip, text.split(","))))
+            else:
+                values[field.name] = text
+        if "model" not in values:
+            values["model"] = default_model()
+        return cls(**values)
 
     @property
     def clip_limits(self) -> dict[str, float]:
@@ -93,12 +78,14 @@ def shown_name(model: str) -> str:
     return Path(model).name if Path(model).is_dir() or Path(model).is_absolute() else model
 
 
-def _number(variable: str, default: float, *, zero: bool = False) -> float:
-    value = os.environ.get(variable) or default
+def _number(name: str, text: str, kind: type[int] | type[float]) -> float:
+    variable = f"SER_{name.upper()}"
     try:
-        number = float(value)
+        number = float(text)
     except ValueError:
-        number = -1.0
-    if not (0 < number < math.inf or (zero and number == 0)):
-        raise ValueError(f"{variable} must be a number above 0, not {value!r}")
-    return number
+        number = math.nan
+    if name == "threshold" and not 0 <= number <= 1:
+        raise ValueError(f"{variable} must be 0 to 1, not {text!r}")
+    if name != "threshold" and not 0 < number < math.inf:
+        raise ValueError(f"{variable} must be a number above 0, not {text!r}")
+    return kind(number)

@@ -162,17 +162,15 @@ def stock_timeline(
                 batch.append(Clip(samples.mean(axis=1), rate))
             found += classifier.classify_windows(batch)
             yield len(found)
-    ends = [min(start + size, length) for start in starts]
-    times = np.array([starts, ends]).T / rate
-    yield _stock_result(times, found, classifier.labels, smoothing, classifier.settings.threshold)
+    edges = np.array([(start, min(start + size, length)) for start in starts]) / rate
+    yield _stock_result(classifier, edges, found, smoothing)
 
 
 def _stock_result(
+    classifier: Classifier,
     times: np.ndarray,
     found: list[dict[str, float] | None],
-    labels: list[str],
     smoothing: int,
-    threshold: float,
 ) -> dict[str, Any]:
     """Smooth and merge windows.
 
@@ -180,14 +178,13 @@ def _stock_result(
         times: float (num_windows, 2), start and end in seconds.
         found: probability by label of each window; None for a silent one.
     """
-    scores = pd.DataFrame([row or {} for row in found], columns=labels, dtype=float)
+    scores = pd.DataFrame([row or {} for row in found], columns=classifier.labels, dtype=float)
     silent = scores.isna().all(axis=1)
-    spoken = scores[~silent]
     emotions = []
-    if len(spoken):
-        # As for any long clip, the mean of the logits.
-        whole = zip(labels, softmax(np.log(spoken + 1e-30).mean().to_numpy()).tolist(), strict=True)
-        emotions = [{"label": label, "score": score} for label, score in whole]
+    if not silent.all():  # the mean of the logits, as for a long clip
+        whole = softmax(np.log(scores[~silent] + 1e-30).mean().to_numpy()).tolist()
+        pairs = zip(classifier.labels, whole, strict=True)
+        emotions = [{"label": label, "score": score} for label, score in pairs]
         emotions.sort(key=lambda emotion: -emotion["score"])
     # Silence ends a run of windows that are averaged.
     runs = (silent != silent.shift()).cumsum()
@@ -196,25 +193,23 @@ def _stock_result(
     for (start, end), is_silent, row in zip(
         times.tolist(), silent, smooth.to_dict("records"), strict=True
     ):
-        window = {"start": round(start, 3), "end": round(end, 3)}
-        label = NO_SPEECH if is_silent else max(row, key=row.get)
-        score = None if is_silent else row[label]
-        if score is not None and score < threshold:
-            label = UNSURE
-        windows.append(window | {"label": label, "score": score, "scores": row if score else None})
+        window = {"start": round(start, 3), "end": round(end, 3), "label": NO_SPEECH}
+        windows.append(window | {"score": None, "scores": None})
+        if not is_silent:
+            label = max(row, key=row.get)
+            sure = row[label] >= classifier.settings.threshold
+            windows[-1] |= {"label": label if sure else None, "score": row[label], "scores": row}
     # Windows that overlap are divided in the middle between their centres.
-    centres = times.mean(axis=1)
-    edges = [times[0, 0], *(centres[:-1] + centres[1:]) / 2, times[-1, 1]]
+    edges = [times[0, 0], *np.convolve(times.mean(axis=1), [0.5, 0.5], "valid"), times[-1, 1]]
     segments = []
     for label, group in itertools.groupby(range(len(windows)), lambda i: windows[i]["label"]):
-        members = list(group)
-        score = None
+        first, *_, last = [*group] * 2
+        weights, score = np.diff(edges[first : last + 2]), None
         if label != NO_SPEECH:
-            weights = np.diff(edges)[members]
-            score = float(np.average([windows[i]["score"] for i in members], weights=weights))
-        first, last = float(edges[members[0]]), float(edges[members[-1] + 1])
-        place = {"start": round(first, 3), "end": round(last, 3), "label": label}
-        segments.append(place | {"score": score, "transcript": None})
+            members = [window["score"] for window in windows[first : last + 1]]
+            score = float(np.average(members, weights=weights))
+        place = {"start": round(edges[first], 3), "end": round(edges[last + 1], 3)}
+        segments.append(place | {"label": label, "score": score, "transcript": None})
     return {"emotions": emotions, "note": AUDIO_ONLY, "windows": windows, "segments": segments}
 
 
