@@ -45,8 +45,7 @@ class RayCluster:
             import ray
         except ImportError as error:
             raise RayError(
-                "--engine ray: Ray is not installed; run "
-                'pip install "speech-text-emotion[ray]"'
+                '--engine ray: Ray is not installed; run pip install "speech-text-emotion[ray]"'
             ) from error
         self._ray = ray
         self._started = not ray.is_initialized()

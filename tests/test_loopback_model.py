@@ -9,7 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from hub_model.labels import EMOTIONS
 from speech_emotion.training.model_card import weights_hash
+from tests.helpers.made_ravdess import ravdess_names, write_ravdess
 from tests.helpers.made_results import made_results
+from tests.helpers.marked_models import write_marked
 from tests.helpers.sounds import CLIPS, encode
 from tests.helpers.tiny_models import tiny_pipeline
 
@@ -140,3 +142,54 @@ def test_a_damaged_model_from_the_hub_is_refused(hub, clip, tmp_path):
     assert "the labels are in the order calm, disgust" in said[1]
     assert "owner/no-such-model" in said[2]
     assert "Traceback" not in done.stderr
+
+
+TRUST = """
+import json, sys
+from pathlib import Path
+from speech_emotion.cli.main import main
+
+clip, corpus, mark, out = sys.argv[1:]
+quiet = ["--transcriber", "none", "--no-speech-check"]
+evaluate = ["evaluate", "ravdess", "--data", corpus, "--text", "none", "--limit", "7"]
+evaluate += ["--no-cache", "--out", out]
+found = {}
+for flag in ([], ["--trust-remote-code"]):
+    for name in ("owner/same", "owner/other"):
+        for command in (
+            ["predict", clip, "--model", name, *quiet],
+            ["info", name],
+            [*evaluate, "--model", name],
+        ):
+            Path(mark).unlink(missing_ok=True)
+            # Modules of a trusted repo stay imported.
+            for module in [name for name in sys.modules if name.startswith("transformers_modules")]:
+                del sys.modules[module]
+            code = main([*command, *flag])
+            found[" ".join([command[0], name, *flag])] = code, Path(mark).exists()
+print(json.dumps(found))
+"""
+
+
+def test_code_of_a_repo_runs_only_with_the_flag(hub, clip, tmp_path):
+    api = HfApi(endpoint=hub.url, token=hub.token)
+    mark = tmp_path / "mark"
+    tiny_pipeline().save_pretrained(tmp_path / "tiny")
+    for name, model_type in (("same", None), ("other", "other_bert")):
+        folder = write_marked(tmp_path / "tiny", tmp_path / name, mark, model_type=model_type)
+        api.create_repo(f"owner/{name}")
+        api.upload_folder(repo_id=f"owner/{name}", folder_path=folder)
+    corpus = write_ravdess(tmp_path / "ravdess", ravdess_names(range(1, 25), statements=(1,)))
+    done = hub.process(
+        ["-c", TRUST, str(clip), str(corpus), str(mark), str(tmp_path / "results.json")],
+        env=hub.env(tmp_path / "use", PYTHONPATH=str(ROOT)),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for command in ("predict", "info", "evaluate"):
+        assert found[f"{command} owner/same"] == [0, False], done.stderr
+        assert found[f"{command} owner/other"] == [2, False], done.stderr
+        for name in ("same", "other"):
+            assert found[f"{command} owner/{name} --trust-remote-code"] == [0, True], done.stderr
+    refused = [line for line in done.stderr.splitlines() if "--trust-remote-code" in line]
+    assert len(refused) == 3

@@ -23,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="results files of speech-emotion evaluate; the results of these weights go into the "
         "card (default: none)",
     )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the card and upload nothing"
-    )
+    parser.add_argument("--dry-run", action="store_true", help="print the card and upload nothing")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
-"""Less exact numbers for more speed on a CPU: bfloat16, or 8-bit linear layers.
+"""Reduced precision for speed on a CPU: bfloat16, or 8-bit linear layers.
 
-bfloat16 pays on a processor that has instructions for it (``avx512_bf16`` or ``amx`` in ``lscpu``).
-There a HuBERT spends its time in products of matrices, and those are several times as fast. 8-bit
-numbers save three quarters of the memory of the linear layers; the convolutions, which lose more by
-them, are then in bfloat16. Heads, norms and sums stay exact.
+bfloat16 is faster on a processor that has instructions for it (``avx512_bf16`` or ``amx`` in
+``lscpu``): most of the time of a HuBERT goes into matrix products, and those are several times as
+fast. 8-bit weights save three quarters of the memory of the linear layers; the convolutions, which
+lose more accuracy by them, are then in bfloat16. Heads, norms and residual sums stay in float32.
 """
 
 from collections.abc import Callable
@@ -22,36 +22,35 @@ INPUT_STEPS = 255 if torch.cpu._is_vnni_supported() else 127
 unless the inputs have 7 bits."""
 
 MIN_CHANNELS = 16
-"""A convolution in bfloat16 over fewer channels a group gives noise on processors with AMX, when
-its kernel is long (oneDNN 3.12, torch 2.13: every element wrong, no error)."""
+"""With fewer channels per group, a bfloat16 convolution with a long kernel returns noise on
+processors with AMX (oneDNN 3.12, torch 2.13: every element wrong, no error)."""
 
 READS_WEIGHTS = ("WavLMAttention",)
-"""Layers that take the weights of their linear layers instead of calling them."""
+"""Layers that read the weights of their linear layers instead of calling them."""
 
+NOT_CORRECTED = ("q_proj", "k_proj")
+"""Linear layers whose mean error is not corrected: a constant added to every key cancels in the
+softmax, and one added to every query has almost no effect."""
 
-NOT_MENDED = ("q_proj", "k_proj")
-"""Linear layers whose mean error is left: what is added to every key cancels in the softmax, and
-what is added to every query changes next to nothing."""
-
-EXACT_AT_THE_END = 2
-"""Convolutions that stay in float32: they see the fewest frames, so that they cost next to nothing,
-and what they lose is averaged over the fewest."""
+LAST_IN_FLOAT32 = 2
+"""Number of last convolutions that stay in float32: they have the fewest frames, so they cost
+little, and their rounding errors are averaged over the fewest frames."""
 
 
 class RoundedFeatureEncoder(MaskedFeatureEncoder):
-    """Convolutions of which all but the first and the last are in bfloat16.
+    """Convolutions of which all but the first and the last two are in bfloat16.
 
-    The first hears the waveform itself. What the weights of a window lost is added up to
-    ``(out, in)``. Frames that are silent have no part in it, so it is multiplied by the share that
-    each window has of the mean frame.
+    The first reads the waveform itself. The rounding errors of a kernel's weights are summed over
+    its taps to ``(out, in)``. Silent frames do not contribute to the mean frame, so the correction
+    is scaled by the projection of each window onto it.
 
     Args:
-        stock: the stack whose place it takes; its layers are rounded in place.
+        stock: the stack that it replaces; its layers are rounded in place.
     """
 
     def __init__(self, stock: nn.Module) -> None:
         super().__init__(stock)
-        for layer in self.conv_layers[1:-EXACT_AT_THE_END]:
+        for layer in self.conv_layers[1:-LAST_IN_FLOAT32]:
             weight, lost = halves(layer.conv.weight.detach().transpose(1, 2).contiguous())
             lost = lost.sum(dim=1).to(torch.bfloat16)
             layer.conv.register_buffer("lost", lost, persistent=False)
@@ -70,8 +69,7 @@ class RoundedFeatureEncoder(MaskedFeatureEncoder):
     def _convolved(self, conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
         if not hasattr(conv, "lost"):
             return super()._convolved(conv, frames)
-        # What is added comes first: it is small, so that only the sum with the product loses
-        # anything when it is rounded.
+        # The small correction comes first, so that only its sum with the product is rounded.
         (kernel,), (stride,) = conv.kernel_size, conv.stride
         weight = conv.weight.transpose(1, 2).reshape(len(conv.weight), -1)
         some = frames[::4]
@@ -84,25 +82,26 @@ class RoundedFeatureEncoder(MaskedFeatureEncoder):
 
 
 class Bf16Linear(nn.Module):
-    """A linear layer in bfloat16 that is right on average over the frames of a row.
+    """A linear layer in bfloat16 whose error has a mean of about zero over the frames of a clip.
 
-    Rounding an input errs now up, now down, and the mean over a row's frames forgets it; rounding
-    a weight errs the same way in every frame. So what the weights lost is kept as well, and
-    multiplied by the mean frame of each row: a vector instead of a matrix.
+    Rounding errors of inputs differ from frame to frame and cancel in the mean over a clip's
+    frames; those of weights are the same in every frame. So the errors of the weights are kept and
+    multiplied by the mean frame of each clip: a matrix-vector product instead of a second matrix
+    product.
 
     Args:
-        linear: the layer whose place it takes.
-        mend: give back what the weights lost.
+        linear: the layer that it replaces.
+        correct: add the correction.
     """
 
-    def __init__(self, linear: nn.Linear, *, mend: bool = True) -> None:
+    def __init__(self, linear: nn.Linear, *, correct: bool = True) -> None:
         super().__init__()
         bias = linear.bias
         weight, lost = halves(linear.weight.detach())
         self.register_buffer("bias", None if bias is None else bias.detach().to(torch.bfloat16))
-        self.register_buffer("lost", lost.to(torch.bfloat16) if mend else None)
+        self.register_buffer("lost", lost.to(torch.bfloat16) if correct else None)
         if weight.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            # Once in the order that the processor wants, instead of at every call.
+            # Reordered for the processor once instead of at every call.
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight)
         else:
             self.register_buffer("weight", weight)
@@ -134,13 +133,13 @@ class Bf16Linear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """A linear layer with 8-bit weights, one scale an output, and 8-bit inputs, one scale a frame.
+    """A linear layer with 8-bit weights, a scale per output, and 8-bit inputs, a scale per frame.
 
-    A frame is quantised by its own range, so that no other frame or clip of a batch changes its
-    result. It computes with oneDNN and stands for inference only.
+    A frame is quantised by its own range, so no other frame or clip of a batch changes its result.
+    It computes with oneDNN and is for inference only.
 
     Args:
-        linear: the layer whose place it takes.
+        linear: the layer that it replaces.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -173,19 +172,19 @@ class Int8Linear(nn.Module):
             [],
             "",
         )
-        # An input is low + step * code, and the product of the weights and low is known.
+        # An input is low + step * code; the product of the weights with low is known in advance.
         return product.mul_(step).addcmul_(low, self._sums).add_(self._bias)
 
 
 def set_precision(model: HubertBertForEmotion, precision: str) -> HubertBertForEmotion:
-    """Change a loaded model in place; it cannot be trained or saved afterwards.
+    """Convert a loaded model in place; it cannot be trained or saved afterwards.
 
     Args:
         model: float32, on the CPU for ``int8``.
         precision: one of :data:`PRECISIONS`.
 
     Raises:
-        ValueError: another precision, or this machine has no 8-bit layers.
+        ValueError: an unknown precision, or this machine does not support 8-bit layers.
 
     Example:
         >>> set_precision(None, "fp64")
@@ -207,13 +206,19 @@ def set_precision(model: HubertBertForEmotion, precision: str) -> HubertBertForE
 
 
 def _set_bf16(encoder: PreTrainedModel) -> None:
-    """Products in bfloat16; norms, and the stream of hidden states that they hand on, exact."""
+    """Products in bfloat16; norms and the residual hidden states in float32."""
     for name, part in list(encoder.named_children()):
         if name == "feature_extractor":
             encoder.feature_extractor = RoundedFeatureEncoder(part)
-        elif name != "feature_projection":  # where the stream begins; it costs next to nothing
-            _replace(part, lambda name, linear: Bf16Linear(linear, mend=name not in NOT_MENDED))
+        elif name != "feature_projection":  # start of the residual hidden states; it is cheap
+            _replace(
+                part, lambda name, linear: Bf16Linear(linear, correct=name not in NOT_CORRECTED)
+            )
             _round(part)
+
+
+def _bf16_linear(name: str, linear: nn.Linear) -> Bf16Linear:
+    return Bf16Linear(linear, correct=name not in NOT_CORRECTED)
 
 
 def _round(module: nn.Module) -> None:
@@ -251,8 +256,8 @@ def _product_in_halves(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A float32 product with a waveform ``(num_samples, 1)`` as one in bfloat16.
 
-    A float32 is nearly the sum of two bfloat16 numbers. Of the four products of two such sums,
-    that of the lower halves is left out. The bias is a product with one.
+    A float32 number is nearly the sum of two bfloat16 numbers. Of the four products of two such
+    sums, that of the lower halves is left out. The bias is multiplied by one.
     """
     high, low = halves(waveform)
     frames = torch.cat([high, low.to(high.dtype), high, torch.ones_like(high)], dim=1)
@@ -264,13 +269,13 @@ def _product_in_halves(
 
 
 def halves(exact: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Round a float32 tensor to bfloat16; return that, and what it lost, in float32."""
+    """Round a float32 tensor to bfloat16; return the result, and the error in float32."""
     high = exact.to(torch.bfloat16)
     return high, exact - high
 
 
 def _replace(module: nn.Module, make: Callable[[str, nn.Linear], nn.Module]) -> None:
-    """Put what ``make`` makes of a linear layer and its name in the place of each."""
+    """Replace each linear layer by ``make(name, layer)``."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
             setattr(module, name, make(name, child))
