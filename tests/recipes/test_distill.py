@@ -7,12 +7,13 @@ from safetensors.torch import load_file
 from transformers import HubertModel
 
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from recipes.mini import distill, frame_batches
 from recipes.mini.distill import DistillConfig, distillation_loss
 from recipes.mini.frame_batches import sample_batch
 from recipes.mini.teacher import FrameCache
-from speech_emotion.training import distill, frame_batches
-from speech_emotion.training.config import ConfigError
+from speech_emotion.training.parsing import ConfigError
 from speech_emotion.training.provenance import read_stages
+from speech_emotion.training.saving import TrainingFailed
 from tests.helpers.toy_corpus import AUDIO, MODEL, flac, tone, write_whisper
 
 STUDENT = {key: value for key, value in AUDIO.items() if key != "model_type"}
@@ -32,11 +33,11 @@ def teach(whisper, corpus, tmp_path, fresh_accelerate):
             DistillConfig(
                 **{
                     "data": str(corpus),
-                    "out": str(tmp_path / name),
+                    "output_dir": str(tmp_path / name),
                     "teacher": whisper,
                     "layers": [1, 2],
                     "student": STUDENT,
-                    "batch_size": 4,
+                    "per_device_train_batch_size": 4,
                     "seconds": 0.25,
                     "learning_rate": 3e-3,
                     "warmup_steps": 2,
@@ -54,7 +55,7 @@ def weights(folder):
 
 def test_a_student_may_start_as_a_filterbank(teach, tmp_path):
     student = {**STUDENT, "conv_dim": [16, *STUDENT["conv_dim"][1:]], "conv_bias": True}
-    history = teach("bands", steps=1, learning_rate=0.0, student=student, filterbank=True)
+    history = teach("bands", max_steps=1, learning_rate=0.0, student=student, filterbank=True)
     assert history[-1]["step"] == 1
     first = HubertModel.from_pretrained(tmp_path / "bands").feature_extractor.conv_layers[0].conv
     assert not first.weight[-8:].any() and first.bias[-8:].all()
@@ -68,16 +69,16 @@ def test_a_student_that_cannot_start_so_is_refused_before_the_teacher_is_asked(t
 
 
 def test_the_student_comes_nearer_to_its_teacher(teach, tmp_path):
-    history = teach("student", steps=30, save_every=10)
+    history = teach("student", max_steps=30, save_steps=10)
     assert [row["step"] for row in history] == [10, 20, 30]
     losses = [row["loss"] for row in history]
     assert losses == sorted(losses, reverse=True) and losses[-1] < 0.95 * losses[0]
     states = sorted(path.name for path in (tmp_path / "student.state").iterdir())
-    assert states == ["frames", "settings.json", "step_30"]
+    assert states == ["checkpoints", "frames", "settings.json"]
 
 
 def test_a_stopped_run_resumes_bit_for_bit(teach, tmp_path, monkeypatch):
-    expected = teach("whole", steps=6, save_every=2)
+    expected = teach("whole", max_steps=6, save_steps=2)
     drawn = []
 
     def draw_and_stop(*arguments):
@@ -88,38 +89,46 @@ def test_a_stopped_run_resumes_bit_for_bit(teach, tmp_path, monkeypatch):
 
     monkeypatch.setattr(distill, "sample_batch", draw_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        teach("student", steps=6, save_every=2)
+        teach("student", max_steps=6, save_steps=2)
     # A state that was killed while it was written has no history.
-    half = tmp_path / "student.state" / "step_6"
+    half = tmp_path / "student.state" / "checkpoints" / "checkpoint_2"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
-    assert teach("student", steps=6, save_every=2, resume=True) == expected
+    assert teach("student", max_steps=6, save_steps=2, resume=True) == expected
     assert len(drawn) == 6 + 2
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "student")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_a_run_may_be_prolonged_and_saved_at_other_steps(teach):
+    expected = teach("whole", max_steps=7, save_steps=100, schedule_steps=9)
+    teach("student", max_steps=3, save_steps=2, schedule_steps=9)
+    longer = teach("student", max_steps=7, save_steps=5, schedule_steps=9, resume=True)
+    assert [row["step"] for row in longer] == [2, 3, 5, 7]
+    assert longer[-1] == expected[-1]
+
+
 def test_a_finished_run_is_not_run_again(teach, monkeypatch):
-    expected = teach("student", steps=2)
+    expected = teach("student", max_steps=2)
     monkeypatch.setattr(distill, "sample_batch", None)
-    assert teach("student", steps=2, resume=True) == expected
+    assert teach("student", max_steps=2, resume=True) == expected
 
 
 def test_the_teacher_does_not_listen_twice(teach, monkeypatch):
-    teach("student", steps=1)
+    teach("student", max_steps=1)
     monkeypatch.setattr(distill.WhisperTeacher, "__call__", None)
-    teach("student", steps=1, seed=1)
+    teach("student", max_steps=1, seed=1)
 
 
 def test_the_student_is_a_plain_hubert_that_training_starts_from(teach, corpus, tmp_path, run):
-    teach("student", steps=2)
+    teach("student", max_steps=2)
     student = HubertModel.from_pretrained(tmp_path / "student")
     assert student.config.hidden_size == 32
     history = run(
         "model",
         model={**MODEL, "audio_config": str(tmp_path / "student")},
-        epochs=1,
+        num_train_epochs=1,
         learning_rate=1e-12,
     )
     assert len(history) == 1
@@ -139,7 +148,7 @@ def test_the_loss_is_least_for_the_teachers_own_states():
 
 def test_a_batch_holds_clips_of_about_one_length_from_their_start(whisper, tmp_path, monkeypatch):
     monkeypatch.setattr(frame_batches, "NEIGHBOURS", 2)
-    config = DistillConfig(batch_size=1)
+    config = DistillConfig(per_device_train_batch_size=1)
     extractor = distill.Wav2Vec2FeatureExtractor(do_normalize=False)
     made = [np.full(640 * n, n / 100, np.float32) for n in (30, 10, 20)]
     cache = FrameCache.build(made, distill.WhisperTeacher(whisper, [0, 2]), tmp_path / "frames")
@@ -154,7 +163,7 @@ def test_a_batch_holds_clips_of_about_one_length_from_their_start(whisper, tmp_p
         assert torch.equal(target[0], torch.from_numpy(cache.cut(index, 0, cache.frames(index))[1]))
         seen.add(target.shape[1])
     assert seen == {40, 60}
-    pair = DistillConfig(batch_size=2)
+    pair = DistillConfig(per_device_train_batch_size=2)
     sizes = {
         sample_batch(cache, clips, pair, extractor, np.random.default_rng(seed))[1].shape[1]
         for seed in range(10)
@@ -166,7 +175,7 @@ def test_only_the_student_hears_the_distortion(whisper, tmp_path):
     made = [np.full(3200, 0.5, np.float32)]
     cache = FrameCache.build(made, distill.WhisperTeacher(whisper, [1]), tmp_path / "frames")
     extractor = distill.Wav2Vec2FeatureExtractor(do_normalize=False)
-    arguments = (cache, np.array([0]), DistillConfig(batch_size=1), extractor)
+    arguments = (cache, np.array([0]), DistillConfig(per_device_train_batch_size=1), extractor)
     plain, target = sample_batch(*arguments, np.random.default_rng(0))
     bent, same = sample_batch(*arguments, np.random.default_rng(0), lambda clip: -clip)
     assert torch.equal(bent, -plain) and torch.equal(target, same)
@@ -198,8 +207,8 @@ def test_the_first_frames_of_student_and_teacher_hear_the_same(kernels, strides,
 
 
 def test_a_student_goes_on_where_another_stopped(teach, tmp_path):
-    teach("first", steps=2)
-    teach("second", steps=1, init_from=str(tmp_path / "first"), learning_rate=1e-12)
+    teach("first", max_steps=2)
+    teach("second", max_steps=1, init_from=str(tmp_path / "first"), learning_rate=1e-12)
     first, second = read_stages(tmp_path / "second")
     assert read_stages(tmp_path / "first") == [first] and (first["step"], second["step"]) == (2, 1)
     for name, value in weights(tmp_path / "first").items():
@@ -213,7 +222,7 @@ def test_a_student_can_do_without_a_corpus(teach, tmp_path):
         "student",
         data="",
         folders=[str(tmp_path / "speech")],
-        steps=1,
+        max_steps=1,
         distort=1.0,
         poor_recordings=1.0,
     )
@@ -249,16 +258,25 @@ def test_what_cannot_be_taught_is_refused(teach, offline, settings, message):
 
 
 def test_an_exploding_loss_stops_the_run(teach):
-    with pytest.raises(distill.TrainingFailed, match=r"nan in step 3; the last state .* step 2"):
-        teach("student", steps=9, save_every=2, learning_rate=1e30, warmup_steps=1)
+    with pytest.raises(
+        TrainingFailed, match=r"nan in step 3; the last good checkpoint is .*student"
+    ):
+        teach("student", max_steps=9, save_steps=2, learning_rate=1e30, warmup_steps=1)
 
 
 def test_the_command_line(refusal, whisper, corpus, tmp_path, capsys):
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps({"teacher": whisper, "layers": [1], "student": STUDENT}))
-    arguments = ["--config", str(file), "--data", str(corpus), "--out", str(tmp_path / "student")]
+    arguments = [
+        "--config",
+        str(file),
+        "--data",
+        str(corpus),
+        "--output-dir",
+        str(tmp_path / "student"),
+    ]
     arguments += ["--seconds", "0.25", "--batch-size", "2"]
-    assert distill.main([*arguments, "--steps", "1"]) == 0
-    assert capsys.readouterr().out.startswith("step 1: loss ")
+    assert distill.main([*arguments, "--max-steps", "1"]) == 0
+    assert "\nstep 1: loss " in capsys.readouterr().out
     line = refusal(distill.main, [*arguments, "--resume", "--seed", "4"])
     assert line.endswith("student.state cannot be resumed with another seed")

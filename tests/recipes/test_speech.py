@@ -6,7 +6,7 @@ import pytest
 from hub_model.audio import clean_audio, load_audio
 from recipes.mini.distill import DistillConfig
 from recipes.mini.speech import collect_speech
-from speech_emotion.training.config import ConfigError
+from speech_emotion.training.parsing import ConfigError
 from tests.helpers.toy_corpus import flac, rows, tone
 
 needs_espeak = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not here")

@@ -6,7 +6,7 @@ import torch
 from transformers import WhisperFeatureExtractor, WhisperModel
 
 from recipes.mini.teacher import FRAME, FrameCache, WhisperTeacher
-from speech_emotion.training.config import ConfigError
+from speech_emotion.training.parsing import ConfigError
 from tests.helpers.toy_corpus import clips, tone, write_whisper
 
 

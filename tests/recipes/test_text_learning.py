@@ -1,9 +1,10 @@
-"""What the text branch learns from: GoEmotions, text_sampler, and the stage of its own."""
+"""Training of the text branch: GoEmotions, the text sampler, and the text stage."""
 
 import json
 import random
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -12,13 +13,16 @@ from transformers import BertModel, BertTokenizer
 
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
-from recipes.mini.text_stage import draw_weights, main, soft_targets
+from recipes.mini.text_stage import TextConfig, draw_weights, main, soft_targets, train_text
+from speech_emotion.training import fit
 from speech_emotion.training.augment import augmenter
 from speech_emotion.training.build import freeze, set_training
-from speech_emotion.training.config import ConfigError
-from speech_emotion.training.goemotions import FOLDED, Comments, read_comments
+from speech_emotion.training.goemotions import FOLDED, Comments, read_comments, read_texts
+from speech_emotion.training.parsing import ConfigError
 from speech_emotion.training.text_sampler import TextSampler
 from tests.helpers.tiny_models import tiny_model
+from tests.helpers.training_fixtures import reset_accelerate
+from tests.helpers.training_runs import same, weights
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "goemotions"
 NAMES = sorted({name for names in FOLDED.values() for name in names}) + ["neutral"]
@@ -81,7 +85,7 @@ def test_a_folder_that_is_something_else_is_refused(tmp_path):
         read_comments(tmp_path, "train")
 
 
-def test_companions_come_in_their_shares(folder):
+def test_texts_are_drawn_in_their_shares(folder):
     text_sampler = TextSampler(read_comments(folder, "train"), matched=0.5, neutral=0.2)
     torch.manual_seed(0)
     happy = EMOTIONS.index("happy")
@@ -97,7 +101,7 @@ def test_companions_come_in_their_shares(folder):
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"matched": 0.5}, "no comments folder"),
+        ({"matched": 0.5}, "no comments"),
         ({"comments": "x", "share": 1}, "unknown key share"),
         ({"comments": "x"}, "cannot be read"),
     ],
@@ -115,7 +119,7 @@ def test_shares_must_be_shares(folder):
         TextSampler(Comments(["a"], [None]))
 
 
-def test_neutral_asks_for_a_shrug():
+def test_the_target_of_a_neutral_comment_is_equal_probabilities():
     targets = soft_targets([2, None])
     assert targets[0].tolist() == [0, 0, 1, 0, 0, 0, 0]
     assert targets[1].tolist() == pytest.approx([1 / 7] * 7)
@@ -146,11 +150,11 @@ def test_the_text_stage_learns_and_its_folder_loads(folder, tmp_path, write_sett
         "data": str(folder),
         "model": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
                   "intermediate_size": 64, "max_position_embeddings": 32},
-        "vocab_size": 200, "epochs": 6, "batch_size": 16, "learning_rate": 0.003,
-        "warmup_steps": 5,
+        "vocab_size": 200, "num_train_epochs": 6, "per_device_train_batch_size": 16,
+        "learning_rate": 0.003, "warmup_steps": 5,
     }  # fmt: skip
     out = tmp_path / "text"
-    assert main(["--config", write_settings(settings), "--out", str(out)]) == 0
+    assert main(["--config", write_settings(settings), "--output-dir", str(out)]) == 0
     figures = json.loads((out / "stage.json").read_text())
     assert figures["test"]["macro_f1"] > 0.9
     assert figures["test"]["comments"] == 70
@@ -159,14 +163,64 @@ def test_the_text_stage_learns_and_its_folder_loads(folder, tmp_path, write_sett
     assert BertTokenizer.from_pretrained(out).model_max_length == 32
 
 
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+SMALL |= {"intermediate_size": 16, "max_position_embeddings": 16}
+
+
+def test_a_stopped_text_stage_resumes_bit_for_bit(folder, tmp_path, monkeypatch):
+    def train(name, **settings):
+        reset_accelerate()
+        places = {"data": str(folder), "output_dir": str(tmp_path / name)}
+        defaults = {"model": SMALL, "vocab_size": 150, "num_train_epochs": 3}
+        return train_text(TextConfig(**defaults, **places, **settings))
+
+    expected = train("whole")
+    save_state = fit.save_state
+
+    def stop_after_the_first_epoch(*given):
+        save_state(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fit, "save_state", stop_after_the_first_epoch)
+        train("parts")
+    assert train("parts", resume=True) == expected
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_the_data_set_of_the_hub_gives_the_comments_of_the_files(folder, tmp_path):
+    """A copy of the data set in the layout that it has on the Hub."""
+    labels = datasets.Sequence(datasets.ClassLabel(names=NAMES))
+    columns = datasets.Features({"text": datasets.Value("string"), "labels": labels})
+    copy = tmp_path / "copy"
+    files = []
+    for split, name in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        lines = [line.split("\t") for line in (folder / f"{name}.tsv").read_text().splitlines()]
+        content = {
+            "text": [line[0] for line in lines],
+            "labels": [[int(number) for number in line[1].split(",")] for line in lines],
+        }
+        file = f"simplified/{split}-00000-of-00001.parquet"
+        (copy / "simplified").mkdir(parents=True, exist_ok=True)
+        datasets.Dataset.from_dict(content, features=columns).to_parquet(copy / file)
+        files.append({"split": split, "path": file})
+    card = yaml.safe_dump({"configs": [{"config_name": "simplified", "data_files": files}]})
+    (copy / "README.md").write_text(f"---\n{card}---\n")
+    for name in ("train", "dev", "test"):
+        assert read_comments(copy, name) == read_comments(folder, name)
+    assert read_texts(copy, "train") == read_texts(folder, "train")
+    with pytest.raises(ConfigError, match="cannot be read as GoEmotions"):
+        read_comments(copy, "nothing")
+
+
 def test_the_text_stage_refuses_in_one_line(tmp_path, write_settings, capsys):
     config = write_settings({"data": str(tmp_path / "nowhere")})
-    assert main(["--config", config, "--out", str(tmp_path / "out")]) == 2
+    assert main(["--config", config, "--output-dir", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_companions_augmentation_and_freezing_in_a_run(run, folder, tmp_path):
-    settings = {"text_pairs": {"comments": str(folder)}, "augment": 0.5, "epochs": 1}
+def test_text_pairs_augmentation_and_freezing_in_a_run(run, folder, tmp_path):
+    settings = {"text_pairs": {"comments": str(folder)}, "augment": 0.5, "num_train_epochs": 1}
     run("start", **settings)
     start = str(tmp_path / "start")
     for name, parts in (("free", []), ("frozen", ["text_model"])):
