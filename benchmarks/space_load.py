@@ -95,7 +95,7 @@ def write_clips(folder: Path, count: int) -> list[Path]:
     clips = []
     for number in range(count):
         waveform, rate = soundfile.read(examples[number % len(examples)])
-        # Another length for each, so that answers differ in more than their last digits.
+        # Clips of different lengths, so that predictions differ by more than rounding.
         seconds = CLIP_SECONDS * (0.5 + 0.5 * (number + 1) / count)
         waveform = waveform[: int(min(seconds * rate, len(waveform) - 0.02 * number * rate))]
         path = folder / f"client-{number:02d}.wav"

@@ -1,7 +1,7 @@
 """Take the README's pictures of the demo: `python scripts/make_screenshots.py`.
 
-The page answers real clips in headless Chromium. Needs the programs chromium and chromedriver
-and the package selenium.
+The page classifies the example clips in headless Chromium. Needs the programs chromium and
+chromedriver, and the package selenium.
 """
 
 import argparse
@@ -33,7 +33,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
-    # The page has to work without the rest of the world.
+    # The page must work without other hosts.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 PATIENCE_SECONDS = 90
@@ -46,8 +46,9 @@ def chromium(
     """Open a headless Chromium with a fresh profile and a page of this size in CSS pixels.
 
     Args:
-        width, height: of the page. dark: whether the visitor prefers dark pages.
-        voice: a WAV file that the browser hears as its microphone.
+        width, height: of the page.
+        dark: whether the browser prefers dark pages.
+        voice: a WAV file that is the sound of the microphone.
     """
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()
@@ -77,13 +78,13 @@ def chromium(
 
 
 def resize(driver: WebDriver, width: int, height: int) -> None:
-    """Give the page this size; a window cannot be as narrow as a phone, an emulated screen can."""
+    """Set the size of the page; unlike a window, an emulated screen can be as narrow as a phone."""
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
 
 def wait_for(driver: WebDriver, css: str, text: str = "") -> str:
-    """Wait until an element is there and its text holds `text`; return the element's text."""
+    """Wait for an element whose text contains `text`; return its whole text."""
 
     def found(driver: WebDriver) -> str | bool:
         texts = [element.text for element in driver.find_elements(By.CSS_SELECTOR, css)]
@@ -94,19 +95,19 @@ def wait_for(driver: WebDriver, css: str, text: str = "") -> str:
 
 
 def patiently(driver: WebDriver) -> WebDriverWait:
-    """Wait through moments in which the page swaps the element that is looked at."""
+    """Return a wait that ignores elements which the page replaces meanwhile."""
     passing = [StaleElementReferenceException]
     return WebDriverWait(driver, PATIENCE_SECONDS, ignored_exceptions=passing)
 
 
 def click(driver: WebDriver, css: str) -> None:
-    """Click on the one element that matches, when it is there."""
+    """Wait for an element and click on it."""
     wait_for(driver, css)
     driver.execute_script("document.querySelector(arguments[0]).click()", css)
 
 
 def open_tab(driver: WebDriver, url: str, name: str) -> None:
-    """Open the page anew and go to one of its tabs."""
+    """Load the page and open one of its tabs."""
     driver.get(url)
     wait_for(driver, "button[role=tab]", name)
     tabs = driver.find_elements(By.CSS_SELECTOR, "button[role=tab]")
@@ -117,7 +118,7 @@ def open_tab(driver: WebDriver, url: str, name: str) -> None:
 
 
 def upload(driver: WebDriver, *files: Path, field: str = "clip") -> None:
-    """Put files into a field of the page and wait until the page has them."""
+    """Upload files in a field of the page."""
     paths = "\n".join(str(file.resolve()) for file in files)
     css = f"#{field} input[type=file]"
     patiently(driver).until(
@@ -135,8 +136,8 @@ def classify(driver: WebDriver, url: str, clip: Path) -> str:
 
 
 def take(driver: WebDriver, path: Path, *, width: int = 1200) -> None:
-    """Take a picture of the whole page, as long as it is."""
-    # A page is never shorter than its window.
+    """Take a picture of the whole page."""
+    # A page is at least as long as its window.
     resize(driver, width, 400)
     size = "return Math.ceil(document.querySelector('footer').getBoundingClientRect().bottom) + 10"
     resize(driver, width, int(driver.execute_script(f"window.scrollTo(0, 0); {size}")))
@@ -175,8 +176,8 @@ def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Serve the demo, take its pictures and return the exit code."""
     parser = argparse.ArgumentParser(description="Take the README's pictures of the demo.")
-    parser.add_argument("--model", help="folder or Hub id; the demo's own default if not given")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--model", help="folder or Hub id (default: that of the Space)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images", help="(%(default)s)")
     options = parser.parse_args(argv)
     for program in (BROWSER, DRIVER):
         if shutil.which(program) is None:
@@ -202,7 +203,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def made_recording(clips: list[Path], folder: Path) -> Path:
-    """Join the examples, with pauses, to a recording of about a minute; a broken clip is beside."""
+    """Join the examples with pauses; writes a recording of a minute, and a broken clip beside it."""
     parts = []
     for clip in clips * 5:
         waveform, rate = sf.read(clip, dtype="float32")

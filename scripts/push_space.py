@@ -13,12 +13,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def push_space(repo: str, *, model: str | None = None, private: bool = False) -> str:
-    """Upload `space/` with the example clips, naming the model that it serves.
+    """Upload `space/` with the example clips; its card gets the id of the model.
 
     Args:
-        repo: id of the Space; it is made when it does not exist.
-        model: Hub id of the model; the one in `space/README.md` when not given.
-        private: make a new Space private.
+        repo: id of the Space; it is created if it does not exist.
+        model: Hub id of the model; the one in `space/README.md` if not given.
+        private: whether a new Space is private.
 
     Returns:
         The address of the Space.
@@ -41,11 +41,11 @@ def push_space(repo: str, *, model: str | None = None, private: bool = False) ->
 
 
 def main() -> int:
-    """Run from the command line; 2 with one line on standard error when the Hub refuses."""
+    """Run from the command line; 2 with one line on standard error if the upload fails."""
     parser = argparse.ArgumentParser(description="Push the demo to a Hub Space.")
-    parser.add_argument("repo", help="you/name")
+    parser.add_argument("repo", help="id of the Space, such as you/name")
     parser.add_argument("--model", help="Hub id of the model that it serves")
-    parser.add_argument("--private", action="store_true")
+    parser.add_argument("--private", action="store_true", help="make a new Space private")
     options = parser.parse_args()
     try:
         print(push_space(options.repo, model=options.model, private=options.private))

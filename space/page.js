@@ -1,7 +1,7 @@
-// What the page does in the browser. Files leave the server with the answer, so the page keeps
-// its own copies: to send them again when it is asked again, and to play them.
+// The page removes files from the server at the end of a request. Its own copies are sent again
+// with the next request, and played.
 window.ser = (() => {
-  const kept = {}; // of each field: path on the server -> {blob, name}
+  const kept = {}; // by field: path on the server -> {blob, name}
 
   async function prepared(old, now, file) {
     const copy = old.get(file.path);
@@ -15,7 +15,7 @@ window.ser = (() => {
     form.append("files", copy.blob, copy.name);
     const base = file.url.split("/file=")[0];
     const reply = await fetch(`${base}/upload`, { method: "POST", body: form });
-    if (!reply.ok) return file; // the server will say that the file is not there
+    if (!reply.ok) return file; // the server reports that the file does not exist
     const [path] = await reply.json();
     return { ...file, path, url: `${base}/file=${path}` };
   }

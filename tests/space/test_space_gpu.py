@@ -1,15 +1,21 @@
-"""The GPU of a ZeroGPU Space, with a package `spaces` that runs things where it pretends to."""
+"""The GPU of a ZeroGPU Space, with a stand-in for the package `spaces`."""
 
 import multiprocessing
 import sys
 import types
 
+import classifier
 import gpu
 import pytest
+from classifier import Classifier
+from clips import read_clip
+from timeline import run
+
+from tests.helpers.space_server import Settings
 
 
 class StandIn(types.ModuleType):
-    """Runs a function in a process of its own and notes how long it may take, as ZeroGPU does."""
+    """Runs a function in another process and records the requested GPU time, as ZeroGPU does."""
 
     def __init__(self) -> None:
         super().__init__("spaces")
@@ -22,6 +28,7 @@ class StandIn(types.ModuleType):
             here, there = context.Pipe()
             process = context.Process(target=lambda: there.send(task(*args, **kwargs)))
             process.start()
+            there.close()
             result = here.recv()
             process.join()
             return result
@@ -46,20 +53,20 @@ def parity(number: float) -> tuple[str, int]:
     return ("odd" if number % 2 else "even", os.getpid())
 
 
-def test_nothing_happens_without_a_gpu_to_lend(monkeypatch):
+def test_without_zero_gpu_a_function_stays_as_it_is(monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
     assert not gpu.is_zero()
     assert gpu.on_gpu(parity, audio_seconds=float) is parity
 
 
-def test_the_package_alone_is_no_zero_gpu(zero, monkeypatch):
+def test_the_package_is_not_enough(zero, monkeypatch):
     """It is installed in every Gradio Space, most of which have no such GPU."""
     monkeypatch.setenv("SPACES_ZERO_GPU", "")
     assert gpu.on_gpu(parity, audio_seconds=float) is parity
     assert not zero.durations
 
 
-def test_a_request_runs_elsewhere_and_asks_for_its_own_length(zero):
+def test_a_request_runs_in_another_process_for_its_own_time(zero):
     import os
 
     assert gpu.is_zero()
@@ -71,11 +78,26 @@ def test_a_request_runs_elsewhere_and_asks_for_its_own_length(zero):
     assert zero.durations[0] < zero.durations[1]
 
 
-def test_an_error_arrives_as_it_was(zero):
+def test_an_exception_is_raised_unchanged(zero):
     with pytest.raises(ValueError, match="^-1 is negative$"):
         gpu.on_gpu(parity, audio_seconds=lambda number: 1.0)(-1)
 
 
-def test_no_request_asks_for_more_than_anybody_has():
+def test_the_requested_time_is_limited():
     assert gpu.duration(0.0) == 5
     assert gpu.duration(1e6) == gpu.LONGEST
+
+
+def test_results_are_the_same_on_zero_gpu(zero, text_model, angry_clip, monkeypatch):
+    clip = read_clip(angry_clip, max_seconds=60, max_megabytes=25)
+
+    def results() -> tuple:
+        one = Classifier(Settings(model=str(text_model)))
+        *_, recording = run(one, angry_clip, window_s=1.0, hop_s=0.5)
+        return one.classify(angry_clip, clip, text="no leave me").emotions, recording.to_dict()
+
+    monkeypatch.setattr(classifier, "is_zero", lambda: False)  # the model stays on the CPU
+    on_gpu = results()
+    assert zero.durations
+    monkeypatch.setattr(gpu, "spaces", None)
+    assert on_gpu == results()
