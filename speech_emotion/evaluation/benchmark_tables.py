@@ -15,8 +15,7 @@ def throughput_table(figures: Figures) -> str:
             name,
             f"{row['clips_per_second']:.2f}",
             f"{row['ratio']:.2f}",
-            f"{100 * row['same_label']:.1f} %",
-            f"{row['largest_probability_difference']:.2g}",
+            *_agreement(row),
         ]
         for name, row in figures["rows"].items()
     ]
@@ -35,12 +34,7 @@ def throughput_table(figures: Figures) -> str:
 def batch_parity_table(figures: Figures) -> str:
     """Predictions in batches beside those of single clips."""
     rows = [
-        [
-            model,
-            how,
-            f"{100 * row['same_label']:.1f} %",
-            f"{row['largest_probability_difference']:.2g}",
-        ]
+        [model, how, *_agreement(row)]
         for model, ways in figures["models"].items()
         for how, row in ways.items()
     ]
@@ -60,10 +54,7 @@ def onnx_table(figures: Figures) -> str:
             kind,
             f"{row['mib']:.1f}",
             f"{row['ratio']:.2f}",
-            f"{100 * row['same_label']:.1f} %" if "same_label" in row else "",
-            f"{row['largest_probability_difference']:.2g}"
-            if "largest_probability_difference" in row
-            else "",
+            *(_agreement(row) if "same_label" in row else ("", "")),
         ]
         for model, kinds in figures["models"].items()
         for kind, row in kinds.items()
@@ -235,6 +226,11 @@ def benchmarks_document(results: Mapping[str, Figures]) -> str:
             f"{', '.join(facts)}.",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _agreement(row: Figures) -> tuple[str, str]:
+    """Cells of the share of equal labels and the largest difference of a probability."""
+    return f"{100 * row['same_label']:.1f} %", f"{row['largest_probability_difference']:.2g}"
 
 
 def _is_plain(value: Any) -> bool:

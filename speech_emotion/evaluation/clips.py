@@ -109,23 +109,21 @@ class ClipSet:
         """The set without the clips of some speakers, which are counted as left out."""
         seen = np.isin(self.speakers, sorted(speakers))
         return replace(
-            self,
-            clips=self.clips.select(np.flatnonzero(~seen)),
+            self.chosen(~seen),
             left_out_speakers=tuple(sorted(set(self.speakers[seen]))),
             left_out_clips=int(seen.sum()),
         )
 
     def only_speakers(self, speakers: Collection[str]) -> "ClipSet":
         """Only the clips of some speakers."""
-        kept = np.flatnonzero(np.isin(self.speakers, sorted(speakers)))
-        return replace(self, clips=self.clips.select(kept))
+        return self.chosen(np.isin(self.speakers, sorted(speakers)))
 
     def limited(self, limit: int | None, *, seed: int) -> "ClipSet":
         """At most ``limit`` clips, drawn at random and kept in their order."""
         if limit is None or limit >= len(self.clips):
             return self
         drawn = np.random.default_rng(seed).permutation(len(self.clips))[:limit]
-        return replace(self, clips=self.clips.select(np.sort(drawn)))
+        return self.chosen(np.isin(np.arange(len(self.clips)), drawn))
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, speakers, labels, transcripts and audio, in order."""

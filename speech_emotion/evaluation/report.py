@@ -10,7 +10,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from speech_emotion.evaluation import EvaluationError
@@ -44,32 +44,24 @@ BENCHMARK_RESULTS = Path("benchmarks/results")
 BENCHMARK_DOCUMENT = Path("docs/benchmarks.md")
 WITH_BLOCKS = (Path("README.md"), Path("checkpoints/mini/README.md"))
 BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
-TITLES = {
-    "ravdess": "RAVDESS (paper, Table 9)",
-    "table6": "Classifiers on the 94 features (paper, Table 6)",
-    "table8": "Architectures (paper, Table 8)",
-    "compare": "Two models side by side",
-    "calibration": "Calibration",
-    "fairness": "Groups of speakers and clips",
-    "robustness": "Noise, telephone, codecs, reverberation and speed",
-    "ablation": "Ablation",
-    "adaptation": "Adaptation to recordings without labels",
-    "cross_corpus": "Corpus by corpus",
-    "mini_folds": "The recipe of `checkpoints/mini`, cross-validated over actors",
+TABLES: dict[str, tuple[str, Callable[[ResultsFile], str]]] = {
+    "ravdess": ("RAVDESS (paper, Table 9)", ravdess_table),
+    "table6": ("Classifiers on the 94 features (paper, Table 6)", paper_table),
+    "table8": ("Architectures (paper, Table 8)", paper_table),
+    "compare": ("Two models side by side", compare_table),
+    "calibration": ("Calibration", calibration_table),
+    "fairness": ("Groups of speakers and clips", fairness_table),
+    "robustness": ("Noise, telephone, codecs, reverberation and speed", robustness_table),
+    "ablation": ("Ablation", ablation_table),
+    "adaptation": ("Adaptation to recordings without labels", adaptation_table),
+    "cross_corpus": ("Corpus by corpus", cross_corpus_table),
+    "mini_folds": (
+        "The recipe of `checkpoints/mini`, cross-validated over actors",
+        mini_folds_table,
+    ),
 }
-TABLES = {
-    "ravdess": ravdess_table,
-    "table6": paper_table,
-    "table8": paper_table,
-    "compare": compare_table,
-    "calibration": calibration_table,
-    "fairness": fairness_table,
-    "robustness": robustness_table,
-    "ablation": ablation_table,
-    "adaptation": adaptation_table,
-    "cross_corpus": cross_corpus_table,
-    "mini_folds": mini_folds_table,
-}
+"""Title and table of each benchmark."""
+
 IMAGES = Path("docs/images")
 
 
@@ -82,7 +74,7 @@ def read_results(root: Path) -> dict[str, ResultsFile]:
     results: dict[str, ResultsFile] = {}
     for file in sorted((root / RESULTS).glob("*.json")):
         result = _json(root, RESULTS / file.name)
-        if not isinstance(result, dict) or result.get("benchmark") not in TITLES:
+        if not isinstance(result, dict) or result.get("benchmark") not in TABLES:
             raise EvaluationError(f"{RESULTS / file.name}: not the results of a known benchmark")
         results[file.stem] = result
     if not results:
@@ -104,7 +96,7 @@ def blocks(results: Mapping[str, ResultsFile]) -> dict[str, str]:
     """Every block that a document may contain, by the name in its markers."""
     found = {}
     for name, result in results.items():
-        found[name] = TABLES[result["benchmark"]](result)
+        found[name] = TABLES[result["benchmark"]][1](result)
         if result["benchmark"] != "ravdess":
             continue
         found[f"{name}-summary"] = ravdess_summary(result)
@@ -124,8 +116,9 @@ def render_document(results: Mapping[str, ResultsFile]) -> str:
         commit = (result["commit"] or "none")[:12]
         changed = " with uncommitted changes" if result["code_changed"] else ""
         parts += [
-            f"## {TITLES[result['benchmark']]}: `{name}`",
-            *_sections(result),
+            f"## {TABLES[result['benchmark']][0]}: `{name}`",
+            TABLES[result["benchmark"]][1](result),
+            *(_ravdess_sections(result) if result["benchmark"] == "ravdess" else ()),
             *(
                 f"![{words}](images/{file})"
                 for file, (words, _, _) in figures_of(name, result).items()
@@ -136,16 +129,9 @@ def render_document(results: Mapping[str, ResultsFile]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _sections(result: ResultsFile) -> list[str]:
-    if result["benchmark"] != "ravdess":
-        return [TABLES[result["benchmark"]](result)]
-    return [
-        ravdess_table(result),
-        "### Confusion matrices",
-        confusion_tables(result),
-        "### Speakers",
-        speaker_tables(result),
-    ]
+def _ravdess_sections(result: ResultsFile) -> list[str]:
+    matrices, speakers = confusion_tables(result), speaker_tables(result)
+    return ["### Confusion matrices", matrices, "### Speakers", speakers]
 
 
 def fill_blocks(text: str, contents: Mapping[str, str], *, where: str) -> str:

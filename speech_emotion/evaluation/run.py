@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "evaluate_benchm
         return 130
     content = results_file(options, settings, outcome)
     write(content, outcome, options.out)
-    print(TABLES[options.benchmark](content))
+    print(TABLES[options.benchmark][1](content))
     if options.benchmark == "ravdess":
         print(f"\n{confusion_tables(content)}")
     print(f"\nwritten: {options.out} and {predictions_file(options.out)}", file=sys.stderr)
