@@ -203,7 +203,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def made_recording(clips: list[Path], folder: Path) -> Path:
-    """Join the examples with pauses; writes a recording of a minute, and a broken clip beside it."""
+    """Join the examples with pauses to a recording of a minute; write a broken clip beside it."""
     parts = []
     for clip in clips * 5:
         waveform, rate = sf.read(clip, dtype="float32")

@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -55,12 +56,13 @@ def on_gpu(
     if not is_zero():
         return function
 
-    # ZeroGPU replaces every exception with its own, which has only the name of the type.
-    def carried(*args: Any, **kwargs: Any) -> tuple[Any, Exception | None]:
+    # ZeroGPU replaces every exception with its own, which has only the name of the type. It sends
+    # tensors through shared memory, which lasts no longer than its process; bytes are copied.
+    def carried(*args: Any, **kwargs: Any) -> bytes:
         try:
-            return function(*args, **kwargs), None
+            return pickle.dumps((function(*args, **kwargs), None))
         except Exception as error:
-            return None, error
+            return pickle.dumps((None, error))
 
     def requested(*args: Any, **kwargs: Any) -> int:
         return duration(audio_seconds(*args, **kwargs))
@@ -69,7 +71,7 @@ def on_gpu(
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        result, error = decorated(*args, **kwargs)
+        result, error = pickle.loads(decorated(*args, **kwargs))
         if error is not None:
             raise error
         return result
