@@ -79,45 +79,48 @@ push-space: $(VENV)/installed-extras ## push the demo (REPO=you/name, SER_MODEL=
 data: $(VENV)/installed ## build corpus/ from DATA/RAVDESS and DATA/TESS
 	@$(PY) -m corpus_builder build --source ravdess=$(DATA)/RAVDESS --source tess=$(DATA)/TESS --out corpus
 
-# Four stages: the speech encoder is taught by Whisper tiny.en, then hears poor recordings; the text
-# encoder is taught by GoEmotions, and the head is trained on both. About an hour and a half on two
-# cores; each stage resumes. No stage but the last hears RAVDESS, so its folds share the encoders.
-DISTILL := $(OFFLINE) $(PY) -m recipes.mini.distill --resume
-TUNE := $(OFFLINE) $(PY) train.py --config recipes/mini/tune.yaml --data corpus
-SPEECH := runs/fillets-ng-data
+# The shipped checkpoint, in four stages; recipes/mini/README.md describes them and their inputs.
+# TEACHER and GOEMOTIONS are Hub ids, or folders where they are here already.
+TEACHER ?= openai/whisper-tiny.en
+GOEMOTIONS ?= google-research-datasets/go_emotions
+SPEECH_TESS ?= $(DATA)/TESS
+SPEECH_FILLETS ?= runs/fillets-ng-data
+export TEACHER GOEMOTIONS SPEECH_TESS SPEECH_FILLETS
+DISTILL := $(PY) -m recipes.mini.distill --resume
+TUNE := $(PY) train.py --config recipes/mini/tune.yaml --data corpus
 
-$(SPEECH):
+runs/fillets-ng-data:
 	@mkdir -p $@.part && cd $@.part && apt-get download -qq fillets-ng-data-cs fillets-ng-data-nl \
 	  && for package in *.deb; do dpkg --extract $$package . && rm $$package; done
 	@mv $@.part $@
 
-speech: $(SPEECH) ## fetch free acted speech without labels (a game in Czech and Dutch; needs Debian)
+speech: $(SPEECH_FILLETS) ## fetch free acted speech without labels (a game in Czech and Dutch; needs Debian)
 
-mini-base: $(VENV)/installed $(SPEECH)
-	@$(DISTILL) --config recipes/mini/distill.yaml --out runs/mini_base
-	@$(DISTILL) --config recipes/mini/robust.yaml --out runs/mini_robust
-	@$(OFFLINE) $(PY) -m recipes.mini.text_stage --config recipes/mini/text.yaml --out runs/mini_text
+mini-base: $(VENV)/installed $(SPEECH_FILLETS)
+	@$(DISTILL) --config recipes/mini/distill.yaml --output-dir runs/mini_base
+	@$(DISTILL) --config recipes/mini/robust.yaml --output-dir runs/mini_robust
+	@$(PY) -m recipes.mini.text_stage --resume --config recipes/mini/text.yaml --output-dir runs/mini_text
 
-# What a clip of each emotion gets on average, for `speech-emotion adapt`.
-NOTE := $(OFFLINE) $(PY) -m hub_model calibrate corpus --corpus ravdess --split train --keep-temperature
+# The class-mean logits, for `speech-emotion adapt`.
+MEANS := $(PY) -m speech_emotion calibrate corpus --corpus ravdess --split train --keep-temperature
 
-mini: data mini-base ## train checkpoints/mini again, from nothing
-	@$(TUNE) --out checkpoints/mini
-	@$(NOTE) --model checkpoints/mini
+mini: data mini-base ## train checkpoints/mini again, all stages
+	@$(TUNE) --output-dir checkpoints/mini
+	@$(MEANS) --model checkpoints/mini
 
-mini-folds: data mini-base ## cross-validate the recipe of checkpoints/mini over the RAVDESS actors
-	@$(TUNE) --folds all --fold-corpus ravdess --out runs/mini_folds
+mini-folds: data mini-base ## cross-validate the recipe of checkpoints/mini over the speakers of RAVDESS
+	@$(TUNE) --folds all --fold-corpus ravdess --output-dir runs/mini_folds
 
-mini-scratch: data ## cross-validate the same student without distillation, from random weights
-	@$(OFFLINE) $(PY) train.py --config configs/mini.yaml --data corpus --corpora ravdess --epochs 12 \
-	  --folds all --fold-corpus ravdess --validation none --out runs/mini_scratch
+mini-scratch: data ## cross-validate the same architecture from random weights
+	@$(PY) train.py --config configs/mini.yaml --data corpus --corpora ravdess --num-train-epochs 12 \
+	  --folds all --fold-corpus ravdess --validation none --output-dir runs/mini_scratch
 
-mini-ravdess: data mini-base ## the same recipe without TESS, to see what an unheard corpus costs
-	@$(OFFLINE) $(PY) train.py --config recipes/mini/ravdess.yaml --data corpus --out runs/mini_ravdess
-	@$(NOTE) --model runs/mini_ravdess
+mini-ravdess: data mini-base ## the same recipe without TESS, for the results on an unseen corpus
+	@$(PY) train.py --config recipes/mini/ravdess.yaml --data corpus --output-dir runs/mini_ravdess
+	@$(MEANS) --model runs/mini_ravdess
 
-mini-tess: data mini-base ## the head trained on one actress of TESS and tested on the other
-	@$(OFFLINE) $(PY) train.py --config recipes/mini/tess.yaml --data corpus --out runs/mini_tess
+mini-tess: data mini-base ## the classifier trained on one speaker of TESS and tested on the other
+	@$(PY) train.py --config recipes/mini/tess.yaml --data corpus --output-dir runs/mini_tess
 
 # Answers are kept in runs/evaluation, so a stopped run goes on; delete that folder to ask again.
 # Cross-validations are shown where `make mini-folds` has made one.
