@@ -20,8 +20,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import train  # noqa: E402
 from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from speech_emotion.training import fit, multimodal, run  # noqa: E402
 from speech_emotion.training.config import TrainConfig  # noqa: E402
 from speech_emotion.training.provenance import PACKAGES  # noqa: E402
 
@@ -49,8 +49,8 @@ def main() -> None:
         "unfreeze": "head",
         "validation": "none",
         "limit": arguments.clips,
-        "batch_size": 16,
-        "accumulation": 1,
+        "per_device_train_batch_size": 16,
+        "gradient_accumulation_steps": 1,
     }
     with tempfile.TemporaryDirectory() as folder:
         with _measured() as cached:
@@ -83,14 +83,15 @@ def main() -> None:
 
 
 def _run(settings: dict, out: Path, epochs: int) -> None:
-    train.training_function(TrainConfig(**settings, out=str(out), epochs=epochs))
+    run.train(TrainConfig(**settings, output_dir=str(out), num_train_epochs=epochs))
 
 
 @contextmanager
 def _measured(*, cache: bool = True) -> Iterator[dict]:
     """Time the one pass and every epoch of the run inside; switch the cache off for the peer."""
     times: dict = {"epochs": [], "pass": 0.0, "clips": 0}
-    make_head, train_epoch, save = train.make_head, train.train_epoch, train.save_checkpoint
+    make_head, train_epoch = run.make_head, fit._train_epoch
+    save = multimodal.save_checkpoint
 
     def timed_head(config, model, processor, parts, accelerator):
         times["clips"] = len(parts["train"])
@@ -105,12 +106,13 @@ def _measured(*, cache: bool = True) -> Iterator[dict]:
         times["epochs"].append(time.perf_counter() - start)
         return loss
 
-    train.make_head, train.train_epoch = timed_head, timed_epoch
-    train.save_checkpoint = lambda *_: None  # hundreds of megabytes that say nothing here
+    run.make_head, fit._train_epoch = timed_head, timed_epoch
+    multimodal.save_checkpoint = lambda *_, **__: None  # not part of the time
     try:
         yield times
     finally:
-        train.make_head, train.train_epoch, train.save_checkpoint = make_head, train_epoch, save
+        run.make_head, fit._train_epoch = make_head, train_epoch
+        multimodal.save_checkpoint = save
 
 
 if __name__ == "__main__":

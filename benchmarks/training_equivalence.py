@@ -55,15 +55,16 @@ def main() -> None:
 def _processes(folder: Path, epochs: int) -> dict:
     """Batches of four: four at once in one process, two in each of two."""
     # Without dropout and other random layers, which each process draws independently.
-    settings = {"model": STILL_MODEL, "epochs": epochs, "max_seconds": 1.0, "accumulation": 1}
-    one = _train(folder, "one", **settings, batch_size=4)
-    two = _train(folder, "two", launcher=TWO, **settings, batch_size=2)
+    settings = {"model": STILL_MODEL, "num_train_epochs": epochs, "max_seconds": 1.0}
+    settings["gradient_accumulation_steps"] = 1
+    one = _train(folder, "one", **settings, per_device_train_batch_size=4)
+    two = _train(folder, "two", launcher=TWO, **settings, per_device_train_batch_size=2)
     curves = {
         f"{curve}, {name}": [row[curve] for row in history]
         for name, history in (("one process", one), ("two processes", two))
         for curve in CURVES
     }
-    states = (folder / "two.state" / f"epoch_{epochs}").glob("random_states_*.pkl")
+    states = (_states(folder, "two") / f"checkpoint_{epochs - 1}").glob("random_states_*.pkl")
     pairs = list(zip(one, two, strict=True))
     return {
         "processes of the second run": len(list(states)),
@@ -74,19 +75,19 @@ def _processes(folder: Path, epochs: int) -> dict:
 
 def _resume(folder: Path, epochs: int) -> dict:
     """With dropout, layer drop, masks and random cuts, all of which must continue unchanged."""
-    whole = _train(folder, "whole", epochs=epochs)
-    command = _command(folder, "killed", epochs=epochs)
+    whole = _train(folder, "whole", num_train_epochs=epochs)
+    command = _command(folder, "killed", num_train_epochs=epochs)
     process = subprocess.Popen(
         command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    state = folder / "killed.state" / "epoch_2"
+    state = _states(folder, "killed") / "checkpoint_1"
     while process.poll() is None and not any(state.glob("*")):
         time.sleep(0.0002)
     process.send_signal(signal.SIGKILL)
     process.wait()
     left = sorted(path.name for path in state.iterdir()) if state.exists() else []
     finished = (state / "history.json").exists()
-    again = _train(folder, "killed", "--resume", epochs=epochs)
+    again = _train(folder, "killed", "--resume", num_train_epochs=epochs)
     weights = [load_file(folder / name / "model.safetensors") for name in ("whole", "killed")]
     return {
         "uninterrupted": [row["train_loss"] for row in whole],
@@ -105,9 +106,13 @@ def _train(folder: Path, name: str, *options: str, launcher: list[str] | None = 
     """Run train.py and return its history."""
     command = [*_command(folder, name, launcher=launcher, **settings), *options]
     subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
-    states = (folder / f"{name}.state").glob("epoch_*/history.json")
+    states = _states(folder, name).glob("checkpoint_*/history.json")
     last = max(states, key=lambda path: int(path.parent.name.split("_")[1]))
     return json.loads(last.read_text())
+
+
+def _states(folder: Path, name: str) -> Path:
+    return folder / f"{name}.state" / "checkpoints"
 
 
 def _command(
@@ -117,7 +122,7 @@ def _command(
     config.write_text(yaml.safe_dump({**SETTINGS, **settings}))
     data, out = str(folder / "corpus"), str(folder / name)
     start = [sys.executable, *(launcher or []), TRAIN, "--config", str(config)]
-    return [*start, "--data", data, "--out", out]
+    return [*start, "--data", data, "--output-dir", out]
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import yaml
 import train as command
 from speech_emotion import baselines
 from speech_emotion.baselines import BaselineError
-from speech_emotion.baselines.settings import CONFIGS, family_of
-from speech_emotion.training.config import parse_settings
+from speech_emotion.training.baseline_config import CONFIGS, family_of
+from speech_emotion.training.parsing import parse_config
 from tests.helpers.baseline_clips import rows
 from tests.helpers.toy_corpus import write_corpus
 
@@ -31,8 +31,9 @@ def refusal(capsys: pytest.CaptureFixture, arguments: list[str]) -> str:
 @pytest.mark.parametrize("path", ROWS, ids=lambda path: path.stem)
 def test_every_config_is_understood_and_named_after_its_row(path):
     kind = CONFIGS[family_of(["--config", str(path)])]
-    config = parse_settings(kind, "train.py", "a row", ["--config", str(path), "--data", "corpus"])
-    assert config.out == f"runs/{path.stem}"
+    given = ["--config", str(path), "--data", "corpus"]
+    config = parse_config(kind, given, program="train.py", description="a baseline")
+    assert config.output_dir == f"runs/{path.stem}"
 
 
 def test_there_is_a_config_for_every_row():
@@ -44,7 +45,7 @@ def test_one_command_trains_a_row_and_writes_all_that_is_known_of_it(
 ):
     out = tmp_path / "knn"
     config = next(path for path in ROWS if path.stem == "knn")
-    options = ["--data", str(corpus), "--out", str(out), "--cache", str(tmp_path / "cache")]
+    options = ["--data", str(corpus), "--output-dir", str(out), "--cache", str(tmp_path / "cache")]
     assert command.main(["--config", str(config), *options]) == 0
     assert "validation WA" in capsys.readouterr().out
     row = baselines.load(out)
@@ -69,12 +70,12 @@ def write_config(folder: Path, **settings) -> str:
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"family": "svm"}, "family must be classical, mobilenet_v2, cnn1d, not 'svm'"),
+        ({"family": "svm"}, "family must be classical or mobilenet_v2 or cnn1d, not 'svm'"),
         ({"family": "classical", "clasifier": "knn"}, "unknown key clasifier"),
         ({"family": "classical", "classifier": "svm"}, "classifier 'svm' is not known"),
         ({"family": "classical", "folds": 1}, "folds must be at least 2"),
         ({"family": "classical", "grid": {"p": 1}}, "grid: p must be a list"),
-        ({"family": "cnn1d", "epochs": 0}, "epochs must be at least 1"),
+        ({"family": "cnn1d", "num_train_epochs": 0}, "num_train_epochs must be at least 1"),
         ({"family": "cnn1d", "seconds": 0.0}, "seconds must be 0.1 to 60"),
         ({"family": "cnn1d", "dense": [3]}, "dense must be two widths"),
         ({"family": "mobilenet_v2", "block_shift": 2.0}, "block_shift must be 0.001 to 1"),
@@ -82,7 +83,7 @@ def write_config(folder: Path, **settings) -> str:
     ],
 )
 def test_a_wrong_setting_is_one_line(settings, line, corpus, tmp_path, capsys):
-    options = ["--data", str(corpus), "--out", str(tmp_path / "row")]
+    options = ["--data", str(corpus), "--output-dir", str(tmp_path / "row")]
     options += ["--config", write_config(tmp_path, cache=str(tmp_path / "cache"), **settings)]
     assert line in refusal(capsys, options)
     assert not (tmp_path / "row").exists()
@@ -100,7 +101,7 @@ def test_missing_emotions_are_one_line(family, labels, line, tmp_path, capsys):
     made = rows(range(2), labels=labels)
     corpus = write_corpus(tmp_path / "corpus", train=made, validation=made[:2])
     settings = {"family": family} | ({"classifier": "knn"} if family == "classical" else {})
-    options = ["--data", str(corpus), "--out", str(tmp_path / "row")]
+    options = ["--data", str(corpus), "--output-dir", str(tmp_path / "row")]
     options += ["--cache", str(tmp_path / "cache")]
     config = write_config(tmp_path, **settings)
     assert line in refusal(capsys, [*options, "--config", config])
@@ -111,7 +112,7 @@ def test_a_row_may_be_trained_without_an_emotion(tmp_path, waveforms):
     made = rows(range(3), labels=range(1, 7))
     corpus = write_corpus(tmp_path / "corpus", train=made, validation=made[:6])
     out = tmp_path / "row"
-    options = ["--data", str(corpus), "--out", str(out), "--cache", str(tmp_path / "cache")]
+    options = ["--data", str(corpus), "--output-dir", str(out), "--cache", str(tmp_path / "cache")]
     config = write_config(tmp_path, family="classical", classifier="xgb", params={"max_depth": 2})
     assert command.main([*options, "--config", config, "--allow-missing"]) == 0
     assert (baselines.load(out).predict_proba(waveforms)[:, 0] == 0).all()
@@ -121,7 +122,7 @@ def test_only_short_clips_are_one_line(tmp_path, capsys):
     made = rows(range(2), seconds=0.5)
     corpus = write_corpus(tmp_path / "corpus", train=made, validation=made)
     config = write_config(tmp_path, family="mobilenet_v2", pretrained="")
-    options = ["--data", str(corpus), "--out", str(tmp_path / "row"), "--config", config]
+    options = ["--data", str(corpus), "--output-dir", str(tmp_path / "row"), "--config", config]
     line = refusal(capsys, [*options, "--cache", str(tmp_path / "cache")])
     assert "no clip of the split can be used: 0.50 s of audio" in line
 
@@ -151,7 +152,12 @@ def test_a_row_of_another_version_is_one_line(key, train):
     else:
         small = {"depth_multiplier": 0.1}
         folder, _ = train(
-            "mobilenet_v2", pretrained="", model=small, epochs=1, limit=9, allow_missing=True
+            "mobilenet_v2",
+            pretrained="",
+            model=small,
+            num_train_epochs=1,
+            limit=9,
+            allow_missing=True,
         )
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {key: 99}))

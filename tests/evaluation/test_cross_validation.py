@@ -10,6 +10,7 @@ from hub_model.labels import EMOTIONS
 from speech_emotion.evaluation.cross_validation import cross_validate, figures_of
 from speech_emotion.metrics import bootstrap_interval, ua, wa
 from speech_emotion.predict.loading import load_classifier
+from speech_emotion.training import fit, run
 from speech_emotion.training.config import ConfigError, TrainConfig
 from tests.helpers.refusals import refusal
 from tests.helpers.toy_corpus import MODEL, rows, write_corpus
@@ -31,16 +32,16 @@ def arguments(tmp_path_factory, corpus):
                 "model": MODEL,
                 "tokenizer": {"vocab_size": 100},
                 "freeze": ["audio_model", "text_model"],
-                "epochs": 2,
+                "num_train_epochs": 2,
                 "learning_rate": 1e-2,
                 "warmup_steps": 0,
-                "accumulation": 1,
+                "gradient_accumulation_steps": 1,
                 "fold_corpus": "ravdess",
             }
         )
     )
     out = folder / "out"
-    return ["--config", str(config), "--data", str(corpus), "--out", str(out)], out
+    return ["--config", str(config), "--data", str(corpus), "--output-dir", str(out)], out
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +120,8 @@ def test_finished_folds_are_not_trained_again(done, arguments, tmp_path, monkeyp
     shutil.copytree(done[0], out)
     (out / "fold_1.parquet").unlink()
     trained = []
-    training_function = train.training_function
-    monkeypatch.setattr(
-        train, "training_function", lambda c: trained.append(c.fold) or training_function(c)
-    )
+    train_fold = run.train
+    monkeypatch.setattr(run, "train", lambda c: trained.append(c.fold) or train_fold(c))
     given = [*arguments[0][:-1], str(out)]
     assert train.main([*given, "--folds", "all"]) == 0
     assert trained == [1]
@@ -132,7 +131,7 @@ def test_finished_folds_are_not_trained_again(done, arguments, tmp_path, monkeyp
 
 def test_a_stopped_fold_goes_on(done, arguments, tmp_path, monkeypatch, capsys):
     given = [*arguments[0][:-1], str(tmp_path / "out"), "--folds", "0"]
-    save_state, seen = train.save_state, []
+    save_state, seen = fit.save_state, []
 
     def stop_after_the_first_epoch(*args):
         save_state(*args)
@@ -140,7 +139,7 @@ def test_a_stopped_fold_goes_on(done, arguments, tmp_path, monkeypatch, capsys):
             seen.append(1)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "save_state", stop_after_the_first_epoch)
+    monkeypatch.setattr(fit, "save_state", stop_after_the_first_epoch)
     assert train.main(given) == 130
     assert train.main(given) == 0
     whole = pd.read_parquet(done[0] / "fold_0.parquet")
@@ -173,7 +172,7 @@ def test_a_start_that_has_heard_the_test_speakers_is_refused(done, arguments, ca
 
 def test_folds_are_not_pushed():
     with pytest.raises(ConfigError, match="push_to_hub is for one model"):
-        cross_validate(TrainConfig(folds="all", push_to_hub="you/model"), train.main, [])
+        cross_validate(TrainConfig(folds="all", push_to_hub=True), train.main, [])
 
 
 def test_a_full_disk_is_one_line(done, arguments, tmp_path, monkeypatch, capsys):

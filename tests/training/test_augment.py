@@ -69,6 +69,6 @@ def test_a_room_rings_on_after_the_sound_and_keeps_the_peak(clip):
 
 
 def test_a_run_that_changes_nothing_has_no_changes(clip):
-    assert training_changes(TrainConfig(data="x", out="y")) is None
-    both = training_changes(TrainConfig(data="x", out="y", augment=1.0, poor_recordings=1.0))
+    assert training_changes(TrainConfig(data="x", output_dir="y")) is None
+    both = training_changes(TrainConfig(data="x", output_dir="y", augment=1.0, poor_recordings=1.0))
     assert made(both, clip, 0).size != clip.size

@@ -156,7 +156,7 @@ def test_the_encoders_run_every_epoch_when_they_must(run, monkeypatch):
     ("settings", "message"),
     [
         ({"standardize": True}, "standardize needs vectors .* the audio_model is trained"),
-        ({"standardize": True, "freeze": FROZEN, "augment": 0.5}, "changed on the fly"),
+        ({"standardize": True, "freeze": FROZEN, "augment": 0.5}, "augmented on the fly"),
         ({"augment_copies": 2, "poor_recordings": 0.5}, "the audio_model is trained"),
         (
             {"augment": 0.5, "augment_copies": 2, "freeze": ["audio_model"]},

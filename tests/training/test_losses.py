@@ -55,7 +55,7 @@ def test_clips_of_a_corpus_that_weighs_less_count_less(smoothing):
     config = TrainConfig(corpus_weights={"tess": 0.25}, label_smoothing_factor=smoothing)
     found = EmotionLoss(config, rows)(LOGITS, training_targets(config, rows))
     losses = cross_entropy(
-        LOGITS, torch.tensor(LABELS), reduction="none", label_smoothing_factor=smoothing
+        LOGITS, torch.tensor(LABELS), reduction="none", label_smoothing=smoothing
     )
     assert found == pytest.approx((losses[:4].sum() + 0.25 * losses[4:].sum()) / 6)
 

@@ -82,7 +82,7 @@ def test_a_missing_corpus_is_refused(refusal, tmp_path):
 
 def test_an_unknown_protocol_is_refused(refusal, corpus, tmp_path):
     arguments = ["--data", str(corpus), "--out", str(tmp_path / "model"), "--protocol", "random"]
-    assert "protocol must be" in refusal(train.main, arguments)
+    assert "--protocol: invalid choice" in refusal(train.main, arguments)
 
 
 def test_a_long_clip_is_cut_to_a_stretch_of_itself(tmp_path):
