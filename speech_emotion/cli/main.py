@@ -2,7 +2,9 @@
 
 import argparse
 import importlib
+import io
 import logging
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -26,6 +28,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit code of the command; 2 when it cannot be carried out, 130 when it is interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # a name or text may hold what the terminal lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _run(arguments)
+    except BrokenPipeError:  # the reader of the output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
     commands = {
         module.name: importlib.import_module(f"{cli.__name__}.{module.name}")
         for module in pkgutil.iter_modules(cli.__path__)

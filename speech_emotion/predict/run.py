@@ -96,7 +96,7 @@ class Prediction:
                 output cannot be used at all.
         """
         self._check()
-        files = find_clips(self.clips)
+        files = find_clips(self.clips, on_note=on_error)
         if self.text is not None and len(files) > 1:
             raise PredictError("--text is the transcript of one clip, and there are several")
         options = self._options()

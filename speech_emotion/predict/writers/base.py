@@ -70,6 +70,9 @@ class OneFile(Writer):
             another kind.
     """
 
+    errors = "surrogateescape"
+    """How names of files that are not UTF-8 are written: as the bytes that they are."""
+
     def __init__(self, path: Path, *, resume: bool, header: str = "") -> None:
         self._done: set[str] = set()
         refuse_existing(path, resume)
@@ -77,12 +80,12 @@ class OneFile(Writer):
             path.parent.mkdir(parents=True, exist_ok=True)
             kept = ""
             if path.exists():
-                text = path.read_bytes().decode("utf-8", errors="replace")
+                text = path.read_bytes().decode("utf-8", errors="surrogateescape")
                 kept, results = self._kept(path, text[: text.rfind("\n") + 1])
                 self._done = {result["file"] for result in results}
                 self.failed_before = sum(bool(result.get("error")) for result in results)
-            _write_whole(path, kept or header)
-            self._file = path.open("a", encoding="utf-8", newline="")
+            _write_whole(path, kept or header, errors=self.errors)
+            self._file = path.open("a", encoding="utf-8", errors=self.errors, newline="")
         except OSError as error:
             raise PredictError(f"--out {path}: {error.strerror}") from error
 
@@ -169,10 +172,8 @@ def _destinations(out: Path, files: Sequence[str], suffix: str) -> dict[str, Pat
     return found
 
 
-def _write_whole(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8", newline=""
-    ) as file:
-        file.write(text)
+def _write_whole(path: Path, text: str, *, errors: str = "surrogateescape") -> None:
+    with tempfile.NamedTemporaryFile("wb", dir=path.parent, suffix=".tmp", delete=False) as file:
+        file.write(text.encode("utf-8", errors=errors))
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)

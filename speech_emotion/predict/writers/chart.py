@@ -1,10 +1,21 @@
 """Text for the screen: bars for a few recordings, a line each for many."""
 
+import sys
+
 from hub_model.timeline import NO_SPEECH
 from speech_emotion.predict.writers.base import Result
 from speech_emotion.predict.writers.captions import UNSURE, caption_of, clock
 
 BAR_WIDTH = 40
+
+
+def _block() -> str:
+    """What bars are made of: a block, or a sign that every terminal has."""
+    try:
+        "█".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "#"
+    return "█"
 
 
 def as_chart(file: str, result: Result) -> str:
@@ -16,7 +27,7 @@ def as_chart(file: str, result: Result) -> str:
     if "segments" in result:
         lines.append("  as a whole:")
     for emotion in result["emotions"]:
-        bar = "█" * round(emotion["score"] * BAR_WIDTH)
+        bar = _block() * round(emotion["score"] * BAR_WIDTH)
         lines.append(f"  {emotion['label']:<10}{emotion['score']:6.1%}  {bar}")
     if result.get("abstained"):
         lines.append(f"  {UNSURE}: no emotion is likely enough")

@@ -16,11 +16,14 @@ def as_json(file: str, result: Result) -> str:
 class JsonLines(OneFile):
     """A file of JSON lines; see :class:`OneFile`."""
 
+    errors = "backslashreplace"
+    """JSON must be UTF-8; what is not, in the name of a file, is written as an escape of JSON."""
+
     def _text(self, file: str, result: Result) -> str:
         return as_json(file, result)
 
     def _kept(self, path: Path, text: str) -> tuple[str, list[dict[str, Any]]]:
         try:
-            return text, [json.loads(line) for line in text.splitlines()]
+            return text, [json.loads(line) for line in text.split("\n")[:-1]]
         except json.JSONDecodeError as error:
             raise PredictError(f"--out {path}: not JSON lines; name another file") from error

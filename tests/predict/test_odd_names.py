@@ -1,0 +1,62 @@
+"""Names and terminals as they are: not UTF-8, linked folders, files that are no recordings."""
+
+import json
+import os
+
+import pytest
+
+from speech_emotion.cli.main import main
+from speech_emotion.predict.clips import find_clips
+from speech_emotion.predict.writers import chart
+from tests.helpers.sounds import encode, voice
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three recordings; the name of one is Latin-1."""
+    place = tmp_path / "in"
+    place.mkdir()
+    for name in (b"a.wav", b"b\xe9.wav", b"z.wav"):
+        with open(os.path.join(os.fsencode(place), name), "wb") as file:
+            file.write(encode(voice(1.0)))
+    return place
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_a_name_that_is_not_utf8_stops_nothing(folder, model_folder, tmp_path, kind, capfd):
+    out = tmp_path / f"out.{kind}"
+    command = ["predict", str(folder), "--model", str(model_folder), "--transcriber", "none"]
+    command += ["--format", kind, "--out", str(out)]
+    assert main(command) == 0
+    written = out.read_bytes()
+    assert written.count(b"\n") == (3 if kind == "json" else 4)
+    if kind == "json":
+        names = {json.loads(line)["file"] for line in written.decode("utf-8").split("\n")[:-1]}
+        assert names == set(find_clips([str(folder)]))
+    assert main([*command, "--resume"]) == 0
+    assert out.read_bytes() == written
+    capfd.readouterr()
+
+
+def test_linked_folders_are_searched_once(folder, tmp_path):
+    (tmp_path / "calls").mkdir()
+    (tmp_path / "calls" / "2024").symlink_to(folder)
+    (folder / "above").symlink_to(tmp_path / "calls")
+    assert len(find_clips([str(tmp_path / "calls")])) == 3
+
+
+def test_what_is_left_out_of_a_folder_is_said_in_a_line(folder):
+    (folder / "notes.txt").write_text("no recording")
+    (folder / "README").write_text("no recording")
+    lines = []
+    assert len(find_clips([str(folder)], on_note=lines.append)) == 3
+    assert len(lines) == 1 and "1 .txt" in lines[0] and "\n" not in lines[0]
+
+
+def test_bars_of_a_terminal_without_blocks(monkeypatch):
+    class Ascii:
+        encoding = "ascii"
+
+    monkeypatch.setattr(chart.sys, "stdout", Ascii())
+    result = {"emotions": [{"label": "sad", "score": 1.0}], "transcript": None, "note": None}
+    chart.as_chart("a.wav", {**result, "modalities": ["audio"]}).encode("ascii")
