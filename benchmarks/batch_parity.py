@@ -87,17 +87,17 @@ def _compare(
     )
     waveforms = [load_audio(file) for file in files]
     sizes = arguments.batch_sizes
-    answers = {size: classifier(files, batch_size=size, top_k=None) for size in (1, *sizes)}
-    exact = probabilities(answers.pop(1))
+    found = {size: classifier(files, batch_size=size, top_k=None) for size in (1, *sizes)}
+    exact = probabilities(found.pop(1))
     rows = {
-        f"pipeline, batch {size}": agreement(probabilities(found), exact)
-        for size, found in answers.items()
+        f"pipeline, batch {size}": agreement(probabilities(predictions), exact)
+        for size, predictions in found.items()
     }
     model, processor = classifier.model, classifier.processor
-    alone = _model(model, processor, waveforms, 1)
+    single = _model(model, processor, waveforms, 1)
     for size in sizes:
-        found = _model(model, processor, waveforms, size)
-        rows[f"model, batch {size}, lengths mixed"] = agreement(found, alone)
+        batches = _model(model, processor, waveforms, size)
+        rows[f"model, batch {size}, lengths mixed"] = agreement(batches, single)
     return rows
 
 

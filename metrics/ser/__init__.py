@@ -1,1 +1,1 @@
-"""A folder that stands alone: `evaluate.load` opens it here or as an evaluate Space."""
+"""A metric of `evaluate`: loaded from this folder or from an evaluate Space."""

@@ -188,15 +188,15 @@ class MobileNetBaseline:
         Raises:
             AudioError: a waveform is shorter than a block of 1 s.
         """
-        answers = []
+        found = []
         for number, waveform in enumerate(waveforms):
             try:
                 inputs = levels(waveform, shift=self.config["decision_shift"])
             except AudioError as error:
                 raise AudioError(f"clip {number}: {error}") from error
             clips = np.zeros(len(inputs), dtype=int)
-            answers.append(clip_probabilities(logits_of(self.model, inputs), clips))
-        return np.concatenate(answers)
+            found.append(clip_probabilities(logits_of(self.model, inputs), clips))
+        return np.concatenate(found)
 
 
 def load(folder: Path, config: dict[str, Any]) -> MobileNetBaseline:

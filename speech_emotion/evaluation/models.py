@@ -23,7 +23,7 @@ class Model:
 
     Attributes:
         name: as the user typed it.
-        folder: where its files lie.
+        folder: its folder.
         family: "pipeline" for a custom checkpoint, "stock" for a stock checkpoint, "baseline" for
             a baseline of `speech_emotion.baselines`.
         protocol: the protocol it was trained for; None when its record does not name one.

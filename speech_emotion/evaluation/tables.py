@@ -18,7 +18,7 @@ TEXT_NAMES = {
     "asr": "the model's transcriber",
 }
 FEW_SPEAKERS = 10
-"""Below this number of speakers a note says that the intervals are rough."""
+"""Below this number of speakers intervals get a warning."""
 
 NOT_RUN = "not run here"
 """Replaces figures."""
