@@ -147,23 +147,23 @@ def test_the_command(calibrated, tmp_path, capsys):
     out = tmp_path / "adapted"
     asked = ["adapt", str(folder), "--model", str(calibrated), "--out", str(out)]
     assert main(asked) == 0
-    assert "fitted to 8 of 8 recordings" in capsys.readouterr().out
+    assert "adapted to 8 of 8 recordings" in capsys.readouterr().out
     expected = load(calibrated).adapt(sorted(map(str, folder.iterdir())))
     adapted = load_classifier(out, transcriber="none")
     assert adapted.model.config.logit_bias == pytest.approx(list(expected.values()), abs=1e-4)
     assert json.loads((calibrated / "config.json").read_text()).get("logit_bias") is None
-    assert "fitted to the recordings of one source" in (out / "README.md").read_text()
+    assert "adapted to the recordings of one source" in (out / "README.md").read_text()
     results = tmp_path / "results.json"
     results.write_text('{"benchmark": "ravdess", "rows": []}')
     push = ["push", "--model", str(out), "--repo", "me/mine", "--dry-run"]
     assert main([*push, "--results", str(results)]) == 2
-    assert "has been fitted to recordings since" in capsys.readouterr().err
+    assert "has been adapted since" in capsys.readouterr().err
     for model, answer in ((calibrated, False), (out, True)):
         assert main(["info", str(model), "--format", "json"]) == 0
         assert json.loads(capsys.readouterr().out)["adapted"] is answer
 
     assert main(asked) == 2
-    assert "is already there" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     (folder / "broken.wav").write_bytes(b"not audio")
     assert main([*asked[:-1], str(tmp_path / "again")]) == 1
     printed = capsys.readouterr()
@@ -202,7 +202,7 @@ def test_a_stock_classifier_is_calibrated_and_adapted(tmp_path, capsys):
     adapted = load_classifier(out, check_speech=False)
     assert adapted.model.config.logit_bias is not None
     card = (out / "README.md").read_text()
-    assert "stock\naudio classifier" in card and "fitted to the recordings of one source" in card
+    assert "a stock audio classifier" in card and "adapted to the recordings of one source" in card
 
     # What was found goes into the weights, and the stock pipeline has it too.
     assert main(["export", "--stock", "--model", str(out), "--out", str(weights)]) == 0
