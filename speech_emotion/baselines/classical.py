@@ -76,7 +76,17 @@ def _estimator(name: str) -> BaseEstimator:
     if name not in CLASSIFIERS:
         raise BaselineError(f"classifier {name!r} is not known, but {', '.join(CLASSIFIERS)} are")
     module, kind, _ = CLASSIFIERS[name]
-    return getattr(importlib.import_module(module), kind)()
+    return getattr(_library(module), kind)()
+
+
+def _library(name: str) -> Any:
+    """Import a library of classifiers; those of boosted trees come with an extra."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise BaselineError(
+            f'{name} is not installed; run pip install "speech-text-emotion[baselines]"'
+        ) from error
 
 
 def _refuse_unknown(estimator: BaseEstimator, params: Iterable[str]) -> None:
@@ -297,9 +307,7 @@ class _Booster:
     """LightGBM loads its files as a ``Booster``, which has no ``predict_proba``."""
 
     def __init__(self, file: Path) -> None:
-        import lightgbm
-
-        self.booster = lightgbm.Booster(model_file=file)
+        self.booster = _library("lightgbm").Booster(model_file=file)
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         found = np.asarray(self.booster.predict(features))

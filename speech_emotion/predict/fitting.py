@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import hub_model
 from corpus_builder.tables import read_table
 from speech_emotion.predict import PredictError
 from speech_emotion.predict.loading import one_line
@@ -78,12 +79,27 @@ def copy_fitted(folder: Path, out: Path, changed: dict[str, Any]) -> None:
 
 
 def copy_model(folder: Path, out: Path) -> None:
-    """Copy the files of a model, :data:`MODEL_FILES`, and no others."""
+    """Copy the files of a model, :data:`MODEL_FILES`, and no others.
+
+    A custom checkpoint without its code, as an installed package has it, gets that of hub_model.
+    """
     for pattern in MODEL_FILES:
         for file in folder.glob(pattern):
             target = out / file.relative_to(folder)
             target.parent.mkdir(exist_ok=True)
             shutil.copy(file, target)
+    settings = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    if settings.get("auto_map") and not any(out.glob("*.py")):
+        write_code(out)
+
+
+def write_code(folder: Path) -> None:
+    """Write the code of a custom checkpoint, replacing any other: the modules of hub_model."""
+    for file in folder.glob("*.py"):
+        file.unlink()
+    for file in Path(str(hub_model.__file__)).parent.glob("*.py"):
+        if file.name != "__init__.py":
+            shutil.copy(file, folder / file.name)
 
 
 def read_labelled_table(path: Path) -> tuple[list[str], list[str], list[str | None] | None]:

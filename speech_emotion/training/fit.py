@@ -10,6 +10,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,12 @@ def start(config: FitConfig) -> Accelerator:
             precision that is asked for.
     """
     check_output_dir(Path(config.output_dir))
+    if config.report_to == "tensorboard" and find_spec("tensorboard") is None:
+        # Accelerate would train without a tracker and without a message.
+        raise ConfigError(
+            "report_to tensorboard: TensorBoard is not installed; run "
+            'pip install "speech-text-emotion[tracking]"'
+        )
     logging.getLogger("accelerate.accelerator").addFilter(_no_news)
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,

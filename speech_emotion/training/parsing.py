@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 from transformers import HfArgumentParser
 
+from speech_emotion.predict import shipped
+
 OLD_NAMES = {
     "accumulation": "gradient_accumulation_steps",
     "batch_size": "per_device_train_batch_size",
@@ -29,6 +31,9 @@ in the records and states of older runs."""
 
 BASE = "base"
 """Key of a YAML file that names another file, relative to it, whose keys it inherits."""
+
+CONFIGS = "configs"
+"""Folder of the configurations that ship with the library."""
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _TRUTH = ("true", "false", "yes", "no", "y", "n", "t", "f", "1", "0")
@@ -109,9 +114,14 @@ def parse_config(
 def read_config(path: Path, *, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a YAML file: the keys of its base first, variables expanded, old names replaced.
 
+    A file ``configs/NAME`` that does not exist is looked for among those of the library.
+
     Raises:
         ConfigError: a file cannot be read, is not YAML, or names a variable that is not set.
     """
+    installed = shipped(CONFIGS) / path.name
+    if not path.exists() and str(path.parent) == CONFIGS and installed.is_file():
+        path = installed
     if path.resolve() in seen:
         raise ConfigError(f"{path}: is its own {BASE}")
     try:
