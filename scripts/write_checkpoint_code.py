@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not (folder / "config.json").is_file():
             print(f"{folder}: not a checkpoint, it has no config.json", file=sys.stderr)
             return 2
-        write_code(folder)
+        write_code(folder, clear=True)
     return 0
 
 

@@ -52,7 +52,7 @@ def write_fitted(folder: Path, changed: dict[str, Any]) -> None:
         settings[FITTED] = _renamed(settings.get(FITTED, {})) | changed
     else:
         if RENAMED.keys() & settings.keys():
-            _write_code(folder)
+            write_code(folder)
         settings = _renamed(settings) | changed
     try:
         with tempfile.NamedTemporaryFile(
@@ -93,10 +93,16 @@ def copy_model(folder: Path, out: Path) -> None:
         write_code(out)
 
 
-def write_code(folder: Path) -> None:
-    """Write the code of a custom checkpoint, replacing any other: the modules of hub_model."""
-    for file in folder.glob("*.py"):
-        file.unlink()
+def write_code(folder: Path, *, clear: bool = False) -> None:
+    """Write the code of a custom checkpoint: the modules of hub_model.
+
+    Args:
+        folder: of the checkpoint.
+        clear: delete all other Python files.
+    """
+    if clear:
+        for file in folder.glob("*.py"):
+            file.unlink()
     for file in Path(str(hub_model.__file__)).parent.glob("*.py"):
         if file.name != "__init__.py":
             shutil.copy(file, folder / file.name)
@@ -185,14 +191,3 @@ def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
             if value is not None or new not in settings:
                 settings[new] = value
     return settings
-
-
-def _write_code(folder: Path) -> None:
-    from transformers.dynamic_module_utils import custom_object_save
-
-    from hub_model.modeling_hubert_bert import HubertBertForEmotion
-    from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
-    from hub_model.processing_hubert_bert import HubertBertProcessor
-
-    for kind in (SpeechTextEmotionPipeline, HubertBertForEmotion, HubertBertProcessor):
-        custom_object_save(kind, folder)

@@ -167,7 +167,7 @@ def test_the_command(calibrated, tmp_path, capsys):
     (folder / "broken.wav").write_bytes(b"not audio")
     assert main([*asked[:-1], str(tmp_path / "again")]) == 1
     printed = capsys.readouterr()
-    assert "fitted to 8 of 9 recordings" in printed.out
+    assert "adapted to 8 of 9 recordings" in printed.out
     assert printed.err.count("\n") == 1 and "broken.wav" in printed.err
 
 
