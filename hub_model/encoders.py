@@ -114,7 +114,9 @@ def load_text_encoder(source: str) -> PreTrainedModel:
 
 
 def _load(source: str) -> tuple[PreTrainedModel, list[str]]:
-    model, info = AutoModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+    model, info = AutoModel.from_pretrained(
+        source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+    )
     return model, sorted(info["missing_keys"])
 
 

@@ -160,7 +160,10 @@ class TransformersTranscriber:
 
         try:
             self._pipeline = pipeline(
-                "automatic-speech-recognition", model=self.name, device=self._device
+                "automatic-speech-recognition",
+                model=self.name,
+                device=self._device,
+                trust_remote_code=False,
             )
         except Exception as error:  # the loaders raise many kinds; each means "no transcript"
             where = "in a local folder or the cache"
