@@ -66,16 +66,6 @@ def audio_only(encoders, corpus, tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("name", ["hubert", "hubert_bert"])
-def test_the_configs_say_table_7(name):
-    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    table = ("num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size")
-    table += ("gradient_accumulation_steps", "weight_decay")
-    table += ("warmup_steps", "learning_rate")
-    assert [values[key] for key in table] == [6, 4, 4, 4, 0.01, 500, 5e-5]
-    assert all(values[key] == getattr(TrainConfig(), key) for key in table)
-
-
 def test_the_audio_only_model_is_a_stock_one(audio_only):
     assert not list(audio_only.glob("*.py"))
     model = AutoModelForAudioClassification.from_pretrained(audio_only)

@@ -15,15 +15,6 @@ from speech_emotion.training.parsing import OLD_NAMES, ConfigError, parse_config
 from tests.helpers.training_runs import ROOT
 
 KINDS = [TrainConfig, *CONFIGS.values(), DistillConfig, TextConfig]
-TABLE_7 = {
-    "num_train_epochs": 6,
-    "per_device_train_batch_size": 4,
-    "per_device_eval_batch_size": 4,
-    "gradient_accumulation_steps": 4,
-    "learning_rate": 5e-5,
-    "weight_decay": 0.01,
-    "warmup_steps": 500,
-}
 
 
 @pytest.fixture
@@ -37,12 +28,6 @@ def parse(tmp_path):
         return parse_config(kind, given, program="program", description="What it does.")
 
     return parse
-
-
-def test_the_defaults_are_those_of_table_7():
-    config = TrainConfig()
-    assert {name: getattr(config, name) for name in TABLE_7} == TABLE_7
-    assert config.lr_scheduler_type == "linear" and config.save_dtype == "float32"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,103 @@
+"""Constants of the paper in configs/ and in the defaults of the training settings."""
+
+from typing import Any
+
+import pytest
+
+from speech_emotion.baselines.classical import CLASSIFIERS
+from speech_emotion.training.baseline_config import CONFIGS, Cnn1dConfig, MobileNetConfig
+from speech_emotion.training.config import TrainConfig
+from speech_emotion.training.parsing import read_config
+from tests.helpers.training_runs import ROOT
+
+TABLE_7 = {
+    "num_train_epochs": 6,
+    "per_device_train_batch_size": 4,
+    "per_device_eval_batch_size": 4,
+    "gradient_accumulation_steps": 4,
+    "learning_rate": 5e-5,
+    "weight_decay": 0.01,
+    "warmup_steps": 500,
+}
+
+
+def given(name: str) -> dict[str, Any]:
+    return read_config(ROOT / "configs" / f"{name}.yaml")
+
+
+def settings(name: str) -> Any:
+    """The settings of a config, with the defaults of its kind."""
+    found = given(name)
+    kind = CONFIGS[found["family"]] if "family" in found else TrainConfig
+    return kind(**found)
+
+
+@pytest.mark.parametrize("name", [None, "hubert", "hubert_bert"])
+def test_table_7(name):
+    """Both models of the paper are trained with these; they stand in their configs as well."""
+    config = settings(name) if name else TrainConfig()
+    assert {key: getattr(config, key) for key in TABLE_7} == TABLE_7
+    assert config.lr_scheduler_type == "linear"
+    if name:
+        assert {key: given(name)[key] for key in TABLE_7} == TABLE_7
+
+
+def test_the_audio_only_model_of_table_8():
+    config = settings("hubert")
+    assert config.stock_checkpoint and config.unfreeze == "head"
+    assert config.model == {"audio_config": "facebook/hubert-base-ls960"}
+
+
+def test_the_start_of_the_multimodal_model():
+    """It starts from the tuned audio-only model and BERT base, and trains both (section III-D)."""
+    config = settings("hubert_bert")
+    assert not config.stock_checkpoint and config.unfreeze == "entire" and not config.freeze
+    assert config.model == {
+        "audio_config": settings("hubert").output_dir,
+        "text_config": "google-bert/bert-base-uncased",
+    }
+
+
+@pytest.mark.parametrize("config", [Cnn1dConfig(), settings("cnn1d")], ids=["default", "config"])
+def test_table_5(config):
+    """The 1-D CNN: ten epochs, dropout 0.6, L1 and L2 of the kernels (section III-C.2)."""
+    assert config.num_train_epochs == 10
+    assert (config.l1, config.l2, config.dropout) == (1e-6, 1e-5, 0.6)
+    assert config.seconds == 3.0 and config.dense == [128, 64]
+    assert (config.learning_rate, config.lr_scheduler_type) == (5e-4, "constant_with_warmup")
+    assert (config.warmup_steps, config.weight_decay, config.max_grad_norm) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "shift", "gender", "share"),
+    [
+        ("mobilenet_v2_overlap_gender", 0.01, True, 0.05),
+        ("mobilenet_v2_overlap", 0.01, False, 0.05),
+        ("mobilenet_v2_gender", 1.0, True, 1.0),
+        ("mobilenet_v2", 1.0, False, 1.0),
+    ],
+)
+def test_the_four_experiments_on_mobilenet(name, shift, gender, share):
+    """Section III-C.1: blocks every 10 ms or one after another; with gender or without."""
+    config = settings(name)
+    assert isinstance(config, MobileNetConfig)
+    assert (config.block_shift, config.gender, config.clips_share) == (shift, gender, share)
+    assert config.pretrained == "google/mobilenet_v2_1.0_224"
+
+
+def test_the_grid_of_the_search_on_knn():
+    """The search that "did not improve further" (section III-B)."""
+    config = settings("knn_grid")
+    assert config.classifier == "knn" and config.folds == 5
+    assert config.grid == {
+        "n_neighbors": [1, 3, 5, 7, 9, 11, 15, 21],
+        "weights": ["uniform", "distance"],
+        "p": [1, 2],
+    }
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_the_classifiers_of_table_6_have_the_defaults_of_their_libraries(name):
+    config = settings(name)
+    assert (config.classifier, config.seed) == (name, 0)
+    assert config.params == {} and config.grid == {}
