@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cached_property
 
 import yaml
@@ -130,7 +130,7 @@ class Repo:
         parent = self.commits.get(self.branches.get(branch, ""))
         oids = [parent and parent.sha, title, sorted((p, f.oid) for p, f in files.items())]
         sha = hashlib.sha1(json.dumps([self.kind, self.repo_id, oids]).encode()).hexdigest()
-        date = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         self.commits[sha] = Commit(sha, parent, title, date, files)
         self.branches[branch] = sha
         return self.commits[sha]
