@@ -1,11 +1,11 @@
-"""The recipe of the checkpoint that ships, cross-validated beside what it should be beaten by.
+"""Cross-validation of the recipe of ``checkpoints/mini``, compared with references.
 
     python -m recipes.mini.folds_report --data corpus --folds runs/mini_folds
 
-``make mini-folds`` trains the folds. The other rows are computed here, on the same folds of the
+``make mini-folds`` trains the folds. The references are computed here, on the same folds of the
 same clips: the teacher, frozen, with logistic regression on the mean and deviation of its layers;
-and the 94 features of the paper with each of its eight classifiers. All learn from RAVDESS alone
-and, in a second row, from RAVDESS and the other corpora, as the recipe does.
+and the 94 features of the paper with each of its eight classifiers. Each is trained on RAVDESS only
+and, in a second result, on RAVDESS and the other corpora, as the recipe is.
 """
 
 import argparse
@@ -62,12 +62,12 @@ def teacher_vectors(rows: Dataset, teacher: str) -> np.ndarray:
 def cross_validate(
     rows: Dataset, vectors: np.ndarray, model: BaseEstimator, *, pooled: bool
 ) -> Any:
-    """Fit a classifier on all folds but one, and answer that one, for every fold of RAVDESS.
+    """Fit a classifier on all folds but one, and predict that one, for every fold of RAVDESS.
 
     Args:
         vectors: ``(clips, features)``, in the order of ``rows``.
         model: is fitted anew for every fold.
-        pooled: the clips of other corpora are learnt from as well.
+        pooled: train on the clips of other corpora as well.
 
     Returns:
         what :func:`~speech_emotion.evaluation.cross_validation.figures_of` says, without texts.
@@ -138,7 +138,7 @@ def recipe_rows(folders: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def reference_rows(data: str, teacher: str, cache: Path) -> list[dict[str, Any]]:
-    """Compute the rows beside the recipe.
+    """Compute the references.
 
     Raises:
         EvaluationError: the corpus has no folds of RAVDESS, or a clip cannot be used.
@@ -171,10 +171,10 @@ def reference_rows(data: str, teacher: str, cache: Path) -> list[dict[str, Any]]
 
 
 def earlier_references(file: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Read the rows beside the recipe from an earlier results file.
+    """Read the references from an earlier results file.
 
     Returns:
-        the rows, and ``command`` and ``commit`` of the run that computed them.
+        the results, and ``command`` and ``commit`` of the run that computed them.
 
     Raises:
         EvaluationError: it is not such a file.
@@ -187,7 +187,7 @@ def earlier_references(file: Path) -> tuple[list[dict[str, Any]], dict[str, str]
 
 
 def summary(row: dict[str, Any]) -> str:
-    """One row in one line, UA with its interval over speakers."""
+    """One result in one line, UA with its interval over speakers."""
     low, high = row["pooled"]["over_speakers"]["ua"]
     return f"{row['name']} ({row['heard']}): UA {row['pooled']['ua']:.3f} ({low:.3f} to {high:.3f})"
 
@@ -201,12 +201,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--folds", type=Path, nargs="*", default=[], help="folders of train.py --folds all"
     )
-    parser.add_argument("--teacher", default="", help="Hub id or folder of a Whisper model")
     parser.add_argument(
-        "--references", type=Path, help="results file whose rows beside the recipe are kept"
+        "--teacher",
+        default="",
+        help="Hub id or folder of a Whisper model; no reference of the teacher when empty",
     )
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    parser.add_argument("--out", type=Path, default=Path("results/mini_folds.json"))
+    parser.add_argument(
+        "--references",
+        type=Path,
+        help="results file whose references are kept",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("runs/cache"),
+        help="folder of the 94 features (%(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/mini_folds.json"),
+        help="results file to write (%(default)s)",
+    )
     options = parser.parse_args(arguments)
     try:
         recipe = recipe_rows(options.folds)

@@ -10,10 +10,7 @@ import numpy as np
 
 from corpus_builder.sources import SOURCES
 from speech_emotion.evaluation.clips import ClipSet
-from speech_emotion.training.provenance import HASH_DIGITS
-
-RECORD_FILE = "training_record.json"
-"""The whole training record, beside config.json."""
+from speech_emotion.training.provenance import HASH_DIGITS, RECORD_FILE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Changes of the waveform while training: the paper's four kinds (III-A), and poor recordings."""
+"""Augmentation in training: the paper's four kinds (section III-A), and degraded recordings."""
 
 import random
 from collections.abc import Callable
@@ -27,16 +27,16 @@ MAX_SILENCE_S = 1.2
 
 
 def augmenter(chance: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that stretches, shifts, scales and blurs a clip with noise.
+    """Return a function that applies time stretching, pitch shifting, gain and noise to a clip.
 
-    Pitch is moved by at most two semitones: more would change who seems to speak.
+    Pitch is shifted by at most two semitones; more would sound like another speaker.
 
     Args:
-        chance: of each of the four, independently.
+        chance: probability of each of the four, independently.
 
     Returns:
-        float32 ``(num_samples,)`` to float32 ``(other num_samples,)``, both at 16 kHz. Chance comes
-        from the global generators of ``random`` and numpy, which ``set_seed`` seeds.
+        float32 ``(num_samples,)`` to float32 ``(other num_samples,)``, both at 16 kHz. Random
+        numbers come from the global generators of ``random`` and numpy, which ``set_seed`` seeds.
     """
     return _as_function(
         [
@@ -49,13 +49,14 @@ def augmenter(chance: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def distorter(chance: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that adds noise to a clip and bends its spectrum; its length stays.
+    """Return a function that adds noise to a clip and equalises it; its length stays.
 
     Args:
-        chance: of each of the two, independently.
+        chance: probability of each of the two, independently.
 
     Returns:
-        float32 ``(num_samples,)`` at 16 kHz to the same; chance as in :func:`augmenter`.
+        float32 ``(num_samples,)`` at 16 kHz to the same; random numbers as in
+        :func:`augmenter`.
     """
     return _as_function(
         [AddGaussianSNR(5, 30, p=chance), SevenBandParametricEQ(-9, 9, p=chance)],
@@ -65,21 +66,21 @@ def distorter(chance: float) -> Callable[[np.ndarray], np.ndarray]:
 def poor_recorder(
     chance: float, cleaning: Cleaning | None = None, *, in_place: bool = False
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that makes a poor recording of a clip, as the model hears it in use.
+    """Return a function that degrades a clip as recordings in use are degraded, and cleans it.
 
-    Each in some of the clips: the echo of a room, noise of any colour from 0 to 30 dB, a bent or
-    narrow spectrum, clipped peaks, another level. Silence comes before and after the speech, and
-    the whole is cleaned.
+    Each with a probability of its own: reverberation, noise of any colour from 0 to 30 dB,
+    equalisation or band limits, clipping, another level. Silence is added before and after the
+    speech, and the result is cleaned.
 
     Args:
-        chance: that anything is done to a clip.
-        cleaning: the model's; the usual when not given.
+        chance: probability that a clip is degraded.
+        cleaning: that of the model; the default when not given.
         in_place: no silence is added or removed, and only half of the clips are denoised: every
             sample stays where it was.
 
     Returns:
-        float32 ``(num_samples,)`` to float32 ``(other num_samples,)``, both at 16 kHz; chance as
-        in :func:`augmenter`.
+        float32 ``(num_samples,)`` to float32 ``(other num_samples,)``, both at 16 kHz; random
+        numbers as in :func:`augmenter`.
     """
     degrade = _as_function(_RECORDING)
     denoise = Cleaning(trim=False)
@@ -97,7 +98,7 @@ def poor_recorder(
 
 
 def training_changes(config: Any) -> Callable[[np.ndarray], np.ndarray] | None:
-    """Return what a ``TrainConfig`` does to a training clip; ``None`` for nothing."""
+    """Return how a ``TrainConfig`` changes a training clip; ``None`` for nothing."""
     cleaning = Cleaning.from_dict(config.model.get("cleaning"))
     return _in_turn(
         augmenter(config.augment) if config.augment else None,
@@ -106,7 +107,7 @@ def training_changes(config: Any) -> Callable[[np.ndarray], np.ndarray] | None:
 
 
 def student_changes(config: Any) -> Callable[[np.ndarray], np.ndarray] | None:
-    """Return what a ``DistillConfig`` does to what the student hears; ``None`` for nothing."""
+    """Return how a ``DistillConfig`` changes the input of the student; ``None`` for nothing."""
     return _in_turn(
         distorter(config.distort) if config.distort else None,
         poor_recorder(config.poor_recordings, in_place=True) if config.poor_recordings else None,
@@ -127,19 +128,19 @@ def _in_turn(
 
 
 class Room(BaseWaveformTransform):
-    """The echo of a made room: noise that decays, after the direct sound.
+    """Synthetic reverberation: decaying noise after the direct sound.
 
-    The time in which it falls by 60 dB is 0.2 to 1 s, its energy -12 to +3 dB of the direct sound.
+    Its RT60 is 0.2 to 1 s, its energy -12 to +3 dB of the direct sound.
 
     Args:
-        p: chance that it is applied.
+        p: probability that it is applied.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__(p)
 
     def apply(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Return the clip as heard in the room, as loud and as long as before."""
+        """Return the reverberant clip, with the same peak and length as before."""
         decay_s, level_db = random.uniform(0.2, 1.0), random.uniform(-12, 3)
         time = np.arange(round(decay_s * sample_rate)) / sample_rate
         response = np.random.normal(size=time.size) * 10 ** (-3 * time / decay_s)

@@ -1,4 +1,4 @@
-"""Which clips a run trains on, chooses its best epoch on, and is tested on.
+"""Training, validation and test clips of a run.
 
 Folds are cut by the column ``fold`` of the configuration ``natural``, which keeps every speaker in
 one fold. A corpus need not have every fold: those that exist are used.
@@ -15,12 +15,12 @@ from speech_emotion.training.parsing import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What is taken of a corpus.
+    """The clips that a run takes from a corpus.
 
     Args:
-        fold: this fold is the test part and the rest is learnt from; the splits of the corpus are
-            used when not given.
-        fold_corpus: the corpus whose folds are meant; those of all corpora when not given. All
+        fold: this fold is the test part and the others are trained on; the splits of the corpus
+            are used when not given.
+        fold_corpus: the corpus whose folds are tested; those of all corpora when not given. All
             folds of the other corpora are trained on.
         corpora: corpora to train on; all when empty.
         validation: ``split`` keeps clips apart to choose the best epoch on: the validation split,
@@ -34,7 +34,7 @@ class Selection:
 
     @classmethod
     def of(cls, config: object) -> "Selection":
-        """Read it from any config; one without these fields takes the splits as they are."""
+        """Read it from any config; one without these fields uses the splits of the corpus."""
         names = ("fold", "fold_corpus", "corpora", "validation")
         given = {name: getattr(config, name) for name in names if hasattr(config, name)}
         if "corpora" in given:

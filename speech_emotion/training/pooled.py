@@ -1,4 +1,4 @@
-"""The model behind its encoders: what is left to train when both encoders are frozen."""
+"""The part of the model after its encoders, which is trained when both encoders are frozen."""
 
 import copy
 
@@ -9,11 +9,11 @@ from hub_model.modeling_hubert_bert import HubertBertForEmotion
 
 
 class PooledModel(HubertBertForEmotion):
-    """Reads pooled vectors in the place of waveforms and tokens, and answers as the whole model.
+    """The model with pooled vectors as input instead of waveforms and tokens.
 
-    It shares its weights with the whole model: what it learns is learnt there. In its ``forward``,
+    It shares its weights with the whole model, and has the same output. In its ``forward``,
     ``input_values`` is ``(batch, audio_embedding_size)``, or ``(batch, layers, hidden size)`` when
-    the model weighs the layers of its speech encoder; ``input_ids`` is
+    the model weights the layers of its speech encoder; ``input_ids`` is
     ``(batch, text_embedding_size)`` and ``text_attention_mask`` ``(batch, 1)``.
     """
 
@@ -30,7 +30,7 @@ class PooledModel(HubertBertForEmotion):
         return pooled
 
     def standardize(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Let the classifier see standardised vectors from now on.
+        """Standardise the input of the classifier from now on.
 
         Args:
             mean, std: ``(audio_embedding_size + text_embedding_size,)``, over the training clips.
@@ -39,7 +39,7 @@ class PooledModel(HubertBertForEmotion):
             self.classifier,
             mean=mean,
             std=std,
-            # Dropout must hide a value by its mean, so that it comes after standardising.
+            # Dropout must replace a value by its mean, so it comes after standardisation.
             dropout=nn.ModuleList([self.audio_dropout, self.text_dropout]),
             sizes=[self.config.audio_embedding_size, self.config.text_embedding_size],
         )
@@ -82,7 +82,7 @@ class StandardizedClassifier(nn.Linear):
         self.weight, self.bias = linear.weight, linear.bias
         self.dropout, self.sizes = dropout, sizes
         self.register_buffer("mean", mean)
-        # A value that never changes says nothing, and would be divided by zero.
+        # A constant value would be divided by zero.
         self.register_buffer("std", torch.where(std > 1e-6, std, torch.ones_like(std)))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -93,7 +93,7 @@ class StandardizedClassifier(nn.Linear):
 
     @torch.no_grad()
     def folded(self) -> dict[str, torch.Tensor]:
-        """Weight and bias of the linear layer that says the same of vectors as they are."""
+        """Weight and bias of the linear layer with the same output for unstandardised vectors."""
         weight = self.weight.double() / self.std
         bias = self.bias.double() - weight @ self.mean.double()
         return {"weight": weight.float(), "bias": bias.float()}
