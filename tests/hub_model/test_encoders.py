@@ -184,7 +184,7 @@ def test_a_model_of_the_voice_alone():
     assert model.classifier.in_features == 32
     output = model(**processor(audio=CLIPS))
     assert output.text_embedding.shape == (4, 0)
-    with pytest.raises(ValueError, match="reads no text"):
+    with pytest.raises(ValueError, match="takes no text"):
         model(**processor(audio=CLIPS, text=TEXTS))
 
 
