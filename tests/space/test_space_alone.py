@@ -2,6 +2,7 @@
 
 import shutil
 
+import about
 import app
 import gradio
 import pytest
@@ -62,6 +63,11 @@ def test_settings_come_from_the_environment(monkeypatch):
     assert Settings.from_environment() == Settings(
         model="you/model", transcriber="none", max_seconds=7.5
     )
+
+
+def test_a_model_without_a_card_has_no_licence(stock_model, text_model):
+    assert about.licences_of(about.card_of(str(text_model))).startswith("- Licence of the weights:")
+    assert "no card" in about.licences_of(about.card_of(str(stock_model)))
 
 
 def test_the_folder_works_alone(space_process, angry_clip):

@@ -235,8 +235,9 @@ def test_compare_two_models(browser, serve, text_model, stock_model, angry_clip)
 
 def test_about(browser, url):
     page.open_tab(browser, url, "About")
-    text = page.wait_for(browser, "#about", "removed from the server")
-    assert "non-commercial" in text or "Licence of the weights" in text
+    text = page.wait_for(browser, "#about", "intended use")
+    assert "Licence of the weights: cc-by-nc-4.0." in text
+    assert "Data: ravdess." in text and "acted speech" in text
 
 
 def test_example_on_a_phone_sized_screen(serve, stock_model):

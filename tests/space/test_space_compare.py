@@ -81,12 +81,8 @@ def test_only_code_of_models_that_the_owner_has_named_runs(
         "guest/extractor": marked(
             stock_model, tmp_path, "extractor", "evil.py", preprocessor_config=extractor
         ),
-        "guest/pickled": marked(stock_model, tmp_path, "pickled", "evil.py"),
         "guest/stock": stock_model,
     }
-    pickled = folders["guest/pickled"]
-    torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
-    (pickled / "model.safetensors").unlink()
     for name, folder in folders.items():
         token = hub.token if name.startswith("owner/") else hub.guest_token
         api = HfApi(endpoint=hub.url, token=token)
@@ -108,10 +104,18 @@ def test_only_code_of_models_that_the_owner_has_named_runs(
         line = problem(f"guest/{kind}")
         assert f"guest/{kind} could not be loaded: it needs Python code of its own" in line
     assert problem("guest/extractor") is None  # loaded with the stock class instead
-    assert "guest/pickled could not be loaded" in problem("guest/pickled")
     assert ravdess_benchmark.main(["nowhere", "--model", "guest/model"]) == 2
     assert "--trust-remote-code" in capsys.readouterr().err.splitlines()[-1]
     assert {mark.stem for mark in tmp_path.glob("*.mark")} == {"own", "listed"}
+
+
+def test_pickled_weights_of_other_models_are_not_read(stock_model, tmp_path):
+    pickled = shutil.copytree(stock_model, tmp_path / "pickled")
+    torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    other = Classifier(Settings(model=str(stock_model)), model=str(pickled))
+    assert "pickled could not be loaded" in other.problem
+    assert Classifier(Settings(model=str(pickled))).problem is None
 
 
 def test_nothing_chosen_and_a_model_that_is_not_there(text_model, tmp_path):

@@ -48,9 +48,9 @@ def test_tools_are_described(url):
     tools = {tool.name: tool for tool in ask(url, None)}
     assert {"predict", "explain", "timeline", "batch", "about"} <= set(tools)
     predict = tools["predict"]
-    assert "Recognise the emotion of one short clip" in predict.description
+    assert "Classify the emotion of one short clip" in predict.description
     assert set(predict.inputSchema["properties"]) == {"audio", "text"}
-    assert "when they are known" in predict.inputSchema["properties"]["text"]["description"]
+    assert "if they are known" in predict.inputSchema["properties"]["text"]["description"]
 
 
 def test_predict_and_batch(url, angry_clip):
