@@ -56,20 +56,16 @@ def test_features_of_another_version_are_not_used(tmp_path, monkeypatch):
     made = split(rows(range(1), labels=range(1)))
     stored_features(made, tmp_path, what="train")
     monkeypatch.setattr(feature_store, "FEATURE_VERSION", 99)
-    monkeypatch.setattr(feature_store, "clip_features", lambda waveform: np.full(94, 99.0))
-    (computed,) = stored_features(made, tmp_path, what="train").values
-    assert (computed == 99).all()
-    monkeypatch.undo()
-    (first,) = stored_features(made, tmp_path, what="train").values
-    np.testing.assert_array_equal(first, clip_features(load_audio(made[0]["audio"])))
+    monkeypatch.setattr(feature_store, "clip_features", lambda _: np.full(94, 3, np.float32))
+    assert (stored_features(made, tmp_path, what="train").values[0] == 3).all()
 
 
-@pytest.mark.parametrize("content", [b"", b"no vectors"])
-def test_a_damaged_cache_is_refused_in_one_line(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"no features"])
+def test_what_is_no_feature_file_is_refused_in_one_line(tmp_path, content):
     folder = features_folder(tmp_path)
-    folder.mkdir()
-    (folder / "a.safetensors").write_bytes(content)
-    with pytest.raises(BaselineError, match=r"a\.safetensors") as error:
+    folder.mkdir(parents=True)
+    (folder / "damaged.safetensors").write_bytes(content)
+    with pytest.raises(BaselineError, match="not a file of vectors; delete it") as error:
         stored_features(split(rows(range(1), labels=range(1))), tmp_path, what="train")
     assert "\n" not in str(error.value)
 
