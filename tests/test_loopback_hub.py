@@ -311,3 +311,8 @@ def test_subprocesses_see_this_hub_and_nothing_else(hub, tmp_path):
     assert hub.run([str(script)], env=env, token="other") == "other 1 []\n"
     with pytest.raises(AssertionError, match="exit code 3\n.*\nthe reason"):
         hub.run("import sys; print('the reason', file=sys.stderr); sys.exit(3)")
+
+
+def test_a_process_cannot_import_the_project(hub):
+    code = "from importlib.util import find_spec; print(find_spec('hub_model'), find_spec('torch'))"
+    assert hub.run(code).startswith("None ModuleSpec")

@@ -25,6 +25,9 @@ from huggingface_hub import constants
 
 from tests.helpers.loopback_protocol import Call, HubProtocol, Reply
 
+NO_INSTALL = Path(__file__).with_name("no_install")
+"""Folder for ``PYTHONPATH`` that hides this project, as if it were not installed."""
+
 LONGEST_PROCESS = 900  # seconds; only against a subprocess that hangs
 
 
@@ -102,7 +105,10 @@ class LoopbackHub:
         return [r.path.split("/resolve/")[1] for r in self.requests if r.is_download]
 
     def env(self, folder: Path, **extra: str) -> dict[str, str]:
-        """Environment of a subprocess whose Hub this is, with its cache inside ``folder``."""
+        """Environment of a subprocess whose Hub this is, with its cache inside ``folder``.
+
+        The subprocess cannot import this project, unless ``PYTHONPATH`` names its folder.
+        """
         mine = {
             name: value
             for name, value in os.environ.items()
@@ -123,6 +129,7 @@ class LoopbackHub:
             "HTTP_PROXY": self.url,
             "HTTPS_PROXY": self.url,
             "NO_PROXY": "127.0.0.1,localhost",
+            "PYTHONPATH": str(NO_INSTALL),
             **extra,
         }
 

@@ -16,6 +16,7 @@ from gradio_client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = ROOT / "space"
+NO_INSTALL = Path(__file__).with_name("no_install")
 sys.path.insert(0, str(SPACE))
 
 from app import build_demo, launch_options  # noqa: E402
@@ -63,7 +64,7 @@ class SpaceProcess:
         copy_space(root / "copy", source)
         files = {"GRADIO_TEMP_DIR": str(self.folder), "TMPDIR": str(self.folder)}
         env = {**os.environ, **files, "GRADIO_SERVER_PORT": str(self.port), **env}
-        env.pop("PYTHONPATH", None)
+        env["PYTHONPATH"] = str(NO_INSTALL)
         log = root / "log"
         with log.open("w") as out:
             self.process = subprocess.Popen(
