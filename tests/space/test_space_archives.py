@@ -1,4 +1,4 @@
-"""A zip from a stranger: what is good comes out, in order and under safe names; tricks do not."""
+"""Zip files of visitors: good clips are unpacked in order with safe names, unsafe ones refused."""
 
 import io
 import stat

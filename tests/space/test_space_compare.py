@@ -23,8 +23,8 @@ def test_compare_over_the_api(serve, text_model, stock_model, angry_clip):
     clip = handle_file(angry_clip)
     answer = client.predict(clip, stock_model.name, api_name="/compare")
     assert [row["model"] for row in answer["answers"]] == [text_model.name, stock_model.name]
-    alone = client.predict(clip, api_name="/predict")
-    assert answer["answers"][0]["emotions"] == alone["emotions"]
+    predicted = client.predict(clip, api_name="/predict")
+    assert answer["answers"][0]["emotions"] == predicted["emotions"]
     assert client.predict(api_name="/about")["compare_models"] == [stock_model.name]
     with pytest.raises(AppError, match=f"no model of that name here.* {stock_model.name}"):
         client.predict(clip, "somebody/else", api_name="/compare")
