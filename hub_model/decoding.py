@@ -6,23 +6,20 @@ WebM, the sound of videos). The bytes decide which, not the name of the file. Ev
 :class:`AudioError` whose message is one clear line.
 """
 
-import io
 import os
-import shutil
-import struct
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 
 from .containers import Bytes, DamagedError, Stream, StreamFile, streams_of
+from .ffmpeg import FfmpegSound
 
 SAMPLING_RATE = 16_000
 """Rate in Hz at which every clip is cleaned, stored and classified (paper, section III-A)."""
@@ -48,11 +45,6 @@ CANCELLED = 0.2
 
 CANCELLED_SHARE = 0.1
 """Share of the energy of a block in frames that cancel, from which on one channel is used."""
-
-FFMPEG_FORMATS = (
-    "aac,ac3,aiff,amr,ape,asf,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
-)
-"""What ffmpeg may open: no playlists, which could make it read other files or addresses."""
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".mkv", ".mov", ".webm"))
 """File name endings of videos, whose sound ffmpeg reads."""
@@ -302,79 +294,21 @@ class AudioStream:
         return path
 
     def _open_ffmpeg(self, path: Path) -> Iterator[np.ndarray]:
-        program = shutil.which("ffmpeg")
-        if program is None:
-            raise AudioError(
-                f"{self.name}: not an audio file that can be decoded; ffmpeg, which knows more "
-                "formats, is not installed"
-            )
-        tracks = _audio_tracks(path)
-        mix = ["-vn"]
-        if tracks > 1:
-            inputs = "".join(f"[0:a:{track}]" for track in range(tracks))
-            mix = ["-filter_complex", f"{inputs}amix=inputs={tracks}:normalize=0[mixed]"]
-            mix += ["-map", "[mixed]"]
-            self.notes.append(f"its {tracks} audio tracks are mixed")
-        errors = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        process = subprocess.Popen(
-            [
-                *(program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file"),
-                *("-format_whitelist", FFMPEG_FORMATS, "-i", f"file:{path}", *mix),
-                *("-c:a", "pcm_f32be", "-f", "au", "-"),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            stdin=subprocess.DEVNULL,
-        )
-        self._stack.callback(_stop, process)
-        assert process.stdout is not None
-        header = process.stdout.read(24)
-        if len(header) < 24:
-            raise AudioError(f"{self.name}: not an audio file that can be decoded")
-        _, offset, _, _, rate, channels = struct.unpack(">6I", header)
-        process.stdout.read(offset - 24)
-        refuse_rate(rate, self.name)
-        self.rate = rate
-        return self._read_ffmpeg(process, process.stdout, errors, channels)
+        try:
+            sound = self._stack.enter_context(FfmpegSound(path))
+        except DamagedError as error:
+            raise AudioError(f"{self.name}: {error}") from error
+        refuse_rate(sound.rate, self.name)
+        self.rate = sound.rate
+        if sound.tracks > 1:
+            self.notes.append(f"its {sound.tracks} audio tracks are mixed")
+        return self._read_ffmpeg(sound)
 
-    def _read_ffmpeg(
-        self, process: subprocess.Popen, sound: IO[bytes], errors: BinaryIO, channels: int
-    ) -> Iterator[np.ndarray]:
-        size = 4 * channels
-        step, count = round(BLOCK_S * self.rate) * size, 0
-        while data := sound.read(step):
-            samples = np.frombuffer(data[: len(data) // size * size], dtype=">f4")
-            count += len(samples) // channels
-            yield samples.reshape(-1, channels).astype(np.float32)
-        if process.wait() or errors.seek(0, io.SEEK_END):
-            if not count:
-                raise AudioError(f"{self.name}: not an audio file that can be decoded")
-            raise AudioError(f"{self.name}: damaged or truncated after {count / self.rate:.0f} s")
-
-
-def _audio_tracks(path: Path) -> int:
-    """How many audio tracks a file has, by ffprobe; 1 where that is not installed or fails."""
-    program = shutil.which("ffprobe")
-    if program is None:
-        return 1
-    asked = ("-select_streams", "a", "-show_entries", "stream=index", "-of", "csv=p=0")
-    found = subprocess.run(
-        [
-            *(program, "-v", "quiet", "-protocol_whitelist", "file"),
-            *("-format_whitelist", FFMPEG_FORMATS, *asked, f"file:{path}"),
-        ],
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    return max(1, len(set(found.stdout.split())))
-
-
-def _stop(process: subprocess.Popen) -> None:
-    process.kill()
-    if process.stdout is not None:
-        process.stdout.close()
-    process.wait()
+    def _read_ffmpeg(self, sound: FfmpegSound) -> Iterator[np.ndarray]:
+        try:
+            yield from sound.blocks(round(BLOCK_S * self.rate))
+        except DamagedError as error:
+            raise AudioError(f"{self.name}: {error}") from error
 
 
 def refuse_rate(rate: Any, name: str) -> None:

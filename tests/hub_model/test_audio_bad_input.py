@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from hub_model import decoding
 from hub_model.audio import AudioError, load_audio
 from tests.helpers.sounds import encode, tone
 
@@ -86,7 +85,7 @@ def test_flac_stream_of_unknown_length(monkeypatch):
     file[21] &= 0xF0  # the 36 bits that count the samples
     file[22:26] = bytes(4)
     np.testing.assert_array_equal(load_audio(bytes(file)), load_audio(encode(CLIP, format="FLAC")))
-    monkeypatch.setattr(decoding.shutil, "which", lambda name: None)
+    monkeypatch.setattr("hub_model.ffmpeg.shutil.which", lambda name: None)
     with pytest.raises(AudioError, match="ffmpeg, which knows more formats, is not installed"):
         load_audio(bytes(file))
 

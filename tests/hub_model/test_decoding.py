@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from hub_model import decoding
 from hub_model.audio import SAMPLING_RATE, AudioError, Cleaning, clean_audio, decode, load_audio
 from hub_model.containers import streams_of
 from hub_model.decoding import AudioStream
@@ -196,7 +195,7 @@ def test_speech_on_the_second_track_of_a_video(tmp_path):
 
 
 def test_without_ffmpeg_libsndfile_still_reads_its_own(monkeypatch):
-    monkeypatch.setattr(decoding.shutil, "which", lambda name: None)
+    monkeypatch.setattr("hub_model.ffmpeg.shutil.which", lambda name: None)
     assert load_audio(encode(FIRST, format="FLAC")).size == FIRST.size
 
 
