@@ -1,7 +1,9 @@
 """How the labels of each corpus map to the emotions (paper, section III-A)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
+from corpus_builder import CorpusError
 from hub_model.labels import EMOTIONS, NEUTRAL
 
 VOTE_CLASSES = (*EMOTIONS, NEUTRAL)
@@ -51,6 +53,8 @@ LABEL_MAPS: Mapping[str, Mapping[str, str]] = {
         "happiness": "happy",
         "sadness": "sad",
         "surprise": "surprised",
+        "disgusted": "disgust",
+        "afraid": "fearful",
         NEUTRAL: NEUTRAL,
     }
     | {name: name for name in EMOTIONS},
@@ -71,3 +75,56 @@ def harmonise(corpus: str, source_label: str, *, keep_neutral: bool = False) -> 
     """
     emotion = LABEL_MAPS[corpus].get(source_label)
     return emotion if emotion in class_names(keep_neutral=keep_neutral) else None
+
+
+def read_label_map(entries: Iterable[str]) -> dict[str, str | None]:
+    """Read the values of ``--map``: ``word=label``, several divided by commas.
+
+    Args:
+        entries: the values. An empty label, as in ``other=``, leaves the clips of a word out.
+
+    Raises:
+        CorpusError: an entry without ``=`` or without a word, or a word that is there twice.
+
+    >>> read_label_map(["Frustrated=angry,Excited = happy", "other="])
+    {'frustrated': 'angry', 'excited': 'happy', 'other': None}
+    """
+    words: dict[str, str | None] = {}
+    for entry in (part for value in entries for part in value.split(",")):
+        word, separator, label = (part.strip() for part in entry.partition("="))
+        if not word or not separator:
+            raise CorpusError(f"--map {entry.strip()}: expected WORD=LABEL")
+        if word.casefold() in words:
+            raise CorpusError(f"--map: {word} is there twice")
+        words[word.casefold()] = label or None
+    return words
+
+
+def label_of(
+    word: str, labels: Iterable[str], words: Mapping[str, str | None] = MappingProxyType({})
+) -> str | None:
+    """Return the label that a word of a user's table means, or None when it means none of them.
+
+    Case and white space at the ends do not matter. A word of ``words`` means what that says;
+    others are a label, or a known word for one (anger, fear, happiness and so on).
+
+    Args:
+        word: as the table has it.
+        labels: of the model or corpus.
+        words: of :func:`read_label_map`.
+
+    >>> label_of(" Fear ", ["angry", "fearful"])
+    'fearful'
+    >>> label_of("Frustrated", ["angry", "fearful"], {"frustrated": "Angry"})
+    'angry'
+    >>> label_of("bored", ["angry", "fearful"]) is None
+    True
+    """
+    known = {label.casefold(): label for label in labels}
+    plain = word.strip().casefold()
+    if plain in words:
+        chosen = words[plain]
+        return None if chosen is None else known.get(chosen.casefold())
+    same = {plain, LABEL_MAPS["csv"].get(plain, plain)}
+    same |= {other for other, label in LABEL_MAPS["csv"].items() if label == plain}
+    return next((label for text, label in known.items() if text in same), None)
