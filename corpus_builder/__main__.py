@@ -10,7 +10,8 @@ from typing import Any
 
 # Slow imports are in the functions that need them: every worker process imports this module.
 from corpus_builder import CorpusError
-from corpus_builder.sources import SOURCES, Iemocap, Ravdess, Source
+from corpus_builder.labels import read_label_map
+from corpus_builder.sources import SOURCES, Iemocap, Ravdess, Source, TableSource
 
 PROG = "python -m corpus_builder"
 
@@ -73,17 +74,21 @@ def _build(arguments: argparse.Namespace) -> int:
             configs=tuple(name for name in PROTOCOLS if name in (arguments.config or PROTOCOLS)),
             seed=arguments.seed,
             keep_neutral=arguments.keep_neutral,
+            labels=_labels(arguments),
             min_duration=arguments.min_duration,
             cleaning=Cleaning(denoise=arguments.denoise, trim=arguments.trim),
             target=arguments.target,
             **where,
         )
-    options = {
+    options: dict[str, dict[str, Any]] = {
         Ravdess.name: {"song": arguments.ravdess_song},
         Iemocap.name: {"excited": arguments.iemocap_excited},
+        TableSource.name: {"words": read_label_map(arguments.map)},
     }
     if manifest:
         options = {name: source["options"] for name, source in manifest.report["sources"].items()}
+    if config.labels:
+        options.setdefault(TableSource.name, {})["labels"] = config.labels
     sources = _sources(arguments.source, options)
     if manifest and set(manifest.report["sources"]) != {source.name for source in sources}:
         raise CorpusError(
@@ -119,6 +124,9 @@ def _stats(arguments: argparse.Namespace) -> int:
         print()
         if name == "paper":
             rows_of_paper = splits
+    for corpus, labels in report["removed_labels"].items():
+        counts = ", ".join(f"{label} {count}" for label, count in labels.items())
+        print(f"not of the classes, from {corpus}: {sum(labels.values())} ({counts})")
     for corpus, reasons in report["dropped"].items():
         for reason, labels in reasons.items():
             counts = ", ".join(f"{label} {count}" for label, count in labels.items())
@@ -235,6 +243,20 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     build.add_argument(
         "--keep-neutral", action="store_true", help="keep neutral as an eighth class"
     )
+    build.add_argument(
+        "--labels",
+        metavar="LABEL,LABEL",
+        help="classes of the data set, in the order of their ids, for your own set of labels "
+        "(default: the seven emotions of the paper)",
+    )
+    build.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="WORD=LABEL",
+        help="what a word in the column emotion of a csv source means, such as Frustrated=angry; "
+        "WORD= leaves its clips out; may be repeated",
+    )
     build.add_argument("--ravdess-song", action="store_true", help="read sung clips as well")
     build.add_argument(
         "--iemocap-excited",
@@ -295,6 +317,19 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="push ids, labels, splits and hashes without audio, for build --manifest",
     )
     return parser
+
+
+def _labels(arguments: argparse.Namespace) -> tuple[str, ...]:
+    labels = [label.strip() for label in (arguments.labels or "").split(",")]
+    if labels == [""]:
+        return ()
+    if arguments.keep_neutral:
+        raise CorpusError(
+            "--labels and --keep-neutral exclude each other; name neutral in --labels"
+        )
+    if len(labels) < 2 or len({label.casefold() for label in labels} - {""}) < len(labels):
+        raise CorpusError(f"--labels {arguments.labels}: expected two or more different labels")
+    return tuple(labels)
 
 
 def _seed(text: str) -> int:

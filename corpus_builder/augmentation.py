@@ -24,6 +24,7 @@ import numpy as np
 from corpus_builder import CorpusError
 from corpus_builder.cleaning import CleanedClip, encode_flac
 from corpus_builder.clip_store import PART_SIZE, PartTask, code_hash, read_waveform
+from corpus_builder.folders import files_below
 from hub_model.audio import AUDIO_SUFFIXES, SAMPLING_RATE, AudioError, audio_hash, load_audio
 
 STRETCH = (0.05, 0.15)
@@ -63,8 +64,8 @@ class NoiseFolder:
         if not root.is_dir():
             raise CorpusError(f"--noise {root}: no such folder")
         files = {}
-        for path in sorted(root.rglob("*")):
-            if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
+        for path in files_below(root):
+            if path.suffix.lower() in AUDIO_SUFFIXES:
                 try:
                     load_audio(path)
                 except AudioError as error:

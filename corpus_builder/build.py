@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,6 +59,7 @@ class BuildConfig:
         configs: protocols to write; the first is the default configuration.
         seed: decides the splits and the order of rows.
         keep_neutral: keep neutral as an eighth class.
+        labels: the classes, in the order of their ids, in place of the emotions of the paper.
         min_duration: seconds; shorter clips are dropped.
         cleaning: audio settings.
         target: training clips per class; see :func:`corpus_builder.balancing.targets`.
@@ -74,6 +76,7 @@ class BuildConfig:
     configs: tuple[str, ...] = tuple(PROTOCOLS)
     seed: int = 42
     keep_neutral: bool = False
+    labels: tuple[str, ...] = ()
     min_duration: float = MIN_DURATION
     cleaning: Cleaning = field(default_factory=Cleaning)
     target: int | None = None
@@ -84,6 +87,11 @@ class BuildConfig:
     max_shard_bytes: int = MAX_SHARD_BYTES
     workers: int = 1
     engine: str = "processes"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of their ids."""
+        return self.labels or class_names(keep_neutral=self.keep_neutral)
 
     @classmethod
     def from_manifest(cls, manifest: Manifest, **where: Any) -> "BuildConfig":
@@ -100,6 +108,7 @@ class BuildConfig:
             config = cls(
                 manifest=manifest,
                 configs=tuple(settings["configs"]),
+                labels=tuple(settings.get("labels") or ()),
                 cleaning=cleaning,
                 **{name: settings[name] for name in kept},
                 **where,
@@ -137,7 +146,7 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
     noise = NoiseFolder.open(config.noise) if config.noise else None
     sources = sorted(sources, key=lambda source: source.name)
     roots = {source.name: source.root for source in sources}
-    found = read_sources(sources, keep_neutral=config.keep_neutral)
+    found = read_sources(sources, labels=config.class_names)
     if config.strict:
         require_usable(found.rejected, roots)
     with make_workers(engine=config.engine, workers=config.workers) as workers:
@@ -170,7 +179,7 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
                 splits = PROTOCOLS[name](clips, seed=config.seed, balance=balance)
             configs[name] = _write_config(name, splits, config=config)
     report = {
-        "emotions": list(class_names(keep_neutral=config.keep_neutral)),
+        "emotions": list(config.class_names),
         "settings": _settings(config, noise),
         "sources": {source.name: source.describe() for source in sources},
         "versions": provenance.versions(),
@@ -191,6 +200,7 @@ def _settings(config: BuildConfig, noise: NoiseFolder | None) -> dict[str, Any]:
         "seed": config.seed,
         "held_out": HELD_OUT,
         "keep_neutral": config.keep_neutral,
+        **({"labels": list(config.labels)} if config.labels else {}),
         "min_duration": config.min_duration,
         "cleaning": config.cleaning.to_dict(),
         "target": config.target,
@@ -222,7 +232,7 @@ def _refuse_foreign(out: Path) -> None:
 def _write_config(name: str, splits: Splits, *, config: BuildConfig) -> dict[str, Any]:
     """Write the shards, audit them, and return the description of the configuration."""
     folder = config.out / WORK / "shards"
-    columns = features(keep_neutral=config.keep_neutral)
+    columns = features(config.class_names)
     shutil.rmtree(folder / name, ignore_errors=True)
     files: dict[str, list[Path]] = {}
     total = sum(map(len, splits.values()))
@@ -239,11 +249,10 @@ def _write_config(name: str, splits: Splits, *, config: BuildConfig) -> dict[str
     written = read_rows(folder, name)
     findings = audit(written, config=name)
     require_no_leak(findings, config=name)
-    labels = class_names(keep_neutral=config.keep_neutral)
     return {
         "fingerprint": provenance.fingerprint(written),
         "splits": {
-            split: describe_split(written[split], labels)
+            split: describe_split(written[split], config.class_names)
             | {"shards": len(paths), "num_bytes": sum(path.stat().st_size for path in paths)}
             for split, paths in files.items()
         },
@@ -286,7 +295,7 @@ def _rejected_text(rejected: Iterable[Rejected], roots: Mapping[str, Path]) -> s
         sorted(
             [
                 item.corpus,
-                item.path.relative_to(roots[item.corpus]).as_posix(),
+                os.path.relpath(item.path, roots[item.corpus]),
                 item.label or "",
                 item.reason,
                 item.detail,

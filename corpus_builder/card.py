@@ -104,7 +104,7 @@ def _front_matter(report: Mapping[str, Any], *, manifest: bool) -> str:
 
 def _describe_data(data: DatasetCardData, report: Mapping[str, Any]) -> None:
     """Add ``dataset_info``: features, class names and sizes."""
-    columns = features(keep_neutral=report["settings"]["keep_neutral"])
+    columns = features(report["emotions"])
     infos = DatasetInfosDict()
     for name, config in report["configs"].items():
         size = sum(split["num_bytes"] for split in config["splits"].values())
@@ -254,6 +254,7 @@ def _command(report: Mapping[str, Any], *, manifest: bool) -> str:
         return f"{command} --manifest THIS"
     settings = report["settings"]
     cleaning = Cleaning.from_dict(settings["cleaning"])
+    words = report["sources"].get("csv", {}).get("options", {}).get("words", {})
     options = {
         f"--transcriber {settings['transcriber']}": settings["transcriber"],
         f"--seed {settings['seed']}": True,
@@ -261,6 +262,8 @@ def _command(report: Mapping[str, Any], *, manifest: bool) -> str:
         f"--target {settings['target']}": settings["target"],
         "--noise DIR": settings["noise"],
         "--keep-neutral": settings["keep_neutral"],
+        f"--labels {','.join(report['emotions'])}": settings.get("labels"),
+        f"--map {','.join(f'{word}={label or str()}' for word, label in words.items())}": words,
         "--no-denoise": not cleaning.denoise,
         "--no-trim": not cleaning.trim,
     }

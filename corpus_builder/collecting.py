@@ -1,7 +1,7 @@
 """From the sources to the clips of a build: reading, harmonising, dropping duplicates."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Listing:
     removed: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-def read_sources(sources: Iterable[Source], *, keep_neutral: bool) -> Listing:
+def read_sources(sources: Iterable[Source], *, labels: Collection[str]) -> Listing:
     """Read every source and harmonise its labels."""
     found = Listing()
     for source in sources:
@@ -43,7 +43,7 @@ def read_sources(sources: Iterable[Source], *, keep_neutral: bool) -> Listing:
             if isinstance(item, Rejected):
                 found.rejected.append(item)
                 continue
-            label = source.harmonise(item.source_label, keep_neutral=keep_neutral)
+            label = source.harmonise(item.source_label, labels=labels)
             if label is None:
                 found.removed[item.corpus, item.source_label] += 1
             else:

@@ -1,6 +1,6 @@
 """How the labels of each corpus map to the emotions (paper, section III-A)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from corpus_builder import CorpusError
@@ -67,14 +67,14 @@ def class_names(*, keep_neutral: bool = False) -> tuple[str, ...]:
     return (*EMOTIONS, NEUTRAL) if keep_neutral else EMOTIONS
 
 
-def harmonise(corpus: str, source_label: str, *, keep_neutral: bool = False) -> str | None:
-    """Return the emotion of a corpus's label, or None when the label is removed.
+def harmonise(corpus: str, source_label: str, *, labels: Collection[str] = EMOTIONS) -> str | None:
+    """Return the emotion of a corpus's label, or None when it is none of ``labels``.
 
     Raises:
         KeyError: there is no label map for this corpus.
     """
     emotion = LABEL_MAPS[corpus].get(source_label)
-    return emotion if emotion in class_names(keep_neutral=keep_neutral) else None
+    return emotion if emotion in labels else None
 
 
 def read_label_map(entries: Iterable[str]) -> dict[str, str | None]:

@@ -1,13 +1,14 @@
 """The columns of the corpus: one :class:`Clip` is one row, audio apart."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from datasets import Audio, ClassLabel, Features, List, Value
 
-from corpus_builder.labels import class_names
 from hub_model.audio import SAMPLING_RATE
+from hub_model.labels import EMOTIONS
 
 SPLITS = ("train", "validation", "test")
 
@@ -69,7 +70,7 @@ COLUMNS = tuple(
 """Every column but ``audio``, in published order."""
 
 
-def features(*, keep_neutral: bool = False) -> Features:
+def features(labels: Sequence[str] = EMOTIONS) -> Features:
     """Return the data set's features; ``audio`` is 16 kHz FLAC, already cleaned."""
     numbers = ("duration", "valence", "activation", "dominance")
     return Features(
@@ -79,6 +80,6 @@ def features(*, keep_neutral: bool = False) -> Features:
             **{name: Value("int64") for name in ("fold", "age")},
             **{name: Value("float64") for name in numbers},
             "votes": List(Value("float64")),
-            "label": ClassLabel(names=list(class_names(keep_neutral=keep_neutral))),
+            "label": ClassLabel(names=list(labels)),
         }
     )

@@ -2,14 +2,16 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from corpus_builder import CorpusError
+from corpus_builder.folders import files_below
 from corpus_builder.labels import harmonise
 from hub_model.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from hub_model.labels import EMOTIONS
 
 SUFFIXES = AUDIO_SUFFIXES - VIDEO_SUFFIXES
 """File name endings taken for audio. Some corpora come with videos of the same recordings, which
@@ -108,9 +110,9 @@ class Source(ABC):
             CorpusError: the folder holds something else.
         """
 
-    def harmonise(self, source_label: str, *, keep_neutral: bool = False) -> str | None:
-        """Return the emotion of a label of this corpus, or None when the label is removed."""
-        return harmonise(self.name, source_label, keep_neutral=keep_neutral)
+    def harmonise(self, source_label: str, *, labels: Collection[str] = EMOTIONS) -> str | None:
+        """Return the emotion of a label of this corpus, or None when it is none of ``labels``."""
+        return harmonise(self.name, source_label, labels=labels)
 
     def options(self) -> dict[str, object]:
         """Return the settings of the reader, which ``build.json`` stores."""
@@ -128,16 +130,7 @@ class Source(ABC):
 
     def audio_files(self) -> list[Path]:
         """Return all audio files below the root, sorted, without hidden ones."""
-        return sorted(
-            path
-            for path in self.root.rglob("*")
-            if path.suffix.lower() in SUFFIXES and self.is_visible(path) and path.is_file()
-        )
-
-    def is_visible(self, path: Path) -> bool:
-        """Whether a path below the root is neither hidden nor metadata of a macOS archive."""
-        parts = path.relative_to(self.root).parts
-        return "__MACOSX" not in parts and not any(part.startswith(".") for part in parts)
+        return [path for path in files_below(self.root) if path.suffix.lower() in SUFFIXES]
 
     def wrong_folder(self, expected: str, found: list[Path]) -> CorpusError:
         """Return the error for a folder that does not hold this corpus."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from corpus_builder.folders import files_below
 from corpus_builder.labels import VOTE_CLASSES
 from corpus_builder.sources.base import NamedSource, Rejected, Utterance
 from corpus_builder.tables import read_table
@@ -106,7 +107,7 @@ class CremaD(NamedSource):
 
     def _table(self, name: str) -> list[dict[str, str]]:
         """Return the rows of a table that lies below the root or up to two folders above it."""
-        below = sorted(path for path in self.root.rglob(name) if self.is_visible(path))
+        below = [path for path in files_below(self.root) if path.match(name)]
         above = [folder / name for folder in (self.root.parent, self.root.parent.parent)]
         path = next((path for path in [*below, *above] if path.is_file()), None)
         if path is None:

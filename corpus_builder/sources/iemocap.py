@@ -1,13 +1,15 @@
 """IEMOCAP: ten actors in five two-person sessions, scripted and improvised (section III-A)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from corpus_builder import CorpusError
+from corpus_builder.folders import files_below
 from corpus_builder.sources.base import Rejected, Source, Utterance
+from hub_model.labels import EMOTIONS
 
 TURN = re.compile(
     r"Ses0(?P<session>[1-5])(?P<side>[FM])_(?P<part>(?P<script>script\d\d_\d)\w*|impro\w+)"
@@ -57,11 +59,10 @@ class Iemocap(Source):
         """Return whether excited is read as happy."""
         return {"excited": self.excited}
 
-    def harmonise(self, source_label: str, *, keep_neutral: bool = False) -> str | None:
+    def harmonise(self, source_label: str, *, labels: Collection[str] = EMOTIONS) -> str | None:
         """See :meth:`Source.harmonise`."""
-        if self.excited and source_label == "exc":
-            return "happy"
-        return super().harmonise(source_label, keep_neutral=keep_neutral)
+        source_label = "hap" if self.excited and source_label == "exc" else source_label
+        return super().harmonise(source_label, labels=labels)
 
     def read(self) -> Iterator[Utterance | Rejected]:
         """Yield the turns in path order, then labelled turns without audio."""
@@ -130,7 +131,7 @@ class Iemocap(Source):
 
     def _lines(self, folder: str) -> Iterator[str]:
         """Yield the lines of the texts that lie directly in folders of this name."""
-        for path in sorted(self.root.rglob(f"{folder}/*.txt")):
-            if self.is_visible(path):
+        for path in files_below(self.root):
+            if path.parent.name == folder and path.suffix == ".txt":
                 # Some releases hold stray bytes of another encoding.
                 yield from path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -14,6 +14,7 @@ import soxr
 from datasets import Audio, Dataset
 from tqdm.auto import tqdm
 
+from corpus_builder.folders import files_below
 from corpus_builder.reading import open_corpus
 from hub_model.audio import (
     AUDIO_SUFFIXES,
@@ -80,7 +81,7 @@ def _corpus(rows: Dataset) -> Iterator[np.ndarray]:
 
 
 def _folder(folder: Path) -> Iterator[np.ndarray]:
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    files = [path for path in files_below(folder) if path.suffix.lower() in AUDIO_SUFFIXES]
     if not files:
         raise ConfigError(f"{folder}: no audio files")
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:

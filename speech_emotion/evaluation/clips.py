@@ -14,7 +14,7 @@ from datasets import Audio, Dataset
 from numpy.typing import ArrayLike
 
 from corpus_builder import CorpusError
-from corpus_builder.labels import harmonise
+from corpus_builder.labels import VOTE_CLASSES, harmonise
 from corpus_builder.reading import open_corpus
 from corpus_builder.records import SPLITS
 from corpus_builder.sources.base import Rejected
@@ -264,7 +264,7 @@ def read_raw_ravdess(data: str, *, classes: Sequence[str] = EMOTIONS) -> ClipSet
         for item in Ravdess(root).read():
             if isinstance(item, Rejected):
                 rejected.append(f"{item.path.relative_to(root).as_posix()}: {item.detail}")
-            elif (emotion := harmonise("ravdess", item.source_label, keep_neutral=True)) not in (
+            elif (emotion := harmonise("ravdess", item.source_label, labels=VOTE_CLASSES)) not in (
                 classes
             ):
                 removed[item.source_label] += 1

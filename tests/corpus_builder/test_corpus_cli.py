@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus_builder.__main__ import main
+from corpus_builder.shards import read_rows
+from tests.helpers.made_corpora import write_clip
 
 
 def test_stats_counts_splits_classes_and_corpora(corpus, capsys):
@@ -113,3 +116,39 @@ def test_bad_options_are_refused(option, capsys):
         main(["build", "--source", "ravdess=.", "--out", "o", *option])
     assert stopped.value.code == 2
     assert option[0] in capsys.readouterr().err
+
+
+def test_a_table_with_a_label_set_of_its_own(tmp_path, capsys):
+    lines = ["path,emotion,speaker"]
+    for number in range(16):
+        path = tmp_path / "calls" / f"clip{number}.wav"
+        write_clip(path)
+        lines.append(f"calls\\{path.name},{('Frustrated', 'Ok')[number % 2]},s{number // 2}")
+    table, out = tmp_path / "clips.csv", tmp_path / "out"
+    table.write_text("\n".join([*lines, "calls\\clip0.wav,bored,s1"]), encoding="utf-16")
+    own = ["--labels", "annoyed,fine", "--map", "frustrated=annoyed,ok=fine"]
+    options = ["--config=speaker_disjoint", "--no-denoise", "--workers=1"]
+    assert main(["build", f"--source=csv={table}", f"--out={out}", *own, *options]) == 0
+    assert "(bored 1)" in capsys.readouterr().out
+    splits = read_rows(out, "speaker_disjoint")
+    rows = [row for part in splits.values() for row in part if not row["augmentation"]]
+    assert {row["label"] for row in rows} == {"annoyed", "fine"} and len(rows) == 16
+    assert json.loads((out / "build.json").read_text())["emotions"] == ["annoyed", "fine"]
+    card = (out / "README.md").read_text()
+    assert "--labels annoyed,fine" in card and "--map frustrated=annoyed" in card
+
+
+@pytest.mark.parametrize(
+    ("own", "line"),
+    [
+        (["--labels", "one"], "--labels one: expected two or more"),
+        (["--labels", "a,A"], "--labels a,A: expected two or more"),
+        (["--labels", "a,b", "--keep-neutral"], "exclude each other"),
+        (["--map", "frustrated"], "--map frustrated: expected WORD=LABEL"),
+        (["--map", "a=sad,A=happy"], "--map: A is there twice"),
+    ],
+)
+def test_bad_label_options_are_one_line(tmp_path, capsys, own, line):
+    assert main(["build", f"--source=csv={tmp_path}", f"--out={tmp_path / 'out'}", *own]) == 2
+    error = capsys.readouterr().err
+    assert line in error and error.count("\n") == 1

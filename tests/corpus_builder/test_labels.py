@@ -74,7 +74,7 @@ def emotions_by_file(corpus, root, **options):
     found = [item for item in source.read() if isinstance(item, Utterance)]
     return {
         item.path.relative_to(root).as_posix(): source.harmonise(
-            item.source_label, keep_neutral=True
+            item.source_label, labels=VOTE_CLASSES
         )
         for item in found
     }
@@ -94,7 +94,7 @@ def test_every_label_of_iemocap(tmp_path, excited):
     write_iemocap(tmp_path, dict.fromkeys(IEMOCAP_LABELS, 1), seconds=0.1)
     source = SOURCES["iemocap"](tmp_path, excited=excited)
     labels = {item.source_label for item in source.read()}
-    found = {label: source.harmonise(label, keep_neutral=True) for label in labels}
+    found = {label: source.harmonise(label, labels=VOTE_CLASSES) for label in labels}
     assert found == IEMOCAP_LABELS | ({"exc": "happy"} if excited else {})
 
 
@@ -132,7 +132,7 @@ def test_neutral_is_removed_unless_it_is_asked_for():
         neutral = [label for label, name in LABEL_MAPS[corpus].items() if name == "neutral"]
         assert len(neutral) == 1
         assert harmonise(corpus, neutral[0]) is None
-        assert harmonise(corpus, neutral[0], keep_neutral=True) == "neutral"
+        assert harmonise(corpus, neutral[0], labels=VOTE_CLASSES) == "neutral"
 
 
 def test_an_unknown_label_is_removed():

@@ -1,12 +1,13 @@
 """The readers other than RAVDESS's, on made files in the corpora's published layouts."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from corpus_builder import CorpusError
-from corpus_builder.labels import VOTE_CLASSES
+from corpus_builder.labels import VOTE_CLASSES, read_label_map
 from corpus_builder.sources import (
     SOURCES,
     CremaD,
@@ -189,7 +190,7 @@ def test_excited_is_dropped_unless_it_is_read_as_happy(tmp_path):
     assert [Iemocap(tmp_path).harmonise(label) for label in ("xxx", "fru", "oth", "neu")] == [
         None
     ] * 4
-    assert Iemocap(tmp_path).harmonise("neu", keep_neutral=True) == "neutral"
+    assert Iemocap(tmp_path).harmonise("neu", labels=VOTE_CLASSES) == "neutral"
 
 
 def test_iemocap_says_what_has_no_label_or_no_audio(tmp_path):
@@ -236,7 +237,7 @@ def test_csv_reads_anybodys_recordings(tmp_path):
     utterances, rejected = read(TableSource(table(tmp_path, text)))
     assert not rejected
     one, two = utterances["csv-wav--one.wav"], utterances["csv-two.flac"]
-    assert (one.source_label, one.speaker_id, one.gender) == ("happiness", "csv-anna", "female")
+    assert (one.source_label, one.speaker_id, one.gender) == ("Happiness", "csv-anna", "female")
     assert (one.transcript, one.age, one.fold) == ("Hello there", 31, 2)
     assert (two.gender, two.transcript, two.age, two.fold) == (None,) * 4
     assert TableSource(tmp_path).harmonise("happiness") == "happy"
@@ -251,8 +252,51 @@ def test_csv_says_what_is_wrong_with_a_line(tmp_path):
     utterances, rejected = read(TableSource(table(tmp_path, text)))
     assert len(utterances) == 1
     reasons = [item.reason for item in rejected]
-    assert reasons == ["repeated", "missing", "label", "label", "name"]
+    assert reasons == ["repeated", "missing", "label", "label", "missing"]
     assert "line 5: emotion 'bored' is none of" in rejected[2].detail
+
+
+def test_csv_with_words_of_its_own(tmp_path):
+    write(tmp_path, "a.wav", "b.wav", "c.wav", "d.wav")
+    text = (
+        "Path;Emotion;Speaker\na.wav;FRUSTRATED;x\nb.wav;Interested;x\nc.wav;fear;x\n"
+        "d.wav;other;y\n"
+    )
+    words = read_label_map(["frustrated=annoyed", "Other="])
+    labels = ("annoyed", "interested", "Fear")
+    source = TableSource(table(tmp_path, text), labels=labels, words=words)
+    utterances, rejected = read(source)
+    found = {
+        u.source_label: source.harmonise(u.source_label, labels=labels) for u in utterances.values()
+    }
+    assert found == {"FRUSTRATED": "annoyed", "Interested": "interested", "fear": "Fear"}
+    assert [(item.label, item.reason) for item in rejected] == [("other", "label")]
+    assert source.options() == {"words": {"frustrated": "annoyed", "other": None}}
+
+
+def test_csv_with_recordings_in_other_folders(tmp_path):
+    write(tmp_path, "store/a.wav", "lists/b.wav")
+    os.symlink(tmp_path / "store", tmp_path / "lists" / "linked")
+    text = (
+        f"path,emotion,speaker\n{tmp_path}/store/a.wav,sad,x\n../lists/b.wav,sad,x\n"
+        "linked/a.wav,sad,x\n"
+    )
+    utterances, rejected = read(TableSource(table(tmp_path / "lists", text)))
+    assert not rejected
+    assert sorted(utterances) == [
+        "csv-lists--b.wav",
+        "csv-lists--linked--a.wav",
+        "csv-store--a.wav",
+    ]
+
+
+def test_linked_folders_are_read_once(tmp_path):
+    write(tmp_path, "store/03-01-05-01-01-01-02.wav", "set/Actor_01/03-01-05-01-01-01-01.wav")
+    os.symlink(tmp_path / "store", tmp_path / "set" / "Actor_02")
+    os.symlink(tmp_path / "set", tmp_path / "set" / "again")
+    utterances, rejected = read(Ravdess(tmp_path / "set"))
+    assert {u.speaker_id for u in utterances.values()} == {"ravdess-01", "ravdess-02"}
+    assert not rejected
 
 
 @pytest.mark.parametrize(
