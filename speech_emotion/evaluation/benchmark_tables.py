@@ -46,6 +46,17 @@ def batch_parity_table(figures: Figures) -> str:
     )
 
 
+def recording_conditions_table(figures: Figures) -> str:
+    """How many labels change when the same clips are recorded in another way."""
+    rows = [[name, *map(str, counts.values())] for name, counts in figures["changed"].items()]
+    models = "; ".join(f"model {n}: `{model}`" for n, model in enumerate(figures["models"], 1))
+    return (
+        f"Of {figures['clips']} real clips, the number whose label differs from that of the "
+        f"unaltered clip. Refused clips count. Every model runs its own code; {models}.\n\n"
+        + markdown_table(["condition", *(f"model {n + 1}" for n in range(len(rows[0]) - 1))], rows)
+    )
+
+
 def onnx_table(figures: Figures) -> str:
     """Size, speed and differences of ONNX files beside torch."""
     rows = [
@@ -191,6 +202,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "throughput": ("Throughput beside the stock pipeline", throughput_table),
     "batch_parity": ("Batches beside single clips", batch_parity_table),
     "onnx_export": ("ONNX", onnx_table),
+    "recording_conditions": ("Level, offset, knocks and phase", recording_conditions_table),
     "long_recording": ("Long recordings", long_recording_table),
     "feature_extraction": ("Extraction of the 94 features", features_table),
     "bare_classifiers": ("Table 6 beside a plain script", bare_classifiers_table),
