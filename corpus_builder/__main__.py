@@ -10,6 +10,7 @@ from typing import Any
 
 # Slow imports are in the functions that need them: every worker process imports this module.
 from corpus_builder import CorpusError
+from corpus_builder.command_line import OneLineParser, add_verbosity, verbosity
 from corpus_builder.labels import read_label_map
 from corpus_builder.sources import SOURCES, Iemocap, Ravdess, Source, TableSource
 
@@ -26,10 +27,11 @@ def main(arguments: list[str] | None = None, *, prog: str = PROG) -> int:
     Returns:
         The exit code: 0; 1 when ``stats`` finds a leak; 2 on bad input; 130 when stopped.
     """
-    options = _parser(prog).parse_args(arguments)
     name = prog.removeprefix("python -m ")
     try:
-        return options.command(options)
+        with verbosity(sys.argv[1:] if arguments is None else arguments) as (rest, _):
+            options = _parser(prog).parse_args(rest)
+            return options.command(options)
     except CorpusError as error:
         print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -174,7 +176,7 @@ def _sources(named: list[str], options: dict[str, dict[str, Any]]) -> list[Sourc
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog=prog, description="Build a labelled speech-emotion data set from raw corpora."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -184,6 +186,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
         )
         command.set_defaults(command=run)
+        add_verbosity(command)
         return command
 
     download = add("download", _download, "download the corpora that are open to all")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .audio import SAMPLING_RATE, AudioError, Cleaning, clean_audio, decode
+from .decoding import one_line_name
 from .speech_activity import is_noise
 from .transcript import Transcript
 
@@ -110,8 +111,10 @@ class Preparation:
         except AudioError as error:
             return Clip(error=str(error))
         if self.check_speech and is_noise(original):
-            name = f"{source}: " if isinstance(source, str | os.PathLike) else "audio: "
-            return Clip(error=f"{name}no speech was found, only noise")
+            found = unwrap(source)
+            path = found.get("path") if isinstance(found, dict) else found
+            name = path if isinstance(path, str | os.PathLike) else "audio"
+            return Clip(error=f"{one_line_name(name)}: no speech was found, only noise")
         clip = self.of(original)
         clip.file_notes = notes
         return clip

@@ -8,6 +8,7 @@ fast.
 """
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from speech_emotion.predict import DEFAULT_MODEL
@@ -60,6 +61,21 @@ def add_work_arguments(parser: Any) -> None:
         help="processes that decode and clean audio; 0: none besides this one "
         "(default: %(default)s)",
     )
+
+
+NOTES = True
+"""Whether :func:`print_note` prints."""
+
+
+def print_error(line: str) -> None:
+    """Print a line to standard error, beside the results."""
+    print(f"speech-emotion: {line}", file=sys.stderr)
+
+
+def print_note(line: str) -> None:
+    """Print what the user did not ask for to standard error; nothing with ``-q``."""
+    if NOTES:
+        print_error(line)
 
 
 def load_model(options: argparse.Namespace, **more: Any) -> "SpeechTextEmotionPipeline":

@@ -1,10 +1,16 @@
 """adapt a model to the recordings of one voice, room or microphone, without labels"""
 
 import argparse
-import sys
 from pathlib import Path
 
-from speech_emotion.cli import CommandError, add_model_arguments, add_work_arguments, load_model
+from speech_emotion.cli import (
+    CommandError,
+    add_model_arguments,
+    add_work_arguments,
+    load_model,
+    print_error,
+    print_note,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,9 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "clips",
         nargs="+",
-        metavar="FILE|FOLDER|GLOB|-",
-        help="recordings of one source with several emotions; - reads names from standard input, "
-        "one a line",
+        metavar="FILE|FOLDER|GLOB|TABLE|-",
+        help="recordings of one source with several emotions; as for predict",
     )
     add_model_arguments(parser, what="model folder, which is not changed")
     parser.add_argument(
@@ -36,11 +41,11 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0 when every recording was used, 1 when some were not.
     """
-    from speech_emotion.predict.clips import Paths, find_clips
+    from speech_emotion.predict.clips import Recordings, find_recordings
     from speech_emotion.predict.fitting import copy_fitted, is_stock, require_model_folder
     from speech_emotion.training.model_card import write_model_card
 
-    files = find_clips(options.clips)
+    recordings = find_recordings(options.clips, on_note=print_note)
     folder = require_model_folder(options.model)
     if options.out.exists():
         raise CommandError(f"{options.out}: exists already; name a new folder")
@@ -48,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     refused: list[str] = []
     try:
         bias = classifier.adapt(
-            Paths(files),
+            Recordings(recordings),
             clean=not options.no_clean,
             batch_size=options.batch_size,
             num_workers=options.workers,
@@ -58,11 +63,12 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"{options.model}: {error}") from error
     finally:
         for line in refused:
-            print(f"speech-emotion: {line}", file=sys.stderr)
+            print_error(line)
     config = classifier.model.config
     copy_fitted(folder, options.out, {"logit_bias": config.logit_bias})
     write_model_card(config, options.out, stock=is_stock(options.out))
+    used = len(recordings) - len(refused)
     for emotion, value in bias.items():
         print(f"{emotion:<12}{value:+.2f}")
-    print(f"{options.out}: adapted to {len(files) - len(refused)} of {len(files)} recordings")
+    print(f"{options.out}: adapted to {used} of {len(recordings)} recordings")
     return 1 if refused else 0

@@ -2,8 +2,20 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from speech_emotion.cli import CommandError, add_model_arguments, add_work_arguments, load_model
+from corpus_builder.labels import read_label_map
+from speech_emotion.cli import (
+    CommandError,
+    add_model_arguments,
+    add_work_arguments,
+    load_model,
+    print_error,
+    print_note,
+)
+
+FEW = 100
+"""Below this number of clips the prior of the temperature still matters."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     table = parser.add_argument_group("a table")
     table.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="WORD=LABEL",
+        help="what a word in the column emotion means, such as Frustrated=angry; WORD= leaves its "
+        "clips out; may be repeated",
+    )
+    table.add_argument(
         "--no-clean", action="store_true", help="the audio files of the table are already cleaned"
     )
     table.add_argument(
@@ -57,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     """Fit temperature and class-mean logits, and write both into ``config.json``.
 
     Returns:
-        0.
+        0 when every clip was used, 1 when some could not be.
     """
     from speech_emotion.predict.fitting import (
         read_labelled_corpus,
@@ -68,13 +88,19 @@ def run(options: argparse.Namespace) -> int:
 
     folder, data = require_model_folder(options.model), Path(options.data)
     corpus = data.is_dir()
-    clips, labels, texts = (
-        read_labelled_corpus(options.data, options.config, options.split, options.corpus)
-        if corpus
-        else read_labelled_table(data)
-    )
     classifier = load_model(options, transcriber=options.transcriber)
-    before = classifier.model.config.temperature
+    config = classifier.model.config
+    known: dict[str, Any] = {
+        "labels": list(config.id2label.values()),
+        "words": read_label_map(options.map),
+        "on_note": print_note,
+    }
+    clips, labels, texts = (
+        read_labelled_corpus(options.data, options.config, options.split, options.corpus, **known)
+        if corpus
+        else read_labelled_table(data, **known)
+    )
+    before, refused = config.temperature, list[str]()
     try:
         temperature = classifier.calibrate(
             clips,
@@ -83,13 +109,22 @@ def run(options: argparse.Namespace) -> int:
             clean=not (corpus or options.no_clean),
             batch_size=options.batch_size,
             num_workers=options.workers,
+            on_error=refused.append,
         )
     except ValueError as error:
         raise CommandError(f"{options.data}: {error}") from error
+    finally:
+        for line in refused:
+            print_error(line)
     if options.keep_temperature:
         temperature = before
-    print(f"temperature {temperature:.4f} from {len(labels)} clips; it was {before:.4f}")
+    used = len(labels) - len(refused)
+    few = "; few, which draws it towards 1" if used < FEW else ""
+    print(f"temperature {temperature:.4f} from {used} clips{few}; it was {before:.4f}")
+    absent = [name for name in known["labels"] if name not in labels]
+    if absent:
+        print_note(f"no clips of {', '.join(absent)}: the class-mean logits, for adapt, stay")
     if not options.dry_run:
-        means = classifier.model.config.class_mean_logits
+        means = config.class_mean_logits
         write_fitted(folder, {"temperature": temperature, "class_mean_logits": means})
-    return 0
+    return 1 if refused else 0

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from corpus_builder import CorpusError
+from corpus_builder.command_line import OneLineParser, add_verbosity, verbosity
 from speech_emotion import __version__, cli
 from speech_emotion.predict import PredictError
 
@@ -32,13 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _run(arguments)
+        with verbosity(arguments) as (rest, quiet):
+            return _run(rest, quiet=quiet)
     except BrokenPipeError:  # the reader of the output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], *, quiet: bool) -> int:
+    cli.NOTES = not quiet
     commands = {
         module.name: importlib.import_module(f"{cli.__name__}.{module.name}")
         for module in pkgutil.iter_modules(cli.__path__)
@@ -69,11 +72,12 @@ def installed_version() -> str:
 
 
 def _parser(commands: dict[str, ModuleType]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog=PROG,
         description="Recognise the emotion in recordings of speech; build corpora, train and "
         "evaluate.",
-        epilog=f"{PROG} COMMAND --help explains the options of a command.",
+        epilog=f"{PROG} COMMAND --help explains the options of a command. Every command takes "
+        "-q (no progress bars and no notes) and -v (messages of the libraries as well).",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {installed_version()}")
     choices = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -84,5 +88,6 @@ def _parser(commands: dict[str, ModuleType]) -> argparse.ArgumentParser:
         )
         if hasattr(command, "run"):
             command.add_arguments(choice)
+            add_verbosity(choice)
             choice.set_defaults(run=command.run)
     return parser

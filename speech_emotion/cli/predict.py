@@ -5,7 +5,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from speech_emotion.cli import add_model_arguments, add_work_arguments
+from speech_emotion.cli import add_model_arguments, add_work_arguments, print_error, print_note
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,8 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "clips",
         nargs="+",
-        metavar="FILE|FOLDER|GLOB|-",
-        help="recordings; folders are searched; - reads names from standard input, one a line",
+        metavar="FILE|FOLDER|GLOB|TABLE|-",
+        help="recordings; folders are searched; a table (.csv, .tsv) has the column path and, if "
+        "there are any, transcript and speaker; - reads a recording from standard input, or names, "
+        "one a line",
     )
     add_model_arguments(parser)
     _add_transcript(parser.add_argument_group("transcript"))
@@ -37,7 +39,10 @@ def run(options: argparse.Namespace) -> int:
 
     known = {field.name for field in fields(Prediction)}
     job = Prediction(**{name: value for name, value in vars(options).items() if name in known})
-    clips, failed = job.run(lambda line: print(f"speech-emotion: {line}", file=sys.stderr))
+    clips, failed = job.run(print_error, print_note)
+    if job.summary:
+        shown = options.out is not None or options.format == "table"
+        print(f"\n{job.summary}", file=sys.stdout if shown else sys.stderr)
     if failed >= clips:
         return 2
     return 1 if failed else 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -65,6 +65,8 @@ class Settings:
     cache: Path | None = CACHE
     seed: int = metrics.SEED
     trust_remote_code: bool = False
+    protocols: ClassVar[tuple[str, ...]] = PROTOCOLS
+    """The protocols that may be chosen; all when empty."""
 
     @property
     def distinct_models(self) -> list[Model]:
@@ -78,8 +80,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.text not in TEXT_MODES:
             raise EvaluationError(f"--text {self.text}: choose from {', '.join(TEXT_MODES)}")
-        if self.protocol not in PROTOCOLS:
-            raise EvaluationError(f"--protocol {self.protocol}: choose from {', '.join(PROTOCOLS)}")
+        if self.protocols and self.protocol not in self.protocols:
+            known = ", ".join(self.protocols)
+            raise EvaluationError(f"--protocol {self.protocol}: choose from {known}")
         if self.batch_size < 1:
             raise EvaluationError(f"--batch-size {self.batch_size}: must be at least 1")
         if self.workers < 0:

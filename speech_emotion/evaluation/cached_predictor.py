@@ -77,6 +77,7 @@ class CachedPredictor:
             clips.fingerprint(),
             clips.cleaned,
             list(classes),
+            list(model.labels),
             code_fingerprint(model.folder),
             versions(),
         ]

@@ -1,7 +1,5 @@
 """One corpus at a time: the scores of a model on each, and of always predicting one emotion."""
 
-from collections import Counter
-
 import numpy as np
 import pandas as pd
 
@@ -18,7 +16,7 @@ from speech_emotion.evaluation.cached_predictor import CachedPredictor
 from speech_emotion.evaluation.clips import WHOLE, ClipSet, EmptyError, read_whole
 from speech_emotion.evaluation.folds import read_folds
 from speech_emotion.evaluation.provenance import portable
-from speech_emotion.evaluation.scoring import prediction_table
+from speech_emotion.evaluation.scoring import prediction_table, prior
 
 ALL_SEEN = (
     "all its speakers are in the training data; `python train.py --config configs/mini.yaml "
@@ -99,15 +97,10 @@ def _baseline_predictions(whole: ClipSet, settings: Settings) -> pd.DataFrame | 
 
 def _prior(corpus: str, clips: ClipSet) -> Result:
     """The scores of always predicting the commonest emotion."""
-    counts = Counter(EMOTIONS[label] for label in clips.labels.tolist())
-    commonest = max(counts, key=counts.__getitem__)
     return {
         "kind": "prior",
         "corpus": corpus,
         "clips": len(clips.clips),
         "speakers": len(set(clips.speakers)),
-        "emotions": len(counts),
-        "commonest": commonest,
-        "wa": counts[commonest] / len(clips.clips),
-        "ua": 1 / len(counts),
+        **prior([EMOTIONS[label] for label in clips.labels.tolist()]),
     }

@@ -1,8 +1,8 @@
 """The emotions of other label sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from corpus_builder.labels import VOTE_CLASSES
+from corpus_builder.labels import LABEL_MAPS, VOTE_CLASSES
 from hub_model.labels import EMOTIONS, NEUTRAL
 from speech_emotion.evaluation import EvaluationError
 
@@ -21,7 +21,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 LEFT_OUT = frozenset({"other", "oth", "unknown", "unk", "<unk>", "contempt", "frustrated", "fru"})
 """Labels outside all benchmarks; the remaining probabilities are renormalised."""
 
-_EMOTION_OF = {name: name for name in VOTE_CLASSES} | {
+RELATED = frozenset({"exc", "excited"})
+"""Synonyms that are labels of their own where the data has them."""
+
+_EMOTION_OF = {**LABEL_MAPS["csv"]} | {
     synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms
 }
 
@@ -42,7 +45,7 @@ def emotions_of(labels: Sequence[str], *, where: str) -> tuple[str | None, ...]:
     >>> emotions_of(["neu", "hap", "ang", "Sad"], where="")
     ('neutral', 'happy', 'angry', 'sad')
     """
-    names = [" ".join(str(label).lower().replace("_", " ").split()) for label in labels]
+    names = [_plain(label) for label in labels]
     unknown = [
         str(label)
         for label, name in zip(labels, names, strict=True)
@@ -57,3 +60,42 @@ def emotions_of(labels: Sequence[str], *, where: str) -> tuple[str | None, ...]:
     if len(set(found) & set(EMOTIONS)) < 2:
         raise EvaluationError(f"{where}: it predicts fewer than two of {', '.join(EMOTIONS)}")
     return found
+
+
+def meaning_of(word: str, words: Mapping[str, str | None]) -> str | None:
+    """The label that a word of a data set or model means: an emotion, or the word in lower case.
+
+    Args:
+        word: as the data set or the model has it.
+        words: of :func:`~corpus_builder.labels.read_label_map`; these go first.
+
+    Returns:
+        None for a word that is left out.
+
+    >>> meaning_of("ANG", {}), meaning_of("Bored", {}), meaning_of("Bored", {"bored": "calm"})
+    ('angry', 'bored', 'calm')
+    """
+    chosen = words.get(word.strip().casefold(), word)
+    plain = _plain(chosen or "")
+    return plain if plain in RELATED else _EMOTION_OF.get(plain, plain) or None
+
+
+def labels_meant(
+    own: Sequence[str], labels: Sequence[str], words: Mapping[str, str | None]
+) -> tuple[str | None, ...]:
+    """For every label of a model that of ``labels`` which it means, or None.
+
+    >>> labels_meant(["hap", "excited", "calm"], ["happy", "sad"], {})
+    ('happy', 'happy', None)
+    """
+    meant = []
+    for name in own:
+        label = meaning_of(name, words)
+        if label not in labels:
+            label = _EMOTION_OF.get(label or "")
+        meant.append(label if label in labels else None)
+    return tuple(meant)
+
+
+def _plain(label: str) -> str:
+    return " ".join(str(label).lower().replace("_", " ").split())

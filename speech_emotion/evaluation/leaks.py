@@ -99,7 +99,9 @@ def overlap(record: TrainingRecord, clips: ClipSet) -> dict[str, Any] | None:
     if record.speakers is None:
         return None
     speakers = clips.speakers
-    shared = sorted(record.speakers & set(speakers))
+    # A corpus that is built from a table has this prefix before the table's names.
+    known = record.speakers | {name.removeprefix("csv-") for name in record.speakers}
+    shared = sorted(known & set(speakers))
     hashes = clips.audio_hashes if record.hashes or record.fingerprints else []
     same = sum(value[:HASH_DIGITS] in record.hashes for value in hashes)
     if hashes and _fingerprint(hashes) in record.fingerprints:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +65,15 @@ class Model:
         return set(EMOTIONS) <= set(self.emotions)
 
 
-def open_model(name: str) -> Model:
+def open_model(
+    name: str, *, meanings: Callable[[Sequence[str]], Sequence[str | None]] | None = None
+) -> Model:
     """Find a model and read its config and training record; weights are not loaded.
 
     Args:
         name: folder or Hub id.
+        meanings: takes the model's labels and returns the classes that they count for; when None
+            these are emotions, and a label that is not known is an error.
 
     Raises:
         EvaluationError: no such model, no config.json, no weights, or an unknown label.
@@ -93,6 +99,8 @@ def open_model(name: str) -> Model:
     if not weights:
         kind = "weights" if family == "baseline" else "safetensors weights"
         raise EvaluationError(f"--model {name}: the folder has no {kind}")
+    if meanings is None:
+        meanings = partial(emotions_of, where=f"--model {name}")
     protocol = record.get("protocol")
     if protocol not in (None, "natural", *PROTOCOLS):
         raise EvaluationError(
@@ -106,7 +114,7 @@ def open_model(name: str) -> Model:
         # Only the paper's protocol lets test speakers into training.
         protocol=PROTOCOLS[0] if protocol == "natural" else protocol,
         record=TrainingRecord.of(record),
-        labels=tuple(zip(names, emotions_of(names, where=f"--model {name}"), strict=True)),
+        labels=tuple(zip(names, meanings(names), strict=True)),
         weights_sha256=_sha256(weights),
         temperature=config.get("temperature") or record.get("temperature") or 1.0,
         class_mean_logits=config.get("class_mean_logits", config.get("emotion_logits")),

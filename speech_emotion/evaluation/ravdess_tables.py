@@ -71,7 +71,7 @@ def _models(results: ResultsFile) -> list[Result]:
 
 
 def _title(result: Result) -> str:
-    return f"{system_of(result)}, {PROTOCOL_NAMES[result['protocol']]}"
+    return ", ".join(filter(None, (system_of(result), PROTOCOL_NAMES[result["protocol"]])))
 
 
 def _cells(result: Result) -> tuple[str, ...]:

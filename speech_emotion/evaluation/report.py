@@ -28,6 +28,7 @@ from speech_emotion.evaluation.detail_tables import (
     fairness_table,
 )
 from speech_emotion.evaluation.figures import figures_of, is_current, png_of
+from speech_emotion.evaluation.own_corpus_tables import corpus_table
 from speech_emotion.evaluation.paper_tables import paper_table
 from speech_emotion.evaluation.ravdess_tables import (
     confusion_tables,
@@ -45,6 +46,7 @@ BENCHMARK_DOCUMENT = Path("docs/benchmarks.md")
 WITH_BLOCKS = (Path("README.md"), Path("checkpoints/mini/README.md"))
 BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
 TABLES: dict[str, tuple[str, Callable[[ResultsFile], str]]] = {
+    "corpus": ("A labelled corpus", corpus_table),
     "ravdess": ("RAVDESS (paper, Table 9)", ravdess_table),
     "table6": ("Classifiers on the 94 features (paper, Table 6)", paper_table),
     "table8": ("Architectures (paper, Table 8)", paper_table),

@@ -29,6 +29,7 @@ from speech_emotion.evaluation import (
     comparison,
     cross_corpus,
     fairness,
+    own_corpus,
     paper_baselines,
     provenance,
     ravdess,
@@ -41,6 +42,7 @@ from speech_emotion.evaluation.ravdess_tables import confusion_tables
 from speech_emotion.evaluation.report import RESULTS, TABLES
 
 BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
+    "corpus": ("any labelled recordings of your own", own_corpus.run),
     "ravdess": ("RAVDESS, seven and eight emotions (paper, Table 9)", ravdess.run),
     "table6": ("the eight classifiers, both protocols (paper, Table 6)", paper_baselines.run),
     "table8": ("the architectures, both protocols (paper, Table 8)", paper_baselines.run),
@@ -71,6 +73,15 @@ def build_parser(prog: str = "evaluate_benchmarks.py") -> argparse.ArgumentParse
             _add_table(one)
         else:
             _add_scored(one, name)
+        if name == "corpus":
+            one.add_argument(
+                "--map",
+                action="append",
+                default=[],
+                metavar="WORD=LABEL",
+                help="a word of the data or of a model means this label; without a label, clips "
+                "with the word are left out; may be repeated",
+            )
         if name in ("ravdess", "cross_corpus"):
             one.add_argument(
                 "--folds",
@@ -89,9 +100,13 @@ def build_parser(prog: str = "evaluate_benchmarks.py") -> argparse.ArgumentParse
 
 
 def _add_shared(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument(
-        "--data", required=True, help="built corpus, Hub data set id, or raw RAVDESS folder"
-    )
+    data = "built corpus, Hub data set id, or raw RAVDESS folder"
+    if name == "corpus":
+        data = (
+            "table with the columns path, emotion and, if known, speaker and transcript; built "
+            "corpus; or a folder or Hub id of any data set with audio and labels"
+        )
+    parser.add_argument("--data", required=True, help=data)
     parser.add_argument(
         "--limit", type=int, help="score at most this many clips of each set, drawn at random (all)"
     )
@@ -217,9 +232,12 @@ def settings_of(options: argparse.Namespace) -> Settings:
         EvaluationError: a value that cannot be used.
     """
     given = dict(vars(options))
-    kind, more = Settings, {}
+    kind: type[Settings] = Settings
+    more: dict[str, Any] = {}
     if options.benchmark in ("table6", "table8"):
         kind, more = paper_baselines.TableSettings, {"table": options.benchmark}
+    elif options.benchmark == "corpus":
+        kind = own_corpus.CorpusSettings
     given["models"] = given.get("models") or given.get("model")
     if options.no_cache:
         given["cache"] = None

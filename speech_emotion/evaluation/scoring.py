@@ -1,10 +1,12 @@
 """Tables of predictions, and their scores."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import log_loss
 
 from hub_model.labels import EMOTIONS
 from speech_emotion import metrics
@@ -101,14 +103,15 @@ def score(
     which is over the clips with a prediction.
 
     Args:
-        table: see :func:`prediction_table`.
+        table: see :func:`prediction_table`; the speaker "" is one that is not known.
         classes: its classes.
         resamples: bootstrap samples of the intervals.
         seed: seed of the bootstrap.
     """
     references, predictions, speakers = ids_of(table, classes=classes)
     answered = predictions != metrics.NO_ANSWER
-    figures = {**SCORES, "ua_plus_wa": metrics.ua_plus_wa}
+    figures = {**SCORES, "ua_plus_wa": metrics.ua_plus_wa, "macro_f1": metrics.macro_f1}
+    probabilities = table.loc[answered, columns_of(classes)].to_numpy()
     recall = metrics.per_class_recall(references, predictions, num_classes=len(classes))
     confusion = metrics.confusion_matrix(references, predictions, num_classes=len(classes))
 
@@ -122,16 +125,26 @@ def score(
 
     return {
         "clips": len(table),
-        "speakers": len(set(speakers)),
+        "speakers": len(set(speakers) - {""}),
         "unanswered": int((~answered).sum()),
         **{name: figure(references, predictions) for name, figure in figures.items()},
-        "macro_f1": metrics.macro_f1(references, predictions),
         "expected_calibration_error": metrics.expected_calibration_error(
-            references[answered], table.loc[answered, columns_of(classes)].to_numpy()
+            references[answered], probabilities
+        )
+        if answered.any()
+        else None,
+        "log_loss": float(
+            log_loss(references[answered], probabilities, labels=np.arange(len(classes)))
         )
         if answered.any()
         else None,
         "recall": dict(zip(classes, recall, strict=True)),
+        "precision": {
+            name: float(hits / clips) if clips else None
+            for name, hits, clips in zip(
+                classes, confusion.diagonal(), confusion.sum(axis=0), strict=True
+            )
+        },
         "bootstrap": {
             "level": metrics.LEVEL,
             "resamples": resamples,
@@ -142,7 +155,27 @@ def score(
         "confusion": {"labels": list(classes), "rows_true_columns_predicted": confusion.tolist()},
         "per_speaker": {
             speaker: brief_scores(references, predictions, speakers == speaker)
-            for speaker in sorted(set(speakers))
+            for speaker in sorted(set(speakers) - {""})
         },
         "errors": {row.utterance_id: row.error for row in table[~answered].itertuples(index=False)},
+    }
+
+
+def prior(labels: Sequence[str]) -> dict[str, Any]:
+    """The scores of always predicting the commonest label, with the shares of the labels.
+
+    Args:
+        labels: the label of every clip.
+    """
+    counts = Counter(labels)
+    commonest = max(counts, key=counts.__getitem__)
+    shares = np.array(list(counts.values())) / len(labels)
+    share = counts[commonest] / len(labels)
+    return {
+        "commonest": commonest,
+        "emotions": len(counts),
+        "wa": share,
+        "ua": 1 / len(counts),
+        "macro_f1": 2 * share / (1 + share) / len(counts),
+        "log_loss": float(-(shares * np.log(shares)).sum()),
     }

@@ -4,10 +4,14 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import hub_model
+from corpus_builder.labels import label_of
 from corpus_builder.tables import read_table
 from speech_emotion.predict import PredictError
 from speech_emotion.predict.loading import one_line
@@ -108,29 +112,81 @@ def write_code(folder: Path, *, clear: bool = False) -> None:
             shutil.copy(file, folder / file.name)
 
 
-def read_labelled_table(path: Path) -> tuple[list[str], list[str], list[str | None] | None]:
-    """Read a CSV table of clips.
+def read_labelled_table(
+    path: Path,
+    *,
+    labels: Sequence[str],
+    words: Mapping[str, str | None] = MappingProxyType({}),
+    on_note: Callable[[str], None] | None = None,
+) -> tuple[list[str], list[str], list[str | None] | None]:
+    """Read a table of clips.
 
     Args:
         path: a table with the columns ``path``, relative to its folder, ``emotion`` and, if there
             are any, ``transcript``.
+        labels: of the model. Clips of other emotions are left out.
+        words: what words of the table mean; see :func:`~corpus_builder.labels.label_of`.
+        on_note: called with one line for each line of the table that cannot be used, and one for
+            the clips of other emotions. Without it a line that cannot be used is an error.
 
     Returns:
-        paths; emotions; transcripts, ``None`` for a clip without one or a table without the column.
+        paths; labels; transcripts, ``None`` for a clip without one or a table without the column.
 
     Raises:
         TableError: it cannot be read.
+        PredictError: no clip has one of the labels.
     """
-    table = read_table(path, required=("path", "emotion"), optional=("transcript",))
-    clips = [str(table.folder / row["path"]) for row in table.rows]
-    emotions = [row["emotion"] for row in table.rows]
+    table = read_table(path, required=("path", "emotion"), optional=("transcript",), on_bad=on_note)
+    used, emotions = known_labels(
+        [row["emotion"] for row in table.rows], labels, words, where=str(path), on_note=on_note
+    )
+    rows = [table.rows[index] for index in used]
+    clips = [str(table.file(row["path"])) for row in rows]
     if "transcript" not in table.columns:
         return clips, emotions, None
-    return clips, emotions, [row["transcript"] or None for row in table.rows]
+    return clips, emotions, [row["transcript"] or None for row in rows]
+
+
+def known_labels(
+    found: Sequence[str],
+    labels: Sequence[str],
+    words: Mapping[str, str | None],
+    *,
+    where: str,
+    on_note: Callable[[str], None] | None,
+) -> tuple[list[int], list[str]]:
+    """Return the places of the clips that have one of ``labels``, and the label of each.
+
+    Args:
+        found: the emotion of every clip, as the data has it.
+        labels, words, on_note: see :func:`read_labelled_table`.
+        where: the data, for messages.
+
+    Raises:
+        PredictError: no clip has one of the labels.
+    """
+    meant = [label_of(word, labels, words) for word in found]
+    others = Counter(word for word, label in zip(found, meant, strict=True) if label is None)
+    if others:
+        counts = ", ".join(f"{word} {count}" for word, count in others.items())
+        line = f"{where}: not emotions of the model ({', '.join(labels)}): {counts}"
+        if others.total() == len(meant):
+            raise PredictError(line)
+        if on_note is not None:
+            on_note(f"{line}; left out")
+    used = [index for index, label in enumerate(meant) if label is not None]
+    return used, [label for label in meant if label is not None]
 
 
 def read_labelled_corpus(
-    folder: str, name: str, split: str, corpus: str | None
+    folder: str,
+    name: str,
+    split: str,
+    corpus: str | None,
+    *,
+    labels: Sequence[str],
+    words: Mapping[str, str | None] = MappingProxyType({}),
+    on_note: Callable[[str], None] | None = None,
 ) -> tuple[Any, list[str], list[str | None] | None]:
     """Read a split of a corpus that ``corpus_builder`` has built.
 
@@ -139,6 +195,7 @@ def read_labelled_corpus(
         name: configuration.
         split: name of the split.
         corpus: only the clips of this source corpus; all when not given.
+        labels, words, on_note: see :func:`read_labelled_table`.
 
     Returns:
         the clips, as a ``datasets.Dataset``; emotions; transcripts, as of a table.
@@ -165,9 +222,12 @@ def read_labelled_corpus(
         if not of_corpus:
             raise PredictError(f"{where}: no clips of {corpus}")
         rows = rows.select(of_corpus)
-    labels = [names[label] for label in rows["label"][:]]
+    used, emotions = known_labels(
+        [names[label] for label in rows["label"][:]], labels, words, where=where, on_note=on_note
+    )
+    rows = rows.select(used)
     texts = rows["transcript"][:] if "transcript" in rows.column_names else None
-    return rows.cast_column("audio", datasets.Audio(decode=False)), labels, texts
+    return rows.cast_column("audio", datasets.Audio(decode=False)), emotions, texts
 
 
 def _is_stock(settings: dict[str, Any]) -> bool:

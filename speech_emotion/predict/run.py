@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from corpus_builder.ray_cluster import RayCluster, RayError
 from hub_model.labels import LABEL_SETS, Labels
 from hub_model.results import Options
 from speech_emotion.predict import DEFAULT_MODEL, PredictError
-from speech_emotion.predict.clips import Paths, find_clips
+from speech_emotion.predict.clips import Recording, Recordings, find_recordings
 from speech_emotion.predict.loading import load_classifier
+from speech_emotion.predict.speakers import SpeakerSummary
 from speech_emotion.predict.writers import SUBTITLES, make_writer
 from speech_emotion.predict.writers.base import Result
 
@@ -81,12 +82,17 @@ class Prediction:
     format: str = "table"
     out: Path | None = None
     resume: bool = False
+    summary: str = ""
+    """After a run over a table with speakers: a line for each."""
 
-    def run(self, on_error: Callable[[str], None]) -> tuple[int, int]:
+    def run(
+        self, on_error: Callable[[str], None], on_note: Callable[[str], None]
+    ) -> tuple[int, int]:
         """Predict every recording and write the results as they are known.
 
         Args:
             on_error: called with the line of a recording that cannot be used.
+            on_note: called with a line on what is left out of a folder or table.
 
         Returns:
             the number of recordings, and how many of them failed.
@@ -96,9 +102,9 @@ class Prediction:
                 output cannot be used at all.
         """
         self._check()
-        files = find_clips(self.clips, on_note=on_error)
-        if self.text is not None and len(files) > 1:
-            raise PredictError("--text is the transcript of one clip, and there are several")
+        recordings = self._recordings(on_note)
+        files, speakers = list(recordings), SpeakerSummary(segments=self.segments)
+        named = any(recording.speaker for recording in recordings.values())
         options = self._options()
         with self._predictor(options) as (predict, labels):
             writer = make_writer(
@@ -110,17 +116,37 @@ class Prediction:
                 segments=self.segments,
                 windows=self.windows,
                 contributions=self.contributions,
+                speakers=named,
             )
             todo, failed = writer.missing(files), writer.failed_before
             to_file = self.out is not None or not sys.stdout.isatty()
             with tqdm(total=len(todo), unit="clip", disable=None if to_file else True) as bar:
-                for file, result in zip(todo, predict(todo), strict=True):
-                    writer.write(file, result)
+                asked = [recordings[file] for file in todo]
+                for recording, result in zip(asked, predict(asked), strict=True):
+                    if named:
+                        result = {"speaker": recording.speaker, **result}
+                        speakers.add(recording.speaker, result)
+                    writer.write(recording.name, result)
                     bar.update()
                     if "error" in result:
                         failed += 1
                         on_error(result["error"])
+        self.summary = speakers.table(labels, part=len(todo) < len(files)) if named else ""
         return len(files), failed
+
+    def _recordings(self, on_note: Callable[[str], None]) -> dict[str, Recording]:
+        """The recordings by name, with their transcripts."""
+        found = {one.name: one for one in find_recordings(self.clips, on_note=on_note)}
+        if self.text is not None:
+            if len(found) > 1:
+                raise PredictError("--text is the transcript of one clip, and there are several")
+            if self.segments and self.text:
+                raise PredictError("--text cannot be divided among segments; only an empty one can")
+            return {name: replace(one, text=self.text) for name, one in found.items()}
+        if self.segments and any(one.text for one in found.values()):
+            on_note("the transcripts of the table cannot be divided among segments; not used")
+            return {name: replace(one, text=None) for name, one in found.items()}
+        return found
 
     def _check(self) -> None:
         if self.format in SUBTITLES:
@@ -147,10 +173,6 @@ class Prediction:
         except ValueError as error:
             raise PredictError(str(error)) from error
         options |= {"batch_size": batch_size, "num_workers": self.workers}
-        if self.text is not None:
-            if self.segments and self.text:
-                raise PredictError("--text cannot be divided among segments; only an empty one can")
-            options["text"] = [self.text]
         return options
 
     @contextmanager
@@ -193,16 +215,18 @@ def read_labels(text: str) -> Any:
 
 
 def _in_this_process(
-    classifier: Any, options: dict[str, Any], files: list[str]
+    classifier: Any, options: dict[str, Any], recordings: list[Recording]
 ) -> Iterator[Result]:
-    return classifier(Paths(files), **options)
+    if any(recording.text is not None for recording in recordings):
+        options = {**options, "text": [recording.text for recording in recordings]}
+    return classifier(Recordings(recordings), **options)
 
 
 def _on_ray(
-    cluster: RayCluster, make: Callable[[], Any], files: list[str], *, workers: int
+    cluster: RayCluster, make: Callable[[], Any], recordings: list[Recording], *, workers: int
 ) -> Iterator[Result]:
     """Yield the result of every recording, in order, from the workers of a cluster."""
-    groups = [files[start : start + GROUP] for start in range(0, len(files), GROUP)]
+    groups = [recordings[at : at + GROUP] for at in range(0, len(recordings), GROUP)]
     done: dict[int, list[Result]] = {}
     turn = 0
     try:
@@ -217,7 +241,7 @@ def _on_ray(
 
 def _ray_worker(
     model: str, loading: dict[str, Any], options: dict[str, Any]
-) -> Callable[[list[str]], list[Result]]:
+) -> Callable[[list[Recording]], list[Result]]:
     """Load the model in a worker."""
     classifier = load_classifier(model, **loading)
-    return lambda files: list(classifier(Paths(files), **options))
+    return lambda recordings: list(_in_this_process(classifier, options, recordings))

@@ -43,7 +43,7 @@ def test_a_table(model, table, capsys):
     assert main(["calibrate", str(table), "--model", str(model), "--dry-run"]) == 0
     assert config(model) == before
     assert main(["calibrate", str(table), "--model", str(model)]) == 0
-    assert f"temperature {expected:.4f} from 4 clips; it was 1.0000" in capsys.readouterr().out
+    assert f"temperature {expected:.4f} from 4 clips; few, which draws it towards 1; it was 1.0000" in capsys.readouterr().out
     after = config(model)
     assert after.pop("temperature") == pytest.approx(expected, rel=1e-4) != 1
     assert before.pop("temperature") == 1
@@ -109,9 +109,9 @@ def test_a_corpus(model, tmp_path, capsys):
     [
         ("path,label\na.wav,sad\n", "expected the columns path, emotion"),
         ("", "expected the columns path, emotion"),
-        ("path,emotion\nclips/0.wav,bored\n", "unknown emotion: bored"),
+        ("path,emotion\nclips/0.wav,bored\n", "not emotions of the model"),
         ("path,emotion\nmissing.wav,sad\n", "no clip can be used"),
-        (b"\xff\xfe\x00\x01", "not a table"),
+        (b"\x89\x00\x01\xff\x81", "not a table"),
     ],
 )
 def test_tables_that_do_not_do(model, table, capsys, content, message):
@@ -121,9 +121,34 @@ def test_tables_that_do_not_do(model, table, capsys, content, message):
         table.write_text(content)
     before = (model / "config.json").read_bytes()
     assert main(["calibrate", str(table), "--model", str(model)]) == 2
-    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("speech-emotion: ")]
-    assert any(part in line for part in message.split("|"))
+    lines = capsys.readouterr().err.splitlines()
+    assert message in lines[-1] and all(line.startswith("speech-emotion: ") for line in lines)
     assert (model / "config.json").read_bytes() == before
+
+
+def test_a_careless_table(model, table, capsys):
+    expected = load(model).calibrate(list(CLIPS), NAMES)
+    text = table.read_text().replace("path,emotion", " Path ;EMOTION").replace(",", ";")
+    text = text.replace("angry", " Anger ").replace("sad", "CROSS").replace("clips/0", "clips\\0")
+    text += "clips/1.wav\nclips/2.wav;bored;x\nmissing.wav;sad;x\n"
+    table.write_text(text, encoding="utf-16")
+    asked = ["calibrate", str(table), "--model", str(model), "--map", "cross=Sad"]
+    assert main(asked) == 1
+    shown = capsys.readouterr()
+    assert f"temperature {expected:.4f} from 4 clips; few" in shown.out
+    assert "line 6 has no emotion" in shown.err and "bored 1; left out" in shown.err
+    assert "missing.wav: no such file" in shown.err
+    assert main([*asked, "-q"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1  # the file that is missing
+
+
+def test_means_of_every_emotion_survive_clips_of_a_few(model, table, capsys):
+    means = np.eye(len(EMOTIONS)).tolist()
+    path = model / "config.json"
+    path.write_text(json.dumps(config(model) | {"class_mean_logits": means}))
+    assert main(["calibrate", str(table), "--model", str(model)]) == 0
+    assert config(model)["class_mean_logits"] == means
+    assert "no clips of disgust, fearful, surprised" in capsys.readouterr().err
 
 
 def test_what_is_not_there(model, table, tmp_path, capsys):

@@ -153,6 +153,8 @@ def test_calibration_fits_the_temperature_to_the_logits(sure_of_itself):
     found = pipe.calibrate([*CLIPS, CLIP[:100]], [*names, "happy"], batch_size=2)
     assert found == pytest.approx(expected, rel=1e-3)
     assert pipe.model.config.temperature == found > 1
+    # Three times as many of the same clips say the same with more weight.
+    assert pipe.calibrate([*CLIPS] * 3, names * 3) > found
     after = pipe(CLIP)
     assert [row["label"] for row in after] == [row["label"] for row in before]
     assert after[0]["score"] < before[0]["score"]

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from speech_emotion.cli.main import main
-from speech_emotion.predict.clips import find_clips
+from speech_emotion.predict.clips import find_recordings
 from speech_emotion.predict.writers import chart
 from tests.helpers.sounds import encode, voice
 
@@ -32,7 +32,7 @@ def test_a_name_that_is_not_utf8_stops_nothing(folder, model_folder, tmp_path, k
     assert written.count(b"\n") == (3 if kind == "json" else 4)
     if kind == "json":
         names = {json.loads(line)["file"] for line in written.decode("utf-8").split("\n")[:-1]}
-        assert names == set(find_clips([str(folder)]))
+        assert names == {recording.name for recording in find_recordings([str(folder)])}
     assert main([*command, "--resume"]) == 0
     assert out.read_bytes() == written
     capfd.readouterr()
@@ -42,14 +42,14 @@ def test_linked_folders_are_searched_once(folder, tmp_path):
     (tmp_path / "calls").mkdir()
     (tmp_path / "calls" / "2024").symlink_to(folder)
     (folder / "above").symlink_to(tmp_path / "calls")
-    assert len(find_clips([str(tmp_path / "calls")])) == 3
+    assert len(find_recordings([str(tmp_path / "calls")])) == 3
 
 
 def test_what_is_left_out_of_a_folder_is_said_in_a_line(folder):
     (folder / "notes.txt").write_text("no recording")
     (folder / "README").write_text("no recording")
     lines = []
-    assert len(find_clips([str(folder)], on_note=lines.append)) == 3
+    assert len(find_recordings([str(folder)], on_note=lines.append)) == 3
     assert len(lines) == 1 and "1 .txt" in lines[0] and "\n" not in lines[0]
 
 

@@ -93,7 +93,7 @@ def test_a_folder_with_bad_files(predict, folder, tmp_path, classifier, batch_si
 
 def test_names_of_every_kind(predict, folder, monkeypatch, tmp_path):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "stdin", io.StringIO("b/clip00.wav\n\nb/clip02.wav\n"))
+    standard_input(monkeypatch, b"b/clip00.wav\n\nb/clip02.wav\n")
     code, shown, _ = predict("a/clip0[13].wav", "-", "b/clip00.wav", "--format", "json")
     assert code == 0
     files = [json.loads(line)["file"] for line in shown.splitlines()]
@@ -102,11 +102,67 @@ def test_names_of_every_kind(predict, folder, monkeypatch, tmp_path):
     assert code == 1 and len(shown.splitlines()) == 1 and len(errors) == 2
 
 
+def standard_input(monkeypatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_a_recording_on_standard_input(predict, folder, monkeypatch):
+    file = folder / "a" / "clip01.wav"
+    standard_input(monkeypatch, file.read_bytes())
+    code, shown, errors = predict("-", "--format", "json")
+    assert (code, errors) == (0, [])
+    _, expected, _ = predict(file, "--format", "json")
+    assert json.loads(shown) == json.loads(expected) | {"file": "-"}
+    standard_input(monkeypatch, encode(noise(1)))
+    code, _, errors = predict("-", file)
+    assert code == 1 and errors == ["speech-emotion: -: no speech was found, only noise"]
+
+
+@pytest.fixture
+def table(folder) -> Path:
+    """A table as a spreadsheet writes it, beside the folder."""
+    path = folder.parent / "calls.csv"
+    rows = ["a\\clip01.wav;Hello;anna", "a\\clip03.wav;;ben", "b\\clip02.wav;;anna"]
+    rows += ["a\\clip05.wav;;ben", "b\\none.wav;;ben", "a\\clip01.wav;again;x", "b\\clip04.wav"]
+    rows = [f"{folder.name}\\{row}" for row in rows]
+    path.write_text("\r\n".join(["Path;Transcript;SPEAKER", *rows]), encoding="utf-8-sig")
+    return path
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_table(predict, folder, table, tmp_path, classifier, workers):
+    out = tmp_path / "rows.jsonl"
+    asked = [table, "--format", "json", "--out", out, "--workers", workers]
+    code, shown, errors = predict(*asked)
+    rows = rows_of(out)
+    assert code == 1 and [row["speaker"] for row in rows.values()] == [
+        "anna", "ben", "anna", "ben", "ben", "",
+    ]  # fmt: skip
+    first = str(folder / "a" / "clip01.wav")
+    same(rows[first]["emotions"], classifier(first, text="Hello"))
+    assert rows[first]["transcript_source"] == "given"
+    assert len(errors) == 3 and "line 7" in errors[0] and "listed before" in errors[0]
+    summary = {line.split()[0]: line.split() for line in shown.splitlines() if line[:1].strip()}
+    assert summary["anna"][1] == "2" and summary["ben"][1:3] == ["3", "2"]
+    assert "(unknown)" in summary
+    out = tmp_path / "rows.csv"
+    assert predict(table, "--format", "csv", "--out", out)[0] == 1
+    with out.open(newline="") as file:
+        speakers = [row["speaker"] for row in csv.DictReader(file)]
+    assert speakers == ["anna", "ben", "anna", "ben", "ben", ""]
+
+
+def test_a_table_with_segments_does_not_use_its_transcripts(predict, table):
+    code, shown, errors = predict(table, "--segments", "--format", "csv")
+    assert code == 1 and "transcripts of the table" in "".join(errors)
+    assert shown.startswith("file,speaker,start,end,")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nothing*.wav"], "nothing*.wav: no file matches"),
-        (["-"], "-: no names were read from standard input"),
+        (["-"], "-: nothing was read from standard input"),
         (["a.wav", "--resume"], "--resume needs --out"),
         (["a.wav", "--out", "x.csv"], "--out needs a --format"),
         (["a.wav", "--window-s", "3"], "window_s needs return_segments=True"),
@@ -122,7 +178,7 @@ def test_names_of_every_kind(predict, folder, monkeypatch, tmp_path):
     ],
 )
 def test_what_cannot_be_done_is_one_line(predict, monkeypatch, arguments, message):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    standard_input(monkeypatch, b"")
     code, shown, errors = predict(*arguments)
     assert (code, shown, len(errors)) == (2, "", 1)
     assert message in errors[0]

@@ -29,6 +29,7 @@ def make_writer(
     segments: bool,
     windows: bool,
     contributions: bool,
+    speakers: bool = False,
 ) -> Writer:
     """Make the writer of a format.
 
@@ -38,7 +39,7 @@ def make_writer(
         files: all recordings.
         resume: keep what ``out`` holds.
         labels: those of the results.
-        segments, windows, contributions: what the results hold, for the columns of CSV.
+        segments, windows, contributions, speakers: what the results hold, for the columns of CSV.
 
     Raises:
         PredictError: ``out`` exists and ``resume`` is not set, cannot be written, is of another
@@ -53,7 +54,11 @@ def make_writer(
         return Screen(lambda _, result: show(result))
     if kind == "csv":
         columns = columns_of(
-            labels, segments=segments, windows=windows, contributions=contributions
+            labels,
+            segments=segments,
+            windows=windows,
+            contributions=contributions,
+            speakers=speakers,
         )
         return csv_screen(columns) if out is None else CsvTable(out, resume=resume, columns=columns)
     if out is not None:

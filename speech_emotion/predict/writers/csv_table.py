@@ -12,7 +12,12 @@ from speech_emotion.predict.writers.base import OneFile, Result, Screen
 
 
 def columns_of(
-    labels: Sequence[str], *, segments: bool, windows: bool, contributions: bool
+    labels: Sequence[str],
+    *,
+    segments: bool,
+    windows: bool,
+    contributions: bool,
+    speakers: bool = False,
 ) -> list[str]:
     """Return the columns of a table.
 
@@ -21,11 +26,13 @@ def columns_of(
         segments: a line for each segment instead of each recording.
         windows: with ``segments``, a line for each window.
         contributions: with the audio-only and text-only probabilities of a recording.
+        speakers: with the speaker.
     """
     scores = [] if segments and not windows else list(labels)
     moved = [f"{kind}_{label}" for kind in ("audio", "text") for label in labels]
     return [
         "file",
+        *(["speaker"] if speakers else []),
         *(["start", "end"] if segments else []),
         *("label", "score"),
         *scores,
@@ -38,7 +45,8 @@ def columns_of(
 
 def as_csv(file: str, result: Result, columns: Sequence[str]) -> str:
     """Return the lines of one recording in a table with these columns."""
-    return _lines([{"file": file, **line} for line in _entries(result, columns)], columns)
+    first = {"file": file, "speaker": result.get("speaker")}
+    return _lines([{**first, **line} for line in _entries(result, columns)], columns)
 
 
 def header_of(columns: Sequence[str]) -> str:

@@ -1,0 +1,68 @@
+"""What was predicted for each speaker."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from hub_model.timeline import NO_SPEECH
+
+UNSURE = "unsure"
+"""Column of what the model abstained from."""
+
+
+class SpeakerSummary:
+    """The share of every label by speaker: of the recordings, or of the seconds of speech.
+
+    Args:
+        segments: the results have segments.
+    """
+
+    def __init__(self, *, segments: bool) -> None:
+        self._segments = segments
+        self._totals: dict[str, Counter[str]] = {}
+        self._recordings: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+
+    def add(self, speaker: str, result: dict[str, Any]) -> None:
+        """Take the result of a recording."""
+        name = speaker or "(unknown)"
+        totals = self._totals.setdefault(name, Counter())
+        self._recordings[name] += 1
+        if "error" in result:
+            self._failed[name] += 1
+        elif self._segments:
+            for part in result["segments"]:
+                totals[part["label"] or UNSURE] += part["end"] - part["start"]
+        elif result["emotions"]:
+            label = UNSURE if result.get("abstained") else result["emotions"][0]["label"]
+            totals[label] += 1
+
+    def table(self, labels: Sequence[str], *, part: bool = False) -> str:
+        """Return lines of text: recordings, those that failed, and percent of each label.
+
+        Args:
+            labels: those of the results, in the order of the columns.
+            part: some recordings were classified in an earlier run.
+        """
+        shown = [
+            label for label in [*labels, UNSURE] if any(t[label] for t in self._totals.values())
+        ]
+        of_what = "of the seconds of speech" if self._segments else "of the recordings"
+        lines = [["speaker", "recordings", "failed", *shown]]
+        for name in sorted(self._totals):
+            totals = self._totals[name]
+            spoken = sum(count for label, count in totals.items() if label != NO_SPEECH)
+            shares = [f"{totals[label] / spoken:.0%}" if spoken else "-" for label in shown]
+            lines.append(
+                [name, str(self._recordings[name]), str(self._failed[name] or ""), *shares]
+            )
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = "\n".join(
+            "  ".join(
+                cell.rjust(width) if place else cell.ljust(width)
+                for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in lines
+        )
+        run = " in this run" if part else ""
+        return f"by speaker, percent {of_what}{run}:\n{text}"
