@@ -56,7 +56,7 @@ def verbosity(arguments: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
     if quiet:
         os.environ["TQDM_DISABLE"] = "1"
     if not given.isdisjoint(VERBOSE):
-        os.environ["TRANSFORMERS_VERBOSITY"] = os.environ["HF_HUB_VERBOSITY"] = "info"
+        os.environ["TRANSFORMERS_VERBOSITY"] = os.environ["HF_HUB_VERBOSITY"] = "warning"
         yield rest, quiet
         return
     with warnings.catch_warnings(), _without_libraries():

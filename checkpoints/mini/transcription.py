@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import constants, get_session, snapshot_download
 from huggingface_hub.constants import is_offline_mode
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -158,17 +159,22 @@ class TransformersTranscriber:
             return
         from transformers import pipeline
 
+        source = self.name
+        if not Path(source).is_dir() and (why := _no_hub()):
+            try:
+                source = snapshot_download(source, local_files_only=True)
+            except Exception as error:
+                reason = f"no weights in a local folder or the cache, and {why}"
+                raise TranscriberUnavailable(f"{self.name}: {reason}") from error
         try:
             self._pipeline = pipeline(
                 "automatic-speech-recognition",
-                model=self.name,
+                model=source,
                 device=self._device,
                 trust_remote_code=False,
             )
         except Exception as error:  # the loaders raise many kinds; each means "no transcript"
-            where = "in a local folder or the cache"
-            reason = f"no weights {where}, and offline" if is_offline_mode() else _one_line(error)
-            raise TranscriberUnavailable(f"{self.name}: {reason}") from error
+            raise TranscriberUnavailable(f"{self.name}: {_one_line(error)}") from error
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcribe; clips of up to 30 s share one batch, longer ones are read in windows."""
@@ -306,6 +312,20 @@ def _with_context(model: Any, frames: int) -> Any:
     }
     short._modules = {**model._modules, "encoder": encoder}
     return short
+
+
+def _no_hub() -> str | None:
+    """Why nothing can be loaded from the Hub; ``None`` when it can be reached.
+
+    One request, because ``transformers`` retries that of every file for half a minute.
+    """
+    if is_offline_mode():
+        return "offline"
+    try:
+        get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception:  # of the HTTP library that huggingface_hub uses
+        return "the Hub cannot be reached"
+    return None
 
 
 def _one_line(error: Exception) -> str:

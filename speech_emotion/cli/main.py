@@ -50,17 +50,22 @@ def _run(arguments: list[str], *, quiet: bool) -> int:
     chosen = commands.get(arguments[0]) if arguments else None
     if chosen is not None and hasattr(chosen, "forward"):
         return chosen.forward(arguments[1:], prog=f"{PROG} {arguments[0]}")
-    # The line on the missing transcript repeats the pipeline's warning.
-    logging.getLogger("transformers_modules").setLevel(logging.ERROR)
-    logging.getLogger("hub_model").setLevel(logging.ERROR)
     options = _parser(commands).parse_args(arguments)
+    # The line on the missing transcript repeats the pipeline's warning.
+    loggers = [logging.getLogger(name) for name in ("transformers_modules", "hub_model")]
+    levels = [logger.level for logger in loggers]
     try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         return options.run(options)
     except (cli.CommandError, PredictError, CorpusError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def installed_version() -> str:

@@ -20,6 +20,7 @@ import datasets
 import huggingface_hub
 import transformers
 
+from corpus_builder.command_line import OneLineParser
 from speech_emotion import metrics
 from speech_emotion.evaluation import (
     EvaluationError,
@@ -62,9 +63,7 @@ BOTH_PROTOCOLS = ("ravdess", "table6", "table8")
 
 def build_parser(prog: str = "evaluate_benchmarks.py") -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Measure models and write tables of results."
-    )
+    parser = OneLineParser(prog=prog, description="Measure models and write tables of results.")
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     for name, (description, _) in BENCHMARKS.items():
         one = benchmarks.add_parser(name, help=description, description=description)

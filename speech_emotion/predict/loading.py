@@ -150,6 +150,8 @@ def load_processor(source: str | os.PathLike, config: Any, **hub: Any) -> Any:
     from hub_model.processing_hubert_bert import AudioOnlyProcessor, HubertBertProcessor
 
     kind = HubertBertProcessor if config.use_text else AudioOnlyProcessor
+    if config.use_text:
+        hub["config"] = config.text_config  # otherwise the tokenizer warns about the model's own
     return kind.from_pretrained(source, trust_remote_code=False, **hub)
 
 

@@ -43,7 +43,10 @@ def test_a_table(model, table, capsys):
     assert main(["calibrate", str(table), "--model", str(model), "--dry-run"]) == 0
     assert config(model) == before
     assert main(["calibrate", str(table), "--model", str(model)]) == 0
-    assert f"temperature {expected:.4f} from 4 clips; few, which draws it towards 1; it was 1.0000" in capsys.readouterr().out
+    assert (
+        f"temperature {expected:.4f} from 4 clips; few, which draws it towards 1; it was 1.0000"
+        in capsys.readouterr().out
+    )
     after = config(model)
     assert after.pop("temperature") == pytest.approx(expected, rel=1e-4) != 1
     assert before.pop("temperature") == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from corpus_builder.command_line import verbosity
 from speech_emotion import __version__, cli
 from speech_emotion.cli import main as main_module
 from speech_emotion.cli.main import main
@@ -102,3 +103,55 @@ def test_names_of_an_earlier_release_are_accepted(model_folder, tmp_path, capsys
             with pytest.raises(SystemExit):
                 main([command, "--help"])
             assert name not in capsys.readouterr().out.split()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "a.wav", "--batch-size", "x"],
+        ["predict"],
+        [],
+        ["nonsense"],
+        ["corpus", "build", "--workers", "0"],
+        ["evaluate", "nonsense"],
+        ["train", "--nonsense", "1"],
+    ],
+)
+def test_a_wrong_command_line_is_one_line(arguments, capsys):
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("speech-emotion"), error
+
+
+WRITE = """
+import os, sys, warnings
+from corpus_builder.command_line import verbosity
+
+with verbosity(sys.argv[1:]) as (rest, quiet):
+    os.write(2, b"library ")
+    warnings.warn("warned")
+    print("shown", rest, quiet, file=sys.stderr)
+os.write(2, b"after")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "library"), [(["a"], False), (["a", "-q"], False), (["-v", "a"], True)]
+)
+def test_libraries_are_silent_unless_asked_for(arguments, library):
+    done = subprocess.run(
+        [sys.executable, "-c", WRITE, *arguments], capture_output=True, text=True, check=True
+    )
+    assert ("library" in done.stderr) == ("warned" in done.stderr) == library
+    assert f"shown ['a'] {'-q' in arguments}" in done.stderr
+    assert done.stderr.endswith("after")
+    assert done.stdout == ""
+
+
+def test_everything_after_two_dashes_stays_as_it_is():
+    with verbosity(["a", "-q", "--", "-v"]) as (rest, quiet):
+        assert rest == ["a", "--", "-v"] and quiet

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -262,6 +263,14 @@ def test_a_file_that_is_no_whisper_model_is_refused(tmp_path):
 
 def test_a_hub_id_that_is_not_cached_is_refused_offline():
     assert "offline" in refused("nobody/no-such-classifier")
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    started = time.perf_counter()
+    assert "cannot be reached" in refused("nobody/no-such-classifier")
+    assert time.perf_counter() - started < 10  # the retries of transformers take 23 s for a file
 
 
 def test_a_folder_that_is_no_classifier_is_refused(tmp_path):
