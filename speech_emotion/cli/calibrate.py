@@ -118,12 +118,12 @@ def run(options: argparse.Namespace) -> int:
             print_error(line)
     if options.keep_temperature:
         temperature = before
-    used = len(labels) - len(refused)
-    few = "; few, which draws it towards 1" if used < FEW else ""
-    print(f"temperature {temperature:.4f} from {used} clips{few}; it was {before:.4f}")
     absent = [name for name in known["labels"] if name not in labels]
     if absent:
         print_note(f"no clips of {', '.join(absent)}: the class-mean logits, for adapt, stay")
+    used = len(labels) - len(refused)
+    few = "; few, which draws it towards 1" if used < FEW else ""
+    print(f"temperature {temperature:.4f} from {used} clips{few}; it was {before:.4f}")
     if not options.dry_run:
         means = config.class_mean_logits
         write_fitted(folder, {"temperature": temperature, "class_mean_logits": means})
