@@ -7,7 +7,7 @@ import datasets
 from datasets.fingerprint import Hasher
 
 
-def open_corpus(name: str, protocol: str, **options: Any) -> Any:
+def open_corpus(name: str, protocol: str | None, **options: Any) -> Any:
     """Call ``load_dataset`` with a cache that a rebuilt folder does not share.
 
     ``datasets`` identifies a local folder by its name and card, not by its files, and would return
@@ -15,7 +15,7 @@ def open_corpus(name: str, protocol: str, **options: Any) -> Any:
 
     Args:
         name: folder or Hub id.
-        protocol: configuration of the corpus.
+        protocol: configuration of the corpus; None for a data set that has one.
         options: as for ``load_dataset``.
     """
     if Path(name).is_dir():

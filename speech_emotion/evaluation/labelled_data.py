@@ -186,7 +186,9 @@ def _rows_of_data_set(data: str, config: str | None, split: str) -> tuple[Datase
         "transcript": [text or None for text in (rows[transcript][:] if transcript else empty)],
         "utterance_id": _ids(data, [clip["path"] for clip in rows[audio][:]]),
     }
-    own = rows.select_columns([audio]).rename_column(audio, "audio")
+    own = rows.select_columns([audio])
+    if audio != "audio":
+        own = own.rename_column(audio, "audio")
     for name, values in facts.items():
         own = own.add_column(name, values)
     return own, split

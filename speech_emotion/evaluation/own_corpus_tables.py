@@ -144,4 +144,4 @@ def _result_notes(result: Result, data: dict[str, Any]) -> list[str]:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
+    return ", ".join(f"{name} {count}" for name, count in counts.items())

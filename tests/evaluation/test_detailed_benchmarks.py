@@ -14,7 +14,7 @@ from hub_model.labels import EMOTIONS
 from speech_emotion.evaluation.adaptation import adapted
 from speech_emotion.evaluation.calibration import states_of
 from speech_emotion.evaluation.scoring import PROBABILITIES
-from tests.evaluation.conftest import TEST, TRAIN, speakers
+from tests.evaluation.conftest import TEST, TRAIN, error_of, speakers
 from tests.helpers.made_benchmark import write_ravdess
 from tests.helpers.toy_corpus import rows, write_corpus
 
@@ -31,16 +31,6 @@ def evaluate(benchmark: str, *arguments: str, out: str | None = None) -> dict:
 
 def asked(*models: str) -> list[str]:
     return [word for name in models for word in ("--model", name)]
-
-
-def error_of(capsys: pytest.CaptureFixture, *arguments: str) -> str:
-    """The one line that a command says before it ends with exit code 2."""
-    capsys.readouterr()
-    assert main([*arguments, "--out", "bad.json"]) == 2
-    captured = capsys.readouterr()
-    (line,) = captured.err.strip().splitlines()
-    assert captured.out == "" and line.startswith("error: ") and not Path("bad.json").exists()
-    return line
 
 
 def test_every_kind_of_model_is_scored_by_the_same_command():
