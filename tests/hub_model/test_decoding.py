@@ -3,7 +3,6 @@
 import io
 import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,56 +13,23 @@ from hub_model.audio import SAMPLING_RATE, AudioError, Cleaning, clean_audio, de
 from hub_model.containers import streams_of
 from hub_model.decoding import AudioStream
 from hub_model.speech_activity import is_noise
+from tests.helpers.containers import (
+    CODECS,
+    decoded_seconds,
+    ffmpeg,
+    needs_ffmpeg,
+    write_containers,
+)
 from tests.helpers.sounds import encode, voice
 
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
-
 FIRST, SECOND = voice(1.3, seed=1), voice(2.1, pitch=200, seed=2)
-
-CODECS = {
-    "a.wav": ("-c:a", "pcm_s16le"),
-    "a24.wav": ("-c:a", "pcm_s24le"),
-    "adpcm.wav": ("-c:a", "adpcm_ms"),
-    "mp3.wav": ("-ar", "44100", "-c:a", "libmp3lame"),
-    "a.flac": (),
-    "a.ogg": ("-c:a", "libvorbis"),
-    "a.opus": ("-ar", "48000", "-c:a", "libopus"),
-    "a.mp3": (
-        "-ar",
-        "44100",
-    ),
-    "a.mp2": (
-        "-ar",
-        "44100",
-    ),
-    "a.aiff": (),
-    "a.au": (),
-    "a.w64": (),
-    "a.caf": (),
-    "a.m4a": ("-c:a", "aac"),
-    "a.3gp": ("-c:a", "aac"),
-    "a.mp4": ("-c:a", "aac"),
-    "a.webm": ("-ar", "48000", "-c:a", "libopus"),
-    "a.mka": ("-c:a", "libvorbis"),
-    "a.aac": ("-c:a", "aac"),
-    "a.wma": (),
-}
-
-
-def ffmpeg(*arguments: str | Path) -> bytes:
-    command = ["ffmpeg", "-v", "error", "-y", *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first voice in every container."""
     folder = tmp_path_factory.mktemp("containers")
-    (folder / "source").mkdir()
-    source = folder / "source" / "talk.wav"
-    source.write_bytes(encode(FIRST))
-    for name, options in CODECS.items():
-        ffmpeg("-i", source, *options, folder / name)
+    write_containers(folder, FIRST)
     return folder
 
 
@@ -71,8 +37,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", CODECS)
 def test_every_entry_reads_every_container_whole(files, tmp_path, name):
     path = files / name
-    shown = ffmpeg("-i", path, "-ac", "1", "-ar", SAMPLING_RATE, "-f", "f32le", "-")
-    expected = len(shown) / 4
+    expected = decoded_seconds(path) * SAMPLING_RATE
     renamed = shutil.copy(path, tmp_path / "recording.dat")
     data = path.read_bytes()
     sources = [path, str(path), renamed, data, memoryview(data), io.BytesIO(data)]
@@ -89,10 +54,8 @@ def test_every_entry_reads_every_container_whole(files, tmp_path, name):
 def test_joined_files_are_read_to_the_end(tmp_path, name):
     for part, clip in (("first", FIRST), ("second", SECOND)):
         (tmp_path / "in.wav").write_bytes(encode(clip))
-        options = [
-            *CODECS[name],
-            *(("-ar", "22050") if name == "a.flac" and part == "second" else ()),
-        ]
+        options = CODECS[name].split()
+        options += ("-ar", "22050") if name == "a.flac" and part == "second" else ()
         ffmpeg("-i", tmp_path / "in.wav", *options, tmp_path / f"{part}-{name}")
     first, second = (tmp_path / f"{part}-{name}" for part in ("first", "second"))
     apart = sum(load_audio(path).size for path in (first, second))
@@ -154,19 +117,9 @@ def test_what_follows_the_last_frame_of_an_mp3_is_no_sound(tail):
 def test_a_word_in_a_tag_is_no_length_header(tmp_path):
     (tmp_path / "in.wav").write_bytes(encode(np.concatenate([FIRST * 0, FIRST, SECOND])))
     made = tmp_path / "a.mp3"
-    ffmpeg(
-        "-i",
-        tmp_path / "in.wav",
-        "-ar",
-        "44100",
-        "-q:a",
-        "4",
-        "-write_xing",
-        "0",
-        "-metadata",
-        "comment=Information and Xing",
-        made,
-    )
+    options = ("-ar", 44_100, "-q:a", 4, "-write_xing", 0)
+    comment = ("-metadata", "comment=Information and Xing")
+    ffmpeg("-i", tmp_path / "in.wav", *options, *comment, made)
     expected = (2 * FIRST.size + SECOND.size) / SAMPLING_RATE
     assert load_audio(made).size / SAMPLING_RATE == pytest.approx(expected, abs=0.06)
 
