@@ -55,7 +55,7 @@ demo: $(VENV)/installed ## predict the emotion of a clip, offline (CLIP=path, TR
 	@$(OFFLINE) $(VENV)/bin/speech-emotion predict $(CLIP) --model $(MODEL) $(if $(TRANSCRIBER),--transcriber $(TRANSCRIBER))
 
 test: $(VENV)/installed-dev ## run the whole test suite, offline
-	@$(PY) -m pytest -n auto --dist loadfile --ignore tests/training
+	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/training
 	@$(PY) -m pytest tests/training # alone: it compares runs bit for bit
 
 lint: $(VENV)/installed-dev ## check style and types

@@ -18,6 +18,12 @@ from tests.helpers.loopback_hub import LoopbackHub
 pytest_plugins = ["tests.helpers.model_fixtures"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run modules with slow tests first, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def hub() -> Iterator[LoopbackHub]:
     """An empty Hub of its own for every test, see ``LoopbackHub``."""

@@ -66,6 +66,7 @@ def scores(row: list[dict]) -> dict[str, float]:
     return {emotion["label"]: emotion["score"] for emotion in row}
 
 
+@pytest.mark.slow
 def test_corpus_model_and_space_through_the_hub(hub, corpus, tmp_path, monkeypatch, capsys):
     hub.use_here(monkeypatch, tmp_path / "push")
     assert main(["publish", str(corpus), "--repo", "owner/corpus"]) == 0

@@ -13,6 +13,7 @@ def files(out):
     return {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_a_local_ray_of_two_workers_gives_the_same_shards(raw, tmp_path):
     pytest.importorskip("ray")
     for engine, workers in (("ray", 2), ("processes", 1)):

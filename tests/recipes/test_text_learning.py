@@ -106,7 +106,9 @@ def test_texts_are_drawn_in_their_shares(folder):
         ({"comments": "x"}, "cannot be read"),
     ],
 )
-def test_wrong_text_pairs_are_refused(settings, line):
+def test_wrong_text_pairs_are_refused(settings, line, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigError, match=line):
         TextSampler.from_settings(settings)
 
