@@ -194,8 +194,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "corpus",
         nargs="+",
         metavar="CORPUS",
-        choices=["ravdess", "tess", "crema_d"],
-        help="ravdess, tess or crema_d",
+        choices=["ravdess", "tess", "crema_d", "nemo"],
+        help="ravdess, tess, crema_d or nemo",
     )
     download.add_argument(
         "--to", type=Path, required=True, metavar="DIR", help="a folder per corpus is made in DIR"

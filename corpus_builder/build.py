@@ -43,7 +43,7 @@ from corpus_builder.paper_tables import combined_counts
 from corpus_builder.records import Clip, features
 from corpus_builder.shards import MAX_SHARD_BYTES, read_rows, write_shards
 from corpus_builder.sources import Rejected, Source
-from corpus_builder.splits import HELD_OUT, PROTOCOLS, Splits
+from corpus_builder.splits import HELD_OUT, PROTOCOLS, Splits, clips_of
 from corpus_builder.statistics import describe_split
 from corpus_builder.transcripts import fill_transcripts, public_name
 from corpus_builder.workers import Workers, make_workers
@@ -163,10 +163,10 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
             noise=config.noise,
             run=partial(workers.run, what="augmenting"),
         )
-        balance = Balancer(
+        balancer = partial(
+            Balancer,
             seed=config.seed,
             target=config.target,
-            noise_labels=rarest_labels(clips),
             min_duration=config.min_duration,
             noise=noise,
             make_copies=copy,
@@ -176,11 +176,16 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
             if config.manifest:
                 splits = config.manifest.splits(name, clips, make_copies=copy)
             else:
-                splits = PROTOCOLS[name](clips, seed=config.seed, balance=balance)
+                chosen = clips_of(name, clips)
+                if not chosen and len(config.configs) > 1:
+                    tqdm.write(f"{name}: left out, none of the corpora is one of the paper's")
+                    continue
+                balance = balancer(noise_labels=rarest_labels(chosen))
+                splits = PROTOCOLS[name](chosen, seed=config.seed, balance=balance)
             configs[name] = _write_config(name, splits, config=config)
     report = {
         "emotions": list(config.class_names),
-        "settings": _settings(config, noise),
+        "settings": _settings(config, noise, configs),
         "sources": {source.name: source.describe() for source in sources},
         "versions": provenance.versions(),
         "commit": provenance.commit(),
@@ -194,9 +199,11 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
     return report
 
 
-def _settings(config: BuildConfig, noise: NoiseFolder | None) -> dict[str, Any]:
+def _settings(
+    config: BuildConfig, noise: NoiseFolder | None, configs: Iterable[str]
+) -> dict[str, Any]:
     return {
-        "configs": list(config.configs),
+        "configs": list(configs),
         "seed": config.seed,
         "held_out": HELD_OUT,
         "keep_neutral": config.keep_neutral,
@@ -278,7 +285,7 @@ def _install(
     (config.out / BUILD_FILE).unlink(missing_ok=True)
     for name in PROTOCOLS:
         shutil.rmtree(config.out / name, ignore_errors=True)
-    for name in config.configs:
+    for name in report["configs"]:
         (config.out / WORK / "shards" / name).rename(config.out / name)
     for name, content in files.items():
         (config.out / WORK / name).write_bytes(content)

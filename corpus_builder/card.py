@@ -44,7 +44,7 @@ PROTOCOL_TEXT = {
     "natural": (
         "The splits of `speaker_disjoint` without balancing. For cross-validation join the splits "
         "and cut by the column `fold`: RAVDESS's five subject-wise folds, IEMOCAP's sessions, one "
-        "speaker left out in SAVEE and TESS, five groups of CREMA-D's actors."
+        "speaker left out in nEMO, SAVEE and TESS, five groups of CREMA-D's actors."
     ),
 }
 

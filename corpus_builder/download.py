@@ -1,7 +1,7 @@
 """Downloading the open corpora: resumed after an interruption, verified, unpacked safely.
 
-RAVDESS is on Zenodo and TESS on a Dataverse, whose checksums pooch reads. CREMA-D is on GitHub:
-an archive holds the SHA-256 of each clip, and the clips are Git LFS files.
+RAVDESS is on Zenodo and TESS on a Dataverse, whose checksums pooch reads. CREMA-D and nEMO are on
+GitHub; the archive of CREMA-D holds the SHA-256 of each clip, and the clips are Git LFS files.
 """
 
 import re
@@ -36,6 +36,8 @@ CREMA_D_FILES = re.compile(
     r"AudioWAV/[^/]+\.wav|VideoDemographics\.csv|processedResults/[^/]+\.csv"
 )
 CREMA_D_REPO, CREMA_D_REF = "CheyneyComputerScience/CREMA-D", "master"
+NEMO_FILES = re.compile(r"samples/[^/]+\.wav|data\.tsv")
+NEMO_REPO, NEMO_REF = "amu-cai/nEMO", "main"
 
 BROKEN = (
     requests.ConnectionError,
@@ -107,13 +109,22 @@ def _tess(partial: Path, site: Site) -> None:
 
 
 def _crema_d(partial: Path, site: Site) -> None:
+    _github(partial, site, CREMA_D_REPO, CREMA_D_REF, wanted=CREMA_D_FILES)
+
+
+def _nemo(partial: Path, site: Site) -> None:
+    _github(partial, site, NEMO_REPO, NEMO_REF, wanted=NEMO_FILES)
+
+
+def _github(partial: Path, site: Site, repo: str, ref: str, *, wanted: re.Pattern[str]) -> None:
+    """Download the wanted files of a branch, those in Git LFS too."""
     content = partial / "content"
     if not content.is_dir():
         archive = partial / "archive.tar.gz"
-        path = f"{CREMA_D_REPO}/archive/refs/heads/{CREMA_D_REF}.tar.gz"
+        path = f"{repo}/archive/refs/heads/{ref}.tar.gz"
         _retrieve(f"{site.url(GITHUB)}/{path}", archive, known_hash=None)
         with _unpacking(content) as folder:
-            _untar(archive, folder, wanted=CREMA_D_FILES)
+            _untar(archive, folder, wanted=wanted)
     pointers = {
         path: match[1].decode()
         for path in sorted(content.rglob("*"))
@@ -124,7 +135,7 @@ def _crema_d(partial: Path, site: Site) -> None:
 
     def fetch(path: Path) -> None:
         name = path.relative_to(content).as_posix()
-        url = f"{site.url(GITHUB_MEDIA)}/media/{CREMA_D_REPO}/{CREMA_D_REF}/{name}"
+        url = f"{site.url(GITHUB_MEDIA)}/media/{repo}/{ref}/{name}"
         fetched = partial / "clips" / pointers[path]
         _retrieve(url, fetched, known_hash=f"sha256:{pointers[path]}")
         fetched.replace(path)
@@ -138,6 +149,7 @@ DOWNLOADS: dict[str, Callable[[Path, Site], None]] = {
     "ravdess": _ravdess,
     "tess": _tess,
     "crema_d": _crema_d,
+    "nemo": _nemo,
 }
 """The open corpora; the owners of SAVEE and IEMOCAP send them on request."""
 

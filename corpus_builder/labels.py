@@ -47,6 +47,14 @@ LABEL_MAPS: Mapping[str, Mapping[str, str]] = {
         "sur": "surprised",
         "neu": NEUTRAL,
     },
+    "nemo": {
+        "anger": "angry",
+        "fear": "fearful",
+        "happiness": "happy",
+        "sadness": "sad",
+        "surprised": "surprised",
+        "neutral": NEUTRAL,
+    },
     "csv": {
         "anger": "angry",
         "fear": "fearful",

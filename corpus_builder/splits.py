@@ -75,6 +75,15 @@ def natural(clips: Sequence[Clip], *, seed: int, balance: Balance = list) -> Spl
     return speaker_disjoint(clips, seed=seed)
 
 
+NOT_OF_THE_PAPER = frozenset(("nemo",))
+"""Corpora that the paper does not use; they are left out of its protocol."""
+
+
+def clips_of(protocol: str, clips: Sequence[Clip]) -> list[Clip]:
+    """Return the clips that a protocol takes."""
+    return [clip for clip in clips if protocol != "paper" or clip.corpus not in NOT_OF_THE_PAPER]
+
+
 PROTOCOLS: dict[str, Callable[..., Splits]] = {
     "speaker_disjoint": speaker_disjoint,
     "paper": paper,

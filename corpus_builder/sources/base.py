@@ -132,6 +132,12 @@ class Source(ABC):
         """Return all audio files below the root, sorted, without hidden ones."""
         return [path for path in files_below(self.root) if path.suffix.lower() in SUFFIXES]
 
+    def find(self, name: str) -> Path | None:
+        """Return the file of this name below the root, or up to two folders above it."""
+        below = [path for path in files_below(self.root) if path.match(name)]
+        above = [folder / name for folder in (self.root.parent, self.root.parent.parent)]
+        return next((path for path in [*below, *above] if path.is_file()), None)
+
     def wrong_folder(self, expected: str, found: list[Path]) -> CorpusError:
         """Return the error for a folder that does not hold this corpus."""
         if not found:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from corpus_builder.folders import files_below
 from corpus_builder.labels import VOTE_CLASSES
 from corpus_builder.sources.base import NamedSource, Rejected, Utterance
 from corpus_builder.tables import read_table
@@ -106,10 +105,7 @@ class CremaD(NamedSource):
         return {name: shares for name, shares in found.items() if sum(shares)}
 
     def _table(self, name: str) -> list[dict[str, str]]:
-        """Return the rows of a table that lies below the root or up to two folders above it."""
-        below = [path for path in files_below(self.root) if path.match(name)]
-        above = [folder / name for folder in (self.root.parent, self.root.parent.parent)]
-        path = next((path for path in [*below, *above] if path.is_file()), None)
+        path = self.find(name)
         if path is None:
             return []
         return read_table(path, required=TABLES[name], allow_empty=True).rows

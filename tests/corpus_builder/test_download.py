@@ -15,10 +15,11 @@ import pytest
 from corpus_builder import CorpusError
 from corpus_builder.__main__ import main
 from corpus_builder.download import download
-from corpus_builder.sources import CremaD, Ravdess, Tess, Utterance
+from corpus_builder.sources import CremaD, Nemo, Ravdess, Tess, Utterance
 from tests.helpers.made_corpora import write_clip
 
 CREMA_D = "/CheyneyComputerScience/CREMA-D/archive/refs/heads/master.tar.gz"
+NEMO = "/amu-cai/nEMO/archive/refs/heads/main.tar.gz"
 MEDIA = "/media/CheyneyComputerScience/CREMA-D/master/"
 
 
@@ -169,24 +170,29 @@ def test_tess_comes_from_a_dataverse(mirror, tmp_path):
     assert ("/api/access/datafile/2", 0) not in mirror.asked
 
 
+def tarred(folder, files):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
+        for name, data in files.items():
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size = len(data)
+            file.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
 def offer_crema_d(mirror, tmp_path, *, lfs=True):
     clips = {
         f"AudioWAV/{name}.wav": clip(tmp_path, f"{name}.wav")
         for name in ("1001_DFA_ANG_XX", "1002_DFA_SAD_XX")
     }
     texts = {"VideoDemographics.csv": b"ActorID,Age,Sex\n1001,51,Male\n", "VideoFlash/a.flv": b"x"}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
-        for name, data in (clips | texts).items():
-            if lfs and name in clips:
-                mirror.files[MEDIA + name] = data
-                oid = hashlib.sha256(data).hexdigest()
-                url = "https://git-lfs.github.com/spec/v1"
-                data = f"version {url}\noid sha256:{oid}\nsize {len(data)}\n".encode()
-            member = tarfile.TarInfo(f"CREMA-D-master/{name}")
-            member.size = len(data)
-            file.addfile(member, io.BytesIO(data))
-    mirror.files[CREMA_D] = buffer.getvalue()
+    pointers = {}
+    for name, data in clips.items() if lfs else ():
+        mirror.files[MEDIA + name] = data
+        oid = hashlib.sha256(data).hexdigest()
+        url = "https://git-lfs.github.com/spec/v1"
+        pointers[name] = f"version {url}\noid sha256:{oid}\nsize {len(data)}\n".encode()
+    mirror.files[CREMA_D] = tarred("CREMA-D-master", clips | texts | pointers)
     return clips
 
 
@@ -214,7 +220,20 @@ def test_a_clip_of_crema_d_that_is_another_is_refused_and_the_rest_is_kept(mirro
     assert [path for path, _ in mirror.asked] == [wrong]
 
 
-@pytest.mark.parametrize("name", ["ravdess", "tess", "crema_d"])
+def test_nemo_comes_from_github(mirror, tmp_path):
+    files = {
+        "samples/EB0_anger_1.wav": clip(tmp_path, "EB0_anger_1.wav"),
+        "data.tsv": b"file_id\traw_text\tgender\tage\nEB0_anger_1.wav\tTekst\tfemale\t27\n",
+        "README.md": b"about",
+    }
+    mirror.files[NEMO] = tarred("nEMO-main", files)
+    folder = download("nemo", tmp_path / "raw", mirror=mirror.url)
+    (found,) = utterances(Nemo(folder))
+    assert (found.utterance_id, found.transcript, found.age) == ("nemo-EB0_anger_1", "Tekst", 27)
+    assert not (folder / "README.md").exists()
+
+
+@pytest.mark.parametrize("name", ["ravdess", "tess", "crema_d", "nemo"])
 def test_an_unreachable_host_is_one_line(tmp_path, name, capsys):
     to = str(tmp_path / "raw")
     assert main(["download", name, "--to", to, "--mirror", "http://127.0.0.1:9"]) == 2

@@ -1,9 +1,10 @@
-"""All five corpora and a table, a few clips of each, built into one."""
+"""All corpora and a table, a few clips of each, built into one."""
 
 from datasets import Audio, load_dataset
 
 from corpus_builder.__main__ import main
 from corpus_builder.labels import VOTE_CLASSES
+from corpus_builder.shards import read_rows
 from tests.helpers.made_corpora import write_all, write_clip
 
 COUNTS = {
@@ -11,6 +12,7 @@ COUNTS = {
     "savee": {"a": 8, "h": 8, "n": 4},
     "tess": {"ps": 8, "fear": 8, "neutral": 2},
     "iemocap": {"ang": 20, "sad": 20, "dis": 15, "exc": 10, "xxx": 5},
+    "nemo": {"anger": 8, "neutral": 4},
     "ravdess": {"02": 24, "07": 24, "01": 3},
 }
 
@@ -38,7 +40,7 @@ def test_one_data_set_of_all_sources(tmp_path, capsys):
     for split in data.values():
         for row in split.cast_column("audio", Audio(decode=False)):
             rows[row["utterance_id"]] = row
-    assert len(rows) == 24 + 16 + 16 + 65 + 48 + 2
+    assert len(rows) == 24 + 16 + 16 + 65 + 8 + 48 + 2
     voted = rows["crema_d-1001_IEO_ANG_XX"]
     assert dict(zip(VOTE_CLASSES, voted["votes"], strict=True))["neutral"] == 0.5
     assert (voted["age"], voted["gender"], voted["fold"]) == (51, "male", 1)
@@ -47,6 +49,10 @@ def test_one_data_set_of_all_sources(tmp_path, capsys):
     assert turn["session"].startswith("Session") and turn["transcript_source"] == "corpus"
     assert turn["label"] == data["train"].features["label"].str2int("happy")
     assert turn["votes"] is None and rows["csv-a.wav"]["fold"] is None
+    assert rows["nemo-EB0_anger_1"]["fold"] == 0
+    paper = [row for part in read_rows(out, "paper").values() for row in part]
+    assert "nemo" in {row["corpus"] for row in rows.values()}
+    assert {row["corpus"] for row in paper} == {*COUNTS, "csv"} - {"nemo"}
     card = (out / "README.md").read_text()
     assert "--iemocap-excited" in card and "license:\n- cc-by-nc-nd-4.0" in card
 

@@ -41,6 +41,14 @@ NAMES = {
         "AudioData/DC/sa01.wav": "sad",
         "AudioData/DC/su01.wav": "surprised",
     },
+    "nemo": {
+        "samples/EB0_anger_1.wav": "angry",
+        "samples/EB0_fear_1.wav": "fearful",
+        "samples/EB0_happiness_1.wav": "happy",
+        "samples/EB0_neutral_1.wav": "neutral",
+        "samples/EB0_sadness_1.wav": "sad",
+        "samples/EB0_surprised_1.wav": "surprised",
+    },
 }
 """Corpus -> name of a file in its published layout -> emotion."""
 

@@ -12,6 +12,7 @@ from corpus_builder.sources import (
     SOURCES,
     CremaD,
     Iemocap,
+    Nemo,
     Ravdess,
     Rejected,
     Savee,
@@ -21,7 +22,8 @@ from corpus_builder.sources import (
 )
 from tests.helpers.made_corpora import write_clip, write_iemocap
 
-TESS = Path(__file__).resolve().parents[3] / "shared" / "data" / "TESS"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+TESS, NEMO = DATA / "TESS", DATA / "nEMO"
 
 
 def read(source):
@@ -102,6 +104,29 @@ def test_savee_reads_both_layouts(tmp_path, layout):
 def test_a_savee_name_without_a_speaker_is_rejected(tmp_path):
     write(tmp_path, "DC/a01.wav", "somewhere/a02.wav")
     assert [item.path.name for item in read(Savee(tmp_path))[1]] == ["a02.wav"]
+
+
+def test_nemo_reads_names_and_its_table(tmp_path):
+    write(tmp_path, "samples/WR0_surprised_64.wav", "samples/EB0_neutral_64.wav", "samples/x.wav")
+    (tmp_path / "data.tsv").write_text(
+        "file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tgender\tage\n"
+        'WR0_surprised_64.wav\tsurprised\tUcho, wykrywa "dźwięki".\tucho\tWR0\tmale\t23\n'
+    )
+    utterances, rejected = read(Nemo(tmp_path / "samples"))
+    assert [item.reason for item in rejected] == ["name"]
+    one, other = utterances["nemo-WR0_surprised_64"], utterances["nemo-EB0_neutral_64"]
+    assert (one.transcript, one.gender, one.age) == ('Ucho, wykrywa "dźwięki".', "male", 23)
+    assert (one.speaker_id, one.sentence_id, one.fold) == ("nemo-WR0", "nemo-64", 1)
+    assert (other.transcript, other.gender, other.age, other.fold) == (None, None, None, 0)
+    assert one.sentence_id == other.sentence_id
+
+
+@pytest.mark.skipif(not NEMO.exists(), reason="nEMO is not here")
+def test_the_real_nemo():
+    utterances, rejected = read(Nemo(NEMO))
+    assert not rejected and len(utterances) == 3403
+    assert all(u.transcript and u.gender and u.age for u in utterances.values())
+    assert {u.fold for u in utterances.values()} == set(range(7))
 
 
 def crema_d(root, *, votes):

@@ -85,6 +85,14 @@ def ravdess(counts: Mapping[str, int]) -> Iterator[str]:
             yield f"Actor_{actor:02d}/{name}.wav"
 
 
+def nemo(counts: Mapping[str, int]) -> Iterator[str]:
+    """Names below nEMO's root."""
+    for emotion, count in counts.items():
+        speakers = ("EB0", "IC0", "KS0", "MK0")
+        for speaker, sentence in itertools.product(speakers, range(count // 4)):
+            yield f"samples/{speaker}_{emotion}_{sentence + 1}.wav"
+
+
 def write_iemocap(root: Path, counts: Mapping[str, int], *, seconds: float = 1.2) -> Path:
     """Write ``Session*`` with clips, labels and transcripts; dialogues hold 30 turns each."""
     labels = [label for label, count in counts.items() for _ in range(count)]
@@ -114,7 +122,7 @@ def write_all(
     root: Path, counts: Mapping[str, Mapping[str, int]], *, seconds: float = 1.2
 ) -> dict[str, Path]:
     """Write corpora with so many clips of each source label; return their folders by name."""
-    names = {"crema_d": crema_d, "savee": savee, "tess": tess, "ravdess": ravdess}
+    names = {"crema_d": crema_d, "savee": savee, "tess": tess, "ravdess": ravdess, "nemo": nemo}
     for corpus, wanted in counts.items():
         if corpus == "iemocap":
             write_iemocap(root / corpus, wanted, seconds=seconds)
