@@ -7,6 +7,16 @@ from speech_emotion.evaluation.cached_predictor import predictors
 from speech_emotion.evaluation.classifiers import MODALITIES, NO_TEXT
 from speech_emotion.evaluation.clips import ClipSet
 from speech_emotion.evaluation.models import Model
+from speech_emotion.evaluation.tables import (
+    ANOTHER_MODEL,
+    ResultsFile,
+    common_notes,
+    first_of_each,
+    line_of,
+    markdown_table,
+    seen_note,
+    with_notes,
+)
 
 VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("fused", {"text": "corpus", "also": MODALITIES}),
@@ -17,9 +27,6 @@ VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("without cleaning", {"text": "corpus", "clean": False}),
 )
 """Every variant, with the arguments of the prediction."""
-
-ANOTHER_MODEL = "another model"
-"""System of a variant that needs its own training."""
 
 NEEDS_TRAINING = (
     ("trained with augmentation", "--config configs/mini.yaml --augment 0.4"),
@@ -70,3 +77,32 @@ def _cannot(model: Model, clips: ClipSet, how: dict) -> str | None:
     if how.get("clean") is False and clips.cleaned:
         return "the clips of a built corpus have been cleaned: give the raw RAVDESS folder"
     return None
+
+
+OLD_VARIANTS = {
+    "audio and text": "fused",
+    "audio alone": "audio-only",
+    "text alone": "text-only",
+    "with augmentation in training": "trained with augmentation",
+    "without augmentation in training": "trained without augmentation",
+    "the voice alone in training": "trained audio-only",
+}
+"""Variants of the ablation in older results files."""
+
+
+def table(results: ResultsFile) -> str:
+    """One line per model and variant."""
+    lines = []
+    for result in results["rows"]:
+        scores = result.get("scores")
+        more = (str(scores["clips"]), str(scores["unanswered"])) if scores else ()
+        variant = result["variant"]
+        lines.append(line_of(result, OLD_VARIANTS.get(variant, variant), *more))
+    header = ("System", "Variant", "WA", "UA", "Clips", "Without prediction")
+    notes = [
+        "The sentences of RAVDESS, TESS and CREMA-D are the same for every emotion: on them text "
+        "cannot help, and text-only predictions can be no better than chance.",
+        *map(seen_note, first_of_each(results)),
+        *common_notes(results),
+    ]
+    return with_notes(markdown_table(header, lines), notes=notes)

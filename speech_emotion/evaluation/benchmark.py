@@ -24,6 +24,7 @@ from speech_emotion.evaluation.clips import (
 from speech_emotion.evaluation.leaks import TrainingRecord, overlap
 from speech_emotion.evaluation.models import Model, open_model
 from speech_emotion.evaluation.provenance import portable
+from speech_emotion.training.parsing import option
 
 CACHE = Path("runs/evaluation")
 """Folder of cached predictions: benchmarks share them, and an interrupted one continues."""
@@ -34,37 +35,32 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Which models are scored on which clips.
+    """Which models are scored on which clips; every field has its help."""
 
-    Args:
-        models: folders or Hub ids.
-        data: a built corpus's folder, a Hub data set id, or a raw RAVDESS folder.
-        protocol: configuration of a built corpus.
-        split: split of a built corpus.
-        corpus: score only the clips of this corpus, such as "ravdess".
-        text: source of the transcripts: "corpus", "none" or "asr".
-        limit: score at most this many clips, drawn at random.
-        batch_size: clips in one forward pass; it does not change the predictions.
-        workers: processes that decode and clean, and threads that degrade; nor do they.
-        folds: folders of cross-validations, for the benchmarks that show them.
-        cache: folder of cached predictions; None caches none.
-        seed: seed of draws, of conditions and of resampling.
-        trust_remote_code: run the Python code of a model that this package does not know.
-    """
-
-    models: tuple[str, ...] = ()
-    data: str = ""
-    protocol: str = PROTOCOLS[0]
-    split: str = "test"
-    corpus: str | None = None
-    text: str = "corpus"
-    limit: int | None = None
-    batch_size: int = 8
-    workers: int = 0
-    folds: tuple[str, ...] = ()
-    cache: Path | None = CACHE
-    seed: int = metrics.SEED
-    trust_remote_code: bool = False
+    models: tuple[str, ...] = option((), "model folder or Hub id, or the folder of a baseline")
+    data: str = option("", "built corpus, Hub data set id, or raw RAVDESS folder")
+    protocol: str = option(PROTOCOLS[0], "configuration of a built corpus")
+    split: str = option("test", "split of a built corpus")
+    corpus: str | None = option(None, "score only the clips of this corpus (all)")
+    text: str = option(
+        "corpus",
+        "transcripts: of the corpus, none, or asr, by the model's transcriber",
+    )
+    limit: int | None = option(
+        None, "score at most this many clips of each set, drawn at random (all)"
+    )
+    batch_size: int = option(8, "clips in one forward pass; the figures stay the same")
+    workers: int = option(
+        0, "processes that decode and clean, threads that degrade; the figures stay the same"
+    )
+    folds: tuple[str, ...] = option((), "folder of train.py --folds, to show as well")
+    cache: Path | None = option(CACHE, "folder of cached predictions")
+    seed: int = option(metrics.SEED, "seed of draws, conditions and resampling")
+    trust_remote_code: bool = option(
+        False,
+        "run the Python code of a model that this package does not know; only for models of "
+        "people you trust",
+    )
     protocols: ClassVar[tuple[str, ...]] = PROTOCOLS
     """The protocols that may be chosen; all when empty."""
 
@@ -83,12 +79,11 @@ class Settings:
         if self.protocols and self.protocol not in self.protocols:
             known = ", ".join(self.protocols)
             raise EvaluationError(f"--protocol {self.protocol}: choose from {known}")
-        if self.batch_size < 1:
-            raise EvaluationError(f"--batch-size {self.batch_size}: must be at least 1")
-        if self.workers < 0:
-            raise EvaluationError(f"--workers {self.workers}: must be at least 0")
-        if self.limit is not None and self.limit < 1:
-            raise EvaluationError(f"--limit {self.limit}: must be at least 1")
+        for name, least in (("batch_size", 1), ("workers", 0), ("limit", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                flag = name.replace("_", "-")
+                raise EvaluationError(f"--{flag} {value}: must be at least {least}")
 
 
 @dataclass(kw_only=True)

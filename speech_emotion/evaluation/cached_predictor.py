@@ -112,13 +112,15 @@ class CachedPredictor:
             key = json.dumps([*self._key, text, modality, clean, condition], sort_keys=True)
             return hashlib.sha256(key.encode()).hexdigest()[:24]
 
-        cached = self._read(key_of(modality))
-        if cached is not None:
-            return cached
-        modalities = tuple(dict.fromkeys((modality, *also)))
-        for name, found in self._predict(text, modalities, clean, condition, waveforms).items():
-            self._write(key_of(name), prediction_table(self.clips, found, classes=self.classes))
-        return self._tables[key_of(modality)]
+        wanted = key_of(modality)
+        file = self._file(wanted)
+        if wanted not in self._tables and file is not None and file.is_file():
+            self._tables[wanted] = pd.read_parquet(file)
+        if wanted not in self._tables:
+            modalities = tuple(dict.fromkeys((modality, *also)))
+            for name, found in self._predict(text, modalities, clean, condition, waveforms).items():
+                self._keep(key_of(name), prediction_table(self.clips, found, classes=self.classes))
+        return self._tables[wanted]
 
     def result(self, table: pd.DataFrame, **more: Any) -> Result:
         """The result of a table of predictions: model, leak guard's finding and scores."""
@@ -147,13 +149,7 @@ class CachedPredictor:
             )
         return self._classifiers[transcribes]
 
-    def _read(self, key: str) -> pd.DataFrame | None:
-        file = self._file(key)
-        if key not in self._tables and file is not None and file.is_file():
-            self._tables[key] = pd.read_parquet(file)
-        return self._tables.get(key)
-
-    def _write(self, key: str, table: pd.DataFrame) -> None:
+    def _keep(self, key: str, table: pd.DataFrame) -> None:
         self._tables[key] = table
         if file := self._file(key):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -191,13 +187,12 @@ class CachedPredictor:
             what=f"{self.name} {condition}".strip(),
             sources=sources,
         )
-        return {
-            name: [self._portable(errors.get(i, item)) for i, item in enumerate(predictions)]
-            for name, predictions in found.items()
-        }
 
-    def _portable(self, item: Prediction) -> Prediction:
-        return portable_line(item, self.settings.data) if isinstance(item, str) else item
+        def shown(index: int, item: Prediction) -> Prediction:
+            item = errors.get(index, item)
+            return portable_line(item, self.settings.data) if isinstance(item, str) else item
+
+        return {name: [shown(*one) for one in enumerate(items)] for name, items in found.items()}
 
 
 def predictors(settings: Settings, outcome: Outcome) -> Iterator[CachedPredictor]:

@@ -17,6 +17,17 @@ from speech_emotion.evaluation.scoring import (
     ids_of,
     log_probabilities,
 )
+from speech_emotion.evaluation.tables import (
+    SEEN,
+    ResultsFile,
+    common_notes,
+    estimate,
+    markdown_table,
+    overlap_cell,
+    percent,
+    scored,
+    with_notes,
+)
 
 COVERAGES = (1.0, 0.8, 0.5)
 CURVE = tuple(round(share, 2) for share in np.arange(0.1, 1.01, 0.05).tolist())
@@ -106,3 +117,39 @@ def _figures(
         "accuracy_at_coverage": {str(share): accuracy(share) for share in COVERAGES},
         "coverage_curve": [[share, accuracy(share)] for share in CURVE],
     }
+
+
+STATES = {
+    "without": "without its temperature",
+    "as_shipped": "as shipped",
+    "other_speakers": "temperature fitted on the other speakers",
+}
+
+
+def table(results: ResultsFile) -> str:
+    """Calibration error in each state, and accuracy at coverage."""
+    lines = []
+    for result in scored(results):
+        for name, state in result["calibration"].items():
+            used = state["temperature"]
+            used = f"{used[0]:.2f} to {used[1]:.2f}" if isinstance(used, list) else f"{used:.2f}"
+            lines.append(
+                (
+                    f"`{result['system']}`",
+                    STATES[name],
+                    used,
+                    estimate(state["expected_calibration_error"], state["interval"]),
+                    *map(percent, state["accuracy_at_coverage"].values()),
+                    overlap_cell(result),
+                )
+            )
+    header = ("System", "Confidence", "Temperature", "ECE", "WA at 100 %", "at 80 %", "at 50 %")
+    notes = [
+        "ECE: expected calibration error over 15 bins in per cent, lower is better, with the 95 % "
+        "interval over speakers. WA at a coverage: over the most confident clips, when the model "
+        "may abstain on the others.",
+        "A temperature fitted on the other speakers is fitted for each speaker without that "
+        "speaker's clips.",
+        *common_notes(results),
+    ]
+    return with_notes(markdown_table((*header, SEEN), lines), notes=notes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -32,8 +32,18 @@ Prediction = np.ndarray | str
 """Probabilities in the order of the classes, or an error line."""
 
 
-class Classifier(Protocol):
-    """Any model that is scored: clips in, probabilities or one-line errors out."""
+@dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """Any model that is scored: clips in, probabilities or one-line errors out.
+
+    Attributes:
+        weights: float ``(num_labels, num_classes)``, 1 where a label of the model counts for a
+            class.
+        workers: processes that decode and clean.
+    """
+
+    weights: np.ndarray
+    workers: int = 0
 
     def __call__(
         self,
@@ -54,9 +64,18 @@ class Classifier(Protocol):
         Returns:
             for each clip, by modality, float ``(num_classes,)`` with the sum 1, or its error.
         """
+        raise NotImplementedError
 
     def why_no_transcript(self, clip: Any) -> str | None:
         """Why the model cannot transcribe, tested on one clip; None when it can."""
+        return NO_TEXT
+
+    def of_classes(self, probabilities: Any) -> Prediction:
+        """The probabilities of the classes from those of the labels, float ``(num_labels,)``."""
+        found = np.asarray(probabilities) @ self.weights
+        if not found.sum() > 0:
+            return "all probability is on labels that are not scored"
+        return found / found.sum()
 
 
 def load_classifier(
@@ -81,49 +100,41 @@ def load_classifier(
     Raises:
         EvaluationError: it cannot be loaded.
     """
-    if model.family == "baseline":
-        try:
-            baseline = baselines.load(model.folder)
-            return BaselineClassifier(baseline, _weights(model.labels, classes), workers=workers)
-        except baselines.BaselineError as error:
-            raise EvaluationError(f"--model {model.name}: {one_line(error)}") from error
-    options = {} if text == "asr" else {"transcriber": "none"}
+    weights = np.array([[float(meant == one) for one in classes] for _, meant in model.labels])
     try:
+        if model.family == "baseline":
+            baseline = baselines.load(model.folder)
+            return BaselineClassifier(weights=weights, workers=workers, baseline=baseline)
+        options = {} if text == "asr" else {"transcriber": "none"}
         pipe = load_pipeline(model.folder, trust_remote_code=trust_remote_code, **options)
-    except PredictError as error:
+    except (PredictError, baselines.BaselineError) as error:
         reason = one_line(error).removeprefix(f"{model.folder}: ")
         raise EvaluationError(f"--model {model.name}: {reason}") from error
     return PipelineClassifier(
-        pipe,
-        dict(zip((name for name, _ in model.labels), _weights(model.labels, classes), strict=True)),
-        batch_size=batch_size,
+        weights=weights,
         workers=workers,
+        pipe=pipe,
+        labels=tuple(name for name, _ in model.labels),
+        batch_size=batch_size,
     )
 
 
-@dataclass(frozen=True)
-class PipelineClassifier:
+@dataclass(frozen=True, kw_only=True)
+class PipelineClassifier(Classifier):
     """A custom or stock checkpoint in the pipeline of `hub_model`.
 
     Attributes:
         pipe: the pipeline.
-        columns: for each label float ``(num_classes,)``, 1 at the class it counts for.
+        labels: the labels of the model.
         batch_size: clips in one forward pass.
-        workers: processes that decode and clean.
     """
 
     pipe: Pipeline
-    columns: dict[str, np.ndarray]
+    labels: tuple[str, ...]
     batch_size: int = 8
-    workers: int = 0
 
     def __call__(
-        self,
-        clips: Sequence[Any],
-        *,
-        texts: Sequence[str | None] | None,
-        clean: bool,
-        modalities: Sequence[str],
+        self, clips: Sequence[Any], *, texts: Any, clean: bool, modalities: Sequence[str]
     ) -> list[dict[str, Prediction]]:
         """See :class:`Classifier`."""
         options: dict[str, Any] = {}
@@ -153,45 +164,31 @@ class PipelineClassifier:
             scores = (row["contributions"] or {}).get(modality)
         if scores is None:
             return f"no {modality}-only prediction: {row['note'] or 'no speech'}"
-        total = sum(scores[name] * self.columns[name] for name in self.columns)
-        return _renormalised(np.asarray(total))
+        return self.of_classes([scores[name] for name in self.labels])
 
 
-@dataclass(frozen=True)
-class BaselineClassifier:
-    """A trained baseline, classical or neural.
+@dataclass(frozen=True, kw_only=True)
+class BaselineClassifier(Classifier):
+    """A trained baseline, classical or neural; it reads no text.
 
     Attributes:
         baseline: see :func:`baselines.load`.
-        columns: float ``(7, num_classes)``, 1 at the class each probability counts for.
-        workers: processes that decode and clean.
     """
 
     baseline: baselines.Baseline
-    columns: np.ndarray
-    workers: int = 0
 
     def __call__(
-        self,
-        clips: Sequence[Any],
-        *,
-        texts: Sequence[str | None] | None,
-        clean: bool,
-        modalities: Sequence[str],
+        self, clips: Sequence[Any], *, texts: Any, clean: bool, modalities: Sequence[str]
     ) -> list[dict[str, Prediction]]:
-        """See :class:`Classifier`; a baseline reads no text."""
+        """See :class:`Classifier`."""
         waveforms = unbatched(Waveforms(clips, clean=clean), self.workers)
         return [dict.fromkeys(modalities, self._prediction(waveform)) for waveform in waveforms]
-
-    def why_no_transcript(self, clip: Any) -> str | None:
-        """See :class:`Classifier`."""
-        return NO_TEXT
 
     def _prediction(self, waveform: np.ndarray | str) -> Prediction:
         if isinstance(waveform, str):
             return waveform
         try:
-            return _renormalised(self.baseline.predict_proba([waveform])[0] @ self.columns)
+            return self.of_classes(self.baseline.predict_proba([waveform])[0])
         except AudioError as error:
             return str(error)
 
@@ -216,19 +213,6 @@ def decoded(source: Any, *, clean: bool) -> np.ndarray | str:
         return clean_audio(waveform) if clean else waveform
     except AudioError as error:
         return str(error)
-
-
-def pipeline_predictions(
-    pipe: Pipeline, clips: ClipSet, *, text: str, batch_size: int
-) -> list[Prediction]:
-    """Predict every clip, in order, with a pipeline of the seven emotions.
-
-    A clip that cannot be predicted gets its error line; the others go on.
-    """
-    names = list(pipe.model.config.id2label.values())
-    columns = dict(zip(names, _weights([(n, n) for n in names], EMOTIONS), strict=True))
-    classifier = PipelineClassifier(pipe, columns, batch_size=batch_size)
-    return predict_clips(classifier, clips, text=text, batch_size=batch_size)["fused"]
 
 
 def predict_clips(
@@ -273,15 +257,3 @@ def predict_clips(
             )
             progress.update(len(transcripts[batch]))
     return {name: [by_modality[name] for by_modality in found] for name in modalities}
-
-
-def _weights(labels: Sequence[tuple[str, str | None]], classes: Sequence[str]) -> np.ndarray:
-    """float (num_labels, num_classes): 1 where a label counts for a class."""
-    return np.array([[float(emotion == name) for name in classes] for _, emotion in labels])
-
-
-def _renormalised(probabilities: np.ndarray) -> Prediction:
-    total = probabilities.sum()
-    if not total > 0:
-        return "all probability is on labels that are not scored"
-    return probabilities / total

@@ -10,6 +10,20 @@ from speech_emotion.evaluation.benchmark import Outcome, Result, Settings, data_
 from speech_emotion.evaluation.cached_predictor import CachedPredictor
 from speech_emotion.evaluation.models import open_model
 from speech_emotion.evaluation.scoring import SCORES, ids_of
+from speech_emotion.evaluation.tables import (
+    SEEN,
+    ResultsFile,
+    common_notes,
+    counts,
+    interval_of,
+    markdown_table,
+    overlap_cell,
+    p_value,
+    points,
+    scored,
+    wa_and_ua,
+    with_notes,
+)
 
 
 def run(settings: Settings) -> Outcome:
@@ -61,3 +75,35 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, *, seed: int) -> Resul
         for name, figure in SCORES.items()
     }
     return found | {"mcnemar": asdict(metrics.mcnemar(references, predictions, others))}
+
+
+def table(results: ResultsFile) -> str:
+    """Two models on the same clips, and the tests of their difference."""
+    lines = [
+        (f"`{result['system']}`", *wa_and_ua(result), *counts(result), overlap_cell(result))
+        for result in scored(results)
+    ]
+    table = markdown_table(("System", "WA", "UA", "Clips", "Speakers", SEEN), lines)
+    (found,) = (result for result in results["rows"] if result["kind"] == "difference")
+    differences = markdown_table(
+        (f"`{found['second']}` less `{found['first']}`", "Difference", "95 % interval", "p"),
+        [
+            (
+                name.upper(),
+                points(found[name]["difference"]),
+                interval_of(found[name]["interval"]),
+                p_value(found[name]["p_value"]),
+            )
+            for name in ("wa", "ua")
+        ],
+    )
+    test = found["mcnemar"]
+    notes = [
+        "Differences in points, by a paired bootstrap over speakers, with the same draws for both.",
+        f"McNemar's exact test over clips: only `{found['first']}` correct in "
+        f"{test['only_first']}, only `{found['second']}` in {test['only_second']}, p "
+        f"{p_value(test['p_value'])}. It treats clips of one speaker as independent, which they "
+        "are not; the bootstrap does not.",
+        *common_notes(results),
+    ]
+    return with_notes(table, differences, notes=notes)

@@ -17,6 +17,20 @@ from speech_emotion.evaluation.clips import WHOLE, ClipSet, EmptyError, read_who
 from speech_emotion.evaluation.folds import read_folds
 from speech_emotion.evaluation.provenance import portable
 from speech_emotion.evaluation.scoring import prediction_table, prior
+from speech_emotion.evaluation.tables import (
+    NOT_RUN,
+    SEEN,
+    ResultsFile,
+    common_notes,
+    counts,
+    fold_list,
+    markdown_table,
+    overlap_cell,
+    percent,
+    system_of,
+    wa_and_ua,
+    with_notes,
+)
 
 ALL_SEEN = (
     "all its speakers are in the training data; `python train.py --config configs/mini.yaml "
@@ -104,3 +118,41 @@ def _prior(corpus: str, clips: ClipSet) -> Result:
         "speakers": len(set(clips.speakers)),
         **prior([EMOTIONS[label] for label in clips.labels.tolist()]),
     }
+
+
+def table(results: ResultsFile) -> str:
+    """One block of lines per corpus, its prior first."""
+    lines: list[tuple[str, ...]] = []
+    figures: tuple[str, ...]
+    for result in results["rows"]:
+        kind, corpus = result["kind"], result["corpus"]
+        if kind == "prior":
+            name = f"always {result['commonest']} (UA: chance, 1/{result['emotions']})"
+            figures = (percent(result["wa"]), percent(result["ua"]))
+            lines.append(
+                (corpus, name, *figures, str(result["clips"]), str(result["speakers"]), "")
+            )
+        elif kind == "not_run":
+            figures = (NOT_RUN, NOT_RUN, "", "")
+            lines.append((corpus, system_of(result), *figures, result["reason"]))
+        else:
+            name = system_of(result)
+            if kind == "folds":
+                name += f", {len(result['folds'])} speaker-disjoint folds"
+            elif kind == "baseline":
+                name += ", trained on the other corpora"
+            figures = (*wa_and_ua(result), *counts(result))
+            lines.append((corpus, name, *figures, overlap_cell(result)))
+    header = ("Corpus", "System", "WA", "UA", "Clips", "Speakers", SEEN)
+    notes = [
+        "All recordings of a corpus are scored, except those of speakers in the training data.",
+        "TESS has two actresses: its figures are over two speakers.",
+        *(
+            f"`{result['system']}`, {result['corpus']}, by fold: "
+            f"{fold_list(result, speakers=True)}."
+            for result in results["rows"]
+            if result["kind"] == "folds"
+        ),
+        *common_notes(results),
+    ]
+    return with_notes(markdown_table(header, lines), notes=notes)

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from accelerate import PartialState
 from datasets import Dataset
@@ -20,19 +19,23 @@ from datasets import Dataset
 from corpus_builder.provenance import versions
 from hub_model.calibration import fit_temperature
 from hub_model.labels import EMOTIONS
-from speech_emotion.evaluation.classifiers import pipeline_predictions
+from speech_emotion.evaluation.classifiers import (
+    PipelineClassifier,
+    load_classifier,
+    predict_clips,
+)
 from speech_emotion.evaluation.clips import ClipSet
 from speech_emotion.evaluation.folds import FIGURES_FILE, PREDICTIONS_FILE
+from speech_emotion.evaluation.models import open_model
 from speech_emotion.evaluation.provenance import command_line, git_state, portable
 from speech_emotion.evaluation.scoring import (
     answered_of,
-    brief_scores,
+    fold_scores,
     ids_of,
     log_probabilities,
     prediction_table,
     score,
 )
-from speech_emotion.predict.loading import load_classifier
 from speech_emotion.training.config import ConfigError, TrainConfig
 from speech_emotion.training.data import load_splits, open_splits, speakers_and_fingerprint
 from speech_emotion.training.folds import Selection
@@ -116,20 +119,19 @@ def predict_fold(config: TrainConfig) -> pd.DataFrame:
         temperature, up to a constant per clip.
     """
     tested = load_splits(config, EMOTIONS)["test"]
-    classifier = load_classifier(config.output_dir, transcriber="none")
-    model_config = classifier.model.config
-    # A stock checkpoint has the temperature in its weights, and in its training record.
-    temperature = model_config.training.get("temperature", model_config.temperature)
+    model = open_model(config.output_dir)
+    classifier = load_classifier(model, text="none", batch_size=config.per_device_eval_batch_size)
+    assert isinstance(classifier, PipelineClassifier)
     clips = ClipSet(clips=tested, cleaned=True)
     tables = []
-    for text in TEXTS if model_config.use_text else ("none",):
-        found = pipeline_predictions(
+    for text in TEXTS if classifier.pipe.model.config.use_text else ("none",):
+        found = predict_clips(
             classifier, clips, text=text, batch_size=config.per_device_eval_batch_size
         )
-        table = prediction_table(clips, found)
+        table = prediction_table(clips, found["fused"])
         table.insert(0, "fold", config.fold)
         table["corpus"], table["text"] = tested["corpus"][:], text
-        table[LOGITS] = temperature * log_probabilities(table)
+        table[LOGITS] = model.temperature * log_probabilities(table)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
@@ -146,19 +148,8 @@ def figures_of(table: pd.DataFrame) -> dict[str, Any]:
     """
     found: dict[str, Any] = {"folds": {}, "mean": {}, "pooled": {}, "temperature": {}}
     for text, part in table.groupby("text"):
-        references, predictions, speakers = ids_of(part)
-        number = part["fold"].to_numpy()
-        folds = {
-            str(fold): {
-                "speakers": sorted(set(speakers[number == fold])),
-                **brief_scores(references, predictions, number == fold),
-            }
-            for fold in np.unique(number)
-        }
-        found["folds"][text] = folds
-        found["mean"][text] = {
-            name: float(np.mean([fold[name] for fold in folds.values()])) for name in ("wa", "ua")
-        }
+        by_fold = fold_scores(part)
+        found["folds"][text], found["mean"][text] = by_fold["folds"], by_fold["mean"]
         found["pooled"][text] = score(part)
         known = answered_of(part)
         found["temperature"][text] = fit_temperature(ids_of(known)[0], known[LOGITS].to_numpy())

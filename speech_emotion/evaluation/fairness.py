@@ -10,6 +10,17 @@ from speech_emotion.evaluation.benchmark import Outcome, Settings
 from speech_emotion.evaluation.cached_predictor import predictors
 from speech_emotion.evaluation.clips import ClipSet
 from speech_emotion.evaluation.scoring import SCORES, ids_of
+from speech_emotion.evaluation.tables import (
+    ResultsFile,
+    common_notes,
+    estimate,
+    interval_of,
+    markdown_table,
+    points,
+    scored,
+    seen_note,
+    with_notes,
+)
 
 AGE_BANDS = ((0, 29, "below 30"), (30, 44, "30 to 44"), (45, 59, "45 to 59"), (60, 200, "60 up"))
 
@@ -90,3 +101,33 @@ def of_groups(table: pd.DataFrame, names: np.ndarray, *, seed: int) -> dict[str,
             ),
         }
     return {"groups": groups, "unknown": int((names == "").sum()), "gap": gaps or None}
+
+
+def table(results: ResultsFile) -> str:
+    """Groups with intervals, and the gap between the best and the worst of each aspect."""
+    groups, gaps, notes = [], [], []
+    for result in scored(results):
+        system = f"`{result['system']}`"
+        for aspect, found in result["groups"].items():
+            for name, group in found["groups"].items():
+                figures = [estimate(group[n], group[f"{n}_interval"]) for n in ("wa", "ua")]
+                clips, speakers = str(group["clips"]), str(group["speakers"])
+                groups.append((system, aspect, name, *figures, clips, speakers))
+            if not found["groups"]:
+                notes.append(f"The data has no {aspect}.")
+            elif found["unknown"]:
+                notes.append(f"{system}: {found['unknown']} clips without {aspect}.")
+            for figure, gap in (found["gap"] or {}).items():
+                which = f"{gap['best']} less {gap['worst']}"
+                values = points(gap["gap"]), interval_of(gap["interval"])
+                gaps.append((system, aspect, figure.upper(), which, *values))
+    notes = [
+        *dict.fromkeys(notes),
+        *map(seen_note, scored(results)),
+        "Intervals are over the speakers of each group; a group of one speaker has none. A gap is "
+        "between the best and the worst group; an interval that contains 0 shows no difference.",
+        *common_notes(results),
+    ]
+    first = markdown_table(("System", "Aspect", "Group", "WA", "UA", "Clips", "Speakers"), groups)
+    second = markdown_table(("System", "Aspect", "Figure", "Gap", "Points", "95 % interval"), gaps)
+    return with_notes(first, second, notes=notes)

@@ -11,13 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from speech_emotion.evaluation.tables import (
-    PROTOCOL_NAMES,
-    Result,
-    ResultsFile,
-    scored,
-    system_of,
-)
+from speech_emotion.evaluation.tables import ResultsFile, models_of, scored, title_of
 
 VERSION = 2
 """Increased when a figure is drawn differently from the same data."""
@@ -36,9 +30,8 @@ def figures_of(
     match results["benchmark"]:
         case "ravdess":
             found = [
-                (f"{plain(one)}, {PROTOCOL_NAMES[one['protocol']]}", one["scores"]["confusion"])
-                for one in scored(results)
-                if one["kind"] == "model"
+                (title_of(one).replace("`", ""), one["scores"]["confusion"])
+                for one in models_of(results)
             ]
             return {f"{name}-confusion.png": ("Confusion matrices", found, _confusion)}
         case "calibration":
@@ -54,11 +47,6 @@ def figures_of(
             ]
             return {f"{name}-curves.png": ("UA under each condition", points, _curves)}
     return {}
-
-
-def plain(result: Result) -> str:
-    """Name of the system, for the title of a figure."""
-    return system_of(result).replace("`", "")
 
 
 def png_of(data: Any, draw: Callable[[Any], Figure]) -> bytes:

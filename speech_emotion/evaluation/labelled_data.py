@@ -18,6 +18,7 @@ from hub_model.audio import audio_hash
 from speech_emotion.evaluation import EvaluationError, one_line
 from speech_emotion.evaluation.classifiers import decoded
 from speech_emotion.evaluation.clips import (
+    COLUMNS,
     HUB_ID,
     PROTOCOLS,
     WHOLE,
@@ -26,6 +27,7 @@ from speech_emotion.evaluation.clips import (
     read_corpus,
 )
 from speech_emotion.evaluation.labels import meaning_of
+from speech_emotion.evaluation.provenance import portable
 
 LABEL_COLUMNS = ("emotion", "label", "labels")
 SPEAKER_COLUMNS = ("speaker_id", "speaker")
@@ -45,14 +47,12 @@ class LabelledData:
         labels: the labels, emotions in their usual order and then others by name.
         kind: "table", "data set" or "corpus".
         split: the split that was read; None for a table.
-        folder: folder or id, for error lines.
     """
 
     clips: ClipSet
     labels: tuple[str, ...]
     kind: str
     split: str | None
-    folder: str
 
     def of_labels(self, labels: tuple[str, ...]) -> ClipSet:
         """The clips with some of the labels; theirs become indices into these."""
@@ -99,10 +99,8 @@ def read_labelled(
         EvaluationError: it cannot be read, or no clip is left.
     """
     if Path(data).is_file():
-        rows, rejected, folder = _rows_of_table(Path(data))
-        return _labelled(
-            rows, words, data, kind="table", split=None, folder=folder, rejected=rejected
-        )
+        clips, own = _read_table(Path(data))
+        return _labelled(clips, own, words, data, kind="table", split=None)
     if not Path(data).is_dir() and (Path(data).exists() or not HUB_ID.fullmatch(data)):
         raise EvaluationError(
             f"--data {data}: no such table or folder, and not a data set id (user/name)"
@@ -110,14 +108,15 @@ def read_labelled(
     configurations = corpus_configurations(data)
     if set(configurations) & {*PROTOCOLS, WHOLE}:
         clips = read_corpus(data, protocol, split, corpus=corpus, classes=VOTE_CLASSES)
-        names = [VOTE_CLASSES[label] for label in clips.labels.tolist()]
-        return _relabelled(clips, names, words, data, kind="corpus", split=split, folder=data)
+        own = [VOTE_CLASSES[label] for label in clips.labels.tolist()]
+        return _labelled(clips, own, words, data, kind="corpus", split=split)
     config = protocol if protocol in configurations else None
-    rows, split = _rows_of_data_set(data, config, split)
-    return _labelled(rows, words, data, kind="data set", split=split, folder=data, rejected=[])
+    clips, own, split = _read_data_set(data, config, split)
+    return _labelled(clips, own, words, data, kind="data set", split=split)
 
 
-def _rows_of_table(path: Path) -> tuple[list[dict[str, Any]], list[str], str]:
+def _read_table(path: Path) -> tuple[ClipSet, list[str]]:
+    """The clips of a table, and their words."""
     rejected: list[str] = []
     try:
         table = read_table(
@@ -131,25 +130,35 @@ def _rows_of_table(path: Path) -> tuple[list[dict[str, Any]], list[str], str]:
     rejected = [line.removeprefix(f"{path}: ").removesuffix("; left out") for line in rejected]
     rows: dict[str, dict[str, Any]] = {}
     for number, row in zip(table.lines, table.rows, strict=True):
-        file = table.file(row["path"])
+        file, name = table.file(row["path"]), portable(row["path"])
         if str(file) in rows:
-            rejected.append(f"line {number}: {row['path']} is listed before")
+            rejected.append(f"line {number}: {name} is listed before")
         elif not file.is_file() or not os.access(file, os.R_OK):
-            rejected.append(f"line {number}: {row['path']}: no such file, or it cannot be read")
+            rejected.append(f"line {number}: {name}: no such file, or it cannot be read")
         else:
             rows[str(file)] = {
                 "audio": str(file),
                 "word": row["emotion"],
                 "speaker_id": row["speaker"],
                 "transcript": row["transcript"] or None,
-                "utterance_id": row["path"],
             }
     if not rows:
         raise EvaluationError(f"--data {path}: none of its recordings can be read: {rejected[0]}")
-    return list(rows.values()), rejected, str(path.parent)
+    own = [row.pop("word") for row in rows.values()]
+    kinds = datasets.Features(
+        {name: datasets.Value("string") for name in COLUMNS if name != "label"}
+        | {"audio": Audio(decode=False)}
+    )
+    names = _ids(str(path.parent), list(rows))
+    clips = Dataset.from_list(
+        [{**row, "utterance_id": name} for row, name in zip(rows.values(), names, strict=True)],
+        features=kinds,
+    )
+    return ClipSet(clips=clips, cleaned=False, rejected=tuple(rejected)), own
 
 
-def _rows_of_data_set(data: str, config: str | None, split: str) -> tuple[Dataset, str]:
+def _read_data_set(data: str, config: str | None, split: str) -> tuple[ClipSet, list[str], str]:
+    """The clips of a data set, their words, and the split that was read."""
     try:
         splits = open_corpus(data, config)
     except Exception as error:
@@ -174,61 +183,40 @@ def _rows_of_data_set(data: str, config: str | None, split: str) -> tuple[Datase
         )
     rows = rows.cast_column(audio, Audio(decode=False))
     names = getattr(rows.features[label], "names", None)
-    words = [value if names is None or value is None else names[value] for value in rows[label][:]]
+    words = rows[label][:]
+    if names is not None:  # -1 stands for no label
+        words = [names[value] if value is not None and value >= 0 else None for value in words]
     speaker, transcript = column(SPEAKER_COLUMNS), column(TRANSCRIPT_COLUMNS)
     empty = [None] * len(rows)
-    facts = {
-        "word": ["" if word is None else str(word) for word in words],
+    facts: dict[str, list[Any]] = {
         "speaker_id": [
             NO_SPEAKER if name is None else str(name)
             for name in (rows[speaker][:] if speaker else empty)
         ],
-        "transcript": [text or None for text in (rows[transcript][:] if transcript else empty)],
-        "utterance_id": _ids(data, [clip["path"] for clip in rows[audio][:]]),
+        "transcript": [
+            str(text) if text else None for text in (rows[transcript][:] if transcript else empty)
+        ],
     }
-    own = rows.select_columns([audio])
+    rows = rows.select_columns([audio])
+    facts["utterance_id"] = _ids(data, [row[audio]["path"] for row in rows])
     if audio != "audio":
-        own = own.rename_column(audio, "audio")
+        rows = rows.rename_column(audio, "audio")
     for name, values in facts.items():
-        own = own.add_column(name, values)
-    return own, split
+        rows = rows.add_column(name, values)
+    own = ["" if word is None else str(word) for word in words]
+    return ClipSet(clips=rows, cleaned=False), own, split
 
 
 def _ids(data: str, paths: list[str | None]) -> list[str]:
     """A name for every clip: its file where all have different ones, or its number."""
-    names = []
-    for path in paths:
-        inside = path is not None and Path(path).is_relative_to(Path(data).absolute())
-        names.append(
-            Path(path or "").relative_to(Path(data).absolute()).as_posix()
-            if inside
-            else Path(path or "").name
-        )
+    names = [os.path.relpath(path, data) if path else "" for path in paths]
+    names = [os.path.basename(name) if name.startswith("..") else name for name in names]
     if len(set(names)) < len(names) or "" in names:
         return [f"{number} {name}".strip() for number, name in enumerate(names)]
     return names
 
 
 def _labelled(
-    rows: Dataset | list[dict[str, Any]],
-    words: Mapping[str, str | None],
-    data: str,
-    *,
-    rejected: list[str],
-    **facts: Any,
-) -> LabelledData:
-    """Raw clips with the column ``word`` as labelled data."""
-    if isinstance(rows, list):
-        kinds = datasets.Features(
-            {name: datasets.Value("string") for name in rows[0] if name != "audio"}
-            | {"audio": Audio(decode=False)}
-        )
-        rows = Dataset.from_list(rows, features=kinds)
-    clips = ClipSet(clips=rows, cleaned=False, rejected=tuple(rejected))
-    return _relabelled(clips, rows["word"][:], words, data, **facts)
-
-
-def _relabelled(
     clips: ClipSet, own: list[str], words: Mapping[str, str | None], data: str, **facts: Any
 ) -> LabelledData:
     """The clips with the labels that their words mean; those without one are counted."""
@@ -242,7 +230,7 @@ def _relabelled(
     labels = tuple(name for name in VOTE_CLASSES if name in found)
     labels += tuple(sorted(name for name in found if name is not None and name not in labels))
     chosen = clips.chosen([label is not None for label in meant])
-    columns = [name for name in chosen.clips.column_names if name not in ("label", "word")]
+    columns = [name for name in chosen.clips.column_names if name != "label"]
     numbers = [labels.index(label) for label in meant if label is not None]
     chosen = replace(
         chosen,

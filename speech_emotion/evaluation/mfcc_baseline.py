@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
@@ -109,8 +110,7 @@ def cross_predict(
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     predictions: list[Prediction] = [""] * len(features)
-    for group in np.unique(groups):
-        inside, outside = np.flatnonzero(groups == group), np.flatnonzero(groups != group)
+    for outside, inside in LeaveOneGroupOut().split(labels, groups=groups):
         classifier = fit([features[index] for index in outside], labels[outside], seed=seed)
         found = predict(classifier, [features[index] for index in inside], classes=classes)
         for index, prediction in zip(inside, found, strict=True):

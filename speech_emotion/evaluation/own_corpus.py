@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from corpus_builder import CorpusError
 from corpus_builder.labels import read_label_map
@@ -12,21 +12,42 @@ from speech_emotion.evaluation.cached_predictor import CachedPredictor
 from speech_emotion.evaluation.labelled_data import NO_SPEAKER, LabelledData, read_labelled
 from speech_emotion.evaluation.labels import labels_meant
 from speech_emotion.evaluation.models import Model, open_model
-from speech_emotion.evaluation.provenance import portable, portable_line
+from speech_emotion.evaluation.provenance import portable
 from speech_emotion.evaluation.scoring import answered_of, brief_scores, ids_of, prior
+from speech_emotion.evaluation.tables import (
+    FEW_SPEAKERS,
+    MOST_ERRORS,
+    SEEN,
+    TEXT_NAMES,
+    Result,
+    ResultsFile,
+    confusion_tables,
+    estimate,
+    limit_notes,
+    markdown_table,
+    overlap_cell,
+    percent,
+    scored,
+    speaker_tables,
+    with_notes,
+)
+from speech_emotion.training.parsing import option
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusSettings(Settings):
-    """Settings of a user's corpus.
+    """Settings of a user's corpus; ``protocol`` may be a configuration of any data set."""
 
-    Args:
-        data: see :func:`~speech_emotion.evaluation.labelled_data.read_labelled`.
-        protocol: configuration of a built corpus or data set.
-        map: what words of the data and of the models mean, ``WORD=LABEL``.
-    """
-
-    map: tuple[str, ...] = ()
+    data: str = option(
+        "",
+        "table with the columns path, emotion and, if known, speaker and transcript; built "
+        "corpus; or a folder or Hub id of any data set with audio and labels",
+    )
+    map: tuple[str, ...] = option(
+        (),
+        "WORD=LABEL: a word of the data or of a model means this label; without a label, clips "
+        "with the word are left out",
+    )
     protocols: ClassVar[tuple[str, ...]] = ()
 
 
@@ -87,11 +108,15 @@ def _score(
             f"--data {settings.data}: the clips that --model {model.name} can be scored on have "
             "fewer than two labels"
         )
-    predictor = CachedPredictor(model, clips, replace(settings, data=data.folder), classes=labels)
+    predictor = CachedPredictor(model, clips, settings, classes=labels)
     with outcome.timed(predictor.name):
         table = predictor.predict()
-    answered, failed = answered_of(table), table[table["predicted"].isna()]
-    errors = dict(zip(failed["utterance_id"], failed["error"], strict=True))
+    answered, errors = answered_of(table), {}
+    for index, name, error in table.loc[
+        table["predicted"].isna(), ["utterance_id", "error"]
+    ].itertuples():
+        path = clips.clips[index]["audio"]["path"]
+        table.loc[index, "error"] = errors[name] = error.replace(path, name) if path else error
     if answered.empty:
         reason = next(iter(errors.values()))
         raise EvaluationError(
@@ -114,7 +139,7 @@ def _score(
 
 def _facts(data: LabelledData, settings: CorpusSettings) -> dict:
     """What the results file records about the data."""
-    clips, folder = data.clips, data.folder
+    clips = data.clips
     return {
         "kind": data.kind,
         "source": portable(settings.data),
@@ -129,5 +154,136 @@ def _facts(data: LabelledData, settings: CorpusSettings) -> dict:
         "clips_sha256": clips.fingerprint(),
         "labels": data.counts(),
         "removed": clips.removed,
-        "rejected": [portable_line(line, folder) for line in clips.rejected],
+        "rejected": list(clips.rejected),
     }
+
+
+FIGURES = ("ua", "wa", "macro_f1")
+
+
+def table(results: ResultsFile) -> str:
+    """Scores of every model beside the prior; labels, confusion and speakers; and notes."""
+    lines = []
+    for result in results["rows"]:
+        if result["kind"] == "prior":
+            system = f"always {result['commonest']}"
+            figures = [percent(result[name]) for name in FIGURES]
+            lines.append((system, "", "", *figures, "", f"{result['log_loss']:.2f}", ""))
+            continue
+        scores = result["scores"]
+        lines.append(
+            (
+                f"`{result['system']}`",
+                str(scores["clips"]),
+                str(scores["speakers"]) if results["data"]["speakers"] else "not known",
+                *(estimate(scores[name], _interval(result, name)) for name in FIGURES),
+                percent(scores["expected_calibration_error"]),
+                f"{scores['log_loss']:.2f}",
+                overlap_cell(result),
+            )
+        )
+    header = ("System", "Clips", "Speakers", "UA", "WA", "Macro-F1", "ECE", "Log loss", SEEN)
+    parts = [markdown_table(header, lines), *map(_label_table, scored(results))]
+    parts.append(confusion_tables(results))
+    if results["data"]["speakers"]:
+        parts.append(speaker_tables(results))
+    return with_notes(*parts, notes=_notes(results))
+
+
+def _over_speakers(result: Result) -> bool:
+    return result["scores"]["bootstrap"]["over_speakers"]["ua"] is not None
+
+
+def _interval(result: Result, figure: str) -> Any:
+    over = "over_speakers" if _over_speakers(result) else "over_clips"
+    return result["scores"]["bootstrap"][over][figure]
+
+
+def _label_table(result: Result) -> str:
+    scores = result["scores"]
+    matrix = scores["confusion"]["rows_true_columns_predicted"]
+
+    def cell(value: float | None) -> str:
+        return "" if value is None else percent(value)
+
+    lines = [
+        (
+            label,
+            str(sum(matrix[index])),
+            cell(scores["recall"][label]),
+            str(sum(line[index] for line in matrix)),
+            cell(scores["precision"][label]),
+        )
+        for index, label in enumerate(scores["confusion"]["labels"])
+    ]
+    header = ("Label", "Clips", "Recall", "Predicted", "Precision")
+    return f"`{result['system']}`, by label.\n\n{markdown_table(header, lines)}"
+
+
+def _notes(results: ResultsFile) -> list[str]:
+    data, bootstrap = results["data"], results["bootstrap"]
+    shown = f"{100 * bootstrap['level']:.0f} % interval"
+    split = f", its {data['split']} split" if data["split"] else ""
+    text = TEXT_NAMES[data["text"]]
+    if data["text"] == "corpus":
+        have = data["transcripts"]
+        text = f"{text}, which {have} clips have" if have else "none: no clip has a transcript"
+    notes = [
+        f"In per cent, with the {shown} in brackets ({bootstrap['resamples']} bootstrap samples, "
+        f"seed {bootstrap['seed']}). ECE, the expected calibration error, and the log loss are "
+        "better the lower they are.",
+        f"Data: {data['kind']} `{data['source']}`{split}, {_counted(data['labels'])}; "
+        f"text: {text}.",
+        *limit_notes(results),
+    ]
+    for result in scored(results):
+        notes += _result_notes(result, data)
+    if data["without_speaker"] and data["speakers"]:
+        notes.append(
+            f"{data['without_speaker']} clips have no speaker; intervals count them as one."
+        )
+    if data["removed"]:
+        notes.append(f"Left out before scoring: {_counted(data['removed'])}.")
+    notes += [f"Cannot be used: {line}" for line in data["rejected"][:MOST_ERRORS]]
+    if len(data["rejected"]) > MOST_ERRORS:
+        more = len(data["rejected"]) - MOST_ERRORS
+        notes.append(f"And {more} more that cannot be used; the results file lists them.")
+    return [*notes, f"Command: `{results['command']}`."]
+
+
+def _result_notes(result: Result, data: dict[str, Any]) -> list[str]:
+    system, scores, failed = f"`{result['system']}`", result["scores"], result["not_scored"]
+    speakers = scores["speakers"]
+    notes = []
+    if not _over_speakers(result):
+        why = "one speaker" if data["speakers"] else "no speakers named"
+        notes.append(
+            f"{system}: intervals are over clips ({why}): they are too narrow for other speakers."
+        )
+    else:
+        few = ", of which there are few: a rough guide" if speakers < FEW_SPEAKERS else ""
+        notes.append(f"{system}: intervals are over {speakers} speakers{few}.")
+    if result["left_out_labels"]:
+        counts = _counted(result["left_out_labels"])
+        notes.append(f"{system} does not have these labels; their clips are left out: {counts}.")
+    if result["without_clips"]:
+        notes.append(
+            f"{system} has labels without clips; the others are renormalised without them: "
+            f"{', '.join(result['without_clips'])}."
+        )
+    if failed:
+        with_errors = result["with_errors"]
+        notes.append(
+            f"{system}: {len(failed)} clips have no prediction and are not scored. With them as "
+            f"errors: UA {percent(with_errors['ua'])}, WA {percent(with_errors['wa'])}."
+        )
+        notes += [
+            f"No prediction: {name}: {error}" for name, error in list(failed.items())[:MOST_ERRORS]
+        ]
+        if len(failed) > MOST_ERRORS:
+            notes.append(f"And {len(failed) - MOST_ERRORS} more without a prediction.")
+    return notes
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -31,6 +31,7 @@ from speech_emotion.evaluation.clips import (
     read_corpus,
 )
 from speech_emotion.evaluation.models import open_model
+from speech_emotion.evaluation.paper_tables import paper_table
 from speech_emotion.evaluation.provenance import portable, run_of
 from speech_emotion.evaluation.scoring import prediction_table
 from speech_emotion.predict import shipped
@@ -38,7 +39,7 @@ from speech_emotion.training.baseline_config import CONFIGS, BaselineConfig
 from speech_emotion.training.baselines import train_baseline
 from speech_emotion.training.config import ConfigError
 from speech_emotion.training.data import speakers_and_fingerprint
-from speech_emotion.training.parsing import renamed
+from speech_emotion.training.parsing import option, renamed
 from speech_emotion.training.saving import TrainingFailed
 
 KIND = "row"
@@ -93,6 +94,7 @@ TABLES: dict[str, tuple[PaperRow, ...]] = {
 }
 """The rows of both tables, followed by those that only the paper's text mentions."""
 
+table = paper_table
 CONFIGS_FOLDER = shipped("configs")
 
 
@@ -100,20 +102,21 @@ CONFIGS_FOLDER = shipped("configs")
 class TableSettings(Settings):
     """Settings of a table; the test split of both protocols is scored, with its transcripts.
 
-    Args:
-        table: a key of :data:`TABLES`.
-        runs: folder of the trained baselines and of their cache.
-        models: models to show beside the baselines: folders or Hub ids.
-        neural: train missing neural baselines; otherwise the table shows the command.
-        earlier: results file of this table, for baselines that are not trained here; used if it
-            scored the same clips.
-        seed: seed of the draw and of the bootstrap; a baseline's own seed is in its config.
+    The seed is that of the draw and of the bootstrap; a baseline's own seed is in its config.
+    ``table`` is a key of :data:`TABLES`.
     """
 
     table: str = "table6"
-    runs: Path = Path("runs")
-    neural: bool = False
-    earlier: Path | None = None
+    models: tuple[str, ...] = option((), "model folder or Hub id to show beside the baselines")
+    runs: Path = option(Path("runs"), "folder of the trained baselines")
+    neural: bool = option(
+        False, "train missing neural baselines; without it the table shows their commands"
+    )
+    earlier: Path | None = option(
+        None,
+        "results file whose figures are kept for baselines that are not trained here, if it "
+        "scored the same clips",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,16 +232,13 @@ def run(settings: TableSettings) -> Outcome:
 
 def _read_part(settings: TableSettings, protocol: str) -> Part:
     test = read_corpus(settings.data, protocol, "test")
-    splits = open_corpus(settings.data, protocol)
-    by_id = dict(zip(splits["test"]["utterance_id"], splits["test"]["corpus"], strict=True))
     test = test.limited(settings.limit, seed=settings.seed)
-    corpora = Counter(by_id[name] for name in test.clips["utterance_id"])
-    fingerprint = speakers_and_fingerprint(splits["train"])[1]
+    train = open_corpus(settings.data, protocol, split="train")
     return Part(
         protocol=protocol,
         test=test,
-        corpora=dict(sorted(corpora.items())),
-        fingerprint=fingerprint,
+        corpora=dict(sorted(Counter(test.corpora).items())),
+        fingerprint=speakers_and_fingerprint(train)[1],
     )
 
 

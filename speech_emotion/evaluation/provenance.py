@@ -30,8 +30,12 @@ def versions() -> dict[str, str]:
 
 def git_state() -> dict[str, str | bool | None]:
     """The commit, and whether Python code or configs differ from it; None without git."""
-    changed = _git("status", "--porcelain", "--", "*.py", "*.yaml")
-    return {"commit": commit(), "code_changed": None if changed is None else bool(changed)}
+    command = ["git", "status", "--porcelain", "--", "*.py", "*.yaml"]
+    try:
+        found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": commit(), "code_changed": None}
+    return {"commit": commit(), "code_changed": bool(found.stdout.strip())}
 
 
 def portable(argument: str) -> str:
@@ -60,16 +64,6 @@ def portable_line(line: str, data: str) -> str:
 def command_line(arguments: Sequence[str], *, program: str = "evaluate_benchmarks.py") -> str:
     """The command line of a script, quoted for a shell."""
     return shlex.join(["python", program, *arguments])
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        result = subprocess.run(
-            ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
 
 
 def run_of(result: dict[str, Any]) -> dict[str, str]:

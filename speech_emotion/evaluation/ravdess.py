@@ -25,6 +25,28 @@ from speech_emotion.evaluation.folds import folds_result, published_fold, read_f
 from speech_emotion.evaluation.models import Model
 from speech_emotion.evaluation.provenance import portable
 from speech_emotion.evaluation.scoring import prediction_table
+from speech_emotion.evaluation.tables import (
+    NOT_RUN,
+    PROTOCOL_NAMES,
+    SEEN,
+    TEXT_NAMES,
+    Result,
+    ResultsFile,
+    closing_notes,
+    counts,
+    fold_list,
+    interval_note,
+    limit_notes,
+    markdown_table,
+    models_of,
+    overlap_cell,
+    percent,
+    system_of,
+    title_of,
+    wa_and_ua,
+    with_interval,
+    with_notes,
+)
 
 NO_PAPER_SPLIT = (
     "a raw folder does not say which clips are the test split of the paper's protocol; "
@@ -234,3 +256,76 @@ def _score_folds(
     )
     name = f"{mfcc_baseline.NAME}, eight classes" if eight else mfcc_baseline.NAME
     outcome.add(result, table, system=name, protocol="folds")
+
+
+PAPER_TABLE_9 = {"wa": 0.7845, "ua": 0.7931}
+
+
+def table(results: ResultsFile) -> str:
+    """The RAVDESS benchmark (paper, Table 9) with its baselines and notes."""
+    header = ("System", "Protocol", "WA", "UA", "UA+WA", "Clips", "Speakers", SEEN)
+    table = markdown_table(header, map(_cells, results["rows"]))
+    return with_notes(table, notes=_notes(results))
+
+
+def ravdess_summary(results: ResultsFile) -> str:
+    """One sentence per scored model."""
+    return "\n".join(
+        f"- {title_of(result)}: WA {wa}, UA {ua}, "
+        f"UA+WA {with_interval(result, 'ua_plus_wa')} on {result['scores']['clips']} clips of "
+        f"{result['scores']['speakers']} speakers; test speakers in the training data: "
+        f"{overlap_cell(result)}."
+        for result in models_of(results)
+        for wa, ua in [wa_and_ua(result)]
+    )
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    protocol = PROTOCOL_NAMES[result["protocol"]]
+    match result["kind"]:
+        case "not_run":
+            return (result["system"], protocol, *[NOT_RUN] * 3, "", "", result["reason"])
+        case "chance":
+            chance = 1 / result["classes"]
+            figures = [percent(value) for value in (chance, chance, 2 * chance)]
+            return (f"chance (1/{result['classes']})", protocol, *figures, "", "", "")
+        case "paper":
+            wa, ua = PAPER_TABLE_9["wa"], PAPER_TABLE_9["ua"]
+            figures = [percent(value, digits=2) for value in (wa, ua, wa + ua)]
+            return ("paper, Table 9, as printed", protocol, *figures, "", "", "not stated")
+        case "folds":
+            kind = "published folds" if result["published"] else "folds"
+            protocol = f"speaker-disjoint, {len(result['folds'])} {kind}"
+    figures = [*wa_and_ua(result), with_interval(result, "ua_plus_wa")]
+    return (system_of(result), protocol, *figures, *counts(result), overlap_cell(result))
+
+
+def _notes(results: ResultsFile) -> list[str]:
+    data = results["data"]
+    return [
+        f"WA, UA and UA+WA in per cent, with {interval_note(results)}",
+        f"Data: `{data['source']}`, "
+        + (f"its {data['split']} split" if data["kind"] == "corpus" else "a raw folder")
+        + f", only RAVDESS, neutral removed; text: {TEXT_NAMES[data['text']]}.",
+        "The speaker-disjoint results are the headline. In the paper's protocol the same speakers "
+        "are in training and test, so its figures say little about new speakers.",
+        "The paper does not say which RAVDESS clips its Table 9 scores; RAVDESS is part of its "
+        "training corpus, which it splits at random.",
+        *limit_notes(results),
+        *(
+            f"Removed before scoring: {count} clips ({reason})."
+            for reason, count in data["removed"].items()
+        ),
+        *(f"Rejected: {line}" for line in data["rejected"]),
+        *(_fold_note(result) for result in results["rows"] if result["kind"] == "folds"),
+        *closing_notes(results),
+    ]
+
+
+def _fold_note(result: Result) -> str:
+    kind = "the published folds" if result["published"] else "its own folds"
+    return (
+        f"{system_of(result)}, cross-validated on {kind}: {fold_list(result)}. The table shows "
+        "the scores over the clips of all folds."
+        + (f" Trained by `{result['command']}`." if result.get("command") else "")
+    )

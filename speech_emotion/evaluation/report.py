@@ -15,54 +15,27 @@ from pathlib import Path
 
 from speech_emotion.evaluation import EvaluationError
 from speech_emotion.evaluation.benchmark_tables import BENCHMARKS, benchmarks_document
-from speech_emotion.evaluation.condition_tables import (
-    ablation_table,
-    cross_corpus_table,
-    mini_folds_table,
-    robustness_table,
-)
-from speech_emotion.evaluation.detail_tables import (
-    adaptation_table,
-    calibration_table,
-    compare_table,
-    fairness_table,
-)
 from speech_emotion.evaluation.figures import figures_of, is_current, png_of
-from speech_emotion.evaluation.own_corpus_tables import corpus_table
-from speech_emotion.evaluation.paper_tables import paper_table
-from speech_emotion.evaluation.ravdess_tables import (
-    confusion_tables,
-    ravdess_summary,
-    ravdess_table,
-    speaker_tables,
-)
-from speech_emotion.evaluation.tables import ResultsFile
+from speech_emotion.evaluation.folds import mini_folds_table
+from speech_emotion.evaluation.ravdess import ravdess_summary
+from speech_emotion.evaluation.run import BENCHMARKS as MEASURED
+from speech_emotion.evaluation.run import RESULTS
+from speech_emotion.evaluation.tables import ResultsFile, confusion_tables, speaker_tables
 from speech_emotion.training.model_card import weights_hash, with_results
 
-RESULTS = Path("results")
 DOCUMENT = Path("docs/results.md")
 BENCHMARK_RESULTS = Path("benchmarks/results")
 BENCHMARK_DOCUMENT = Path("docs/benchmarks.md")
 WITH_BLOCKS = (Path("README.md"), Path("checkpoints/mini/README.md"))
 BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
 TABLES: dict[str, tuple[str, Callable[[ResultsFile], str]]] = {
-    "corpus": ("A labelled corpus", corpus_table),
-    "ravdess": ("RAVDESS (paper, Table 9)", ravdess_table),
-    "table6": ("Classifiers on the 94 features (paper, Table 6)", paper_table),
-    "table8": ("Architectures (paper, Table 8)", paper_table),
-    "compare": ("Two models side by side", compare_table),
-    "calibration": ("Calibration", calibration_table),
-    "fairness": ("Groups of speakers and clips", fairness_table),
-    "robustness": ("Noise, telephone, codecs, reverberation and speed", robustness_table),
-    "ablation": ("Ablation", ablation_table),
-    "adaptation": ("Adaptation to recordings without labels", adaptation_table),
-    "cross_corpus": ("Corpus by corpus", cross_corpus_table),
+    **{name: (one.title, one.module.table) for name, one in MEASURED.items()},
     "mini_folds": (
         "The recipe of `checkpoints/mini`, cross-validated over actors",
         mini_folds_table,
     ),
 }
-"""Title and table of each benchmark."""
+"""Title and table of each kind of results file."""
 
 IMAGES = Path("docs/images")
 

@@ -1,8 +1,8 @@
 """Robustness: noise, telephone, codecs, clipping, gain, reverberation and speed."""
 
 import zlib
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,18 @@ from speech_emotion.evaluation.cached_predictor import predictors
 from speech_emotion.evaluation.classifiers import decoded
 from speech_emotion.evaluation.clips import ClipSet
 from speech_emotion.evaluation.conditions import CONDITIONS, CodecError, Condition
+from speech_emotion.evaluation.tables import (
+    ResultsFile,
+    common_notes,
+    first_of_each,
+    line_of,
+    markdown_table,
+    points,
+    scored,
+    seen_note,
+    with_notes,
+)
+from speech_emotion.training.parsing import option
 
 
 class DecodedClips:
@@ -39,19 +51,23 @@ class DecodedClips:
             return list(pool.map(partial(_degraded, condition), self._waveforms, seeds))
 
 
-def run(settings: Settings, *, wanted: Sequence[str] = ()) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class RobustnessSettings(Settings):
+    """Settings with the keys of the conditions; all when empty."""
+
+    condition: tuple[str, ...] = option((), "only this condition (all)")
+
+
+def run(settings: RobustnessSettings) -> Outcome:
     """Score every model under every condition.
 
-    A clip is degraded first and then cleaned by the model, as in use.
-
-    Args:
-        settings: see :class:`Settings`; predictions are cached, so that an interrupted run
-            continues.
-        wanted: keys of conditions; all when empty.
+    A clip is degraded first and then cleaned by the model, as in use. Predictions are cached, so
+    that an interrupted run continues.
 
     Raises:
         EvaluationError: a model, the data or the name of a condition cannot be used.
     """
+    wanted = settings.condition
     unknown = sorted(set(wanted) - {condition.key for condition in CONDITIONS})
     if unknown:
         known = ", ".join(condition.key for condition in CONDITIONS)
@@ -88,3 +104,30 @@ def _degraded(condition: Condition, waveform: np.ndarray | str, seed: int) -> np
         return condition.apply(waveform, seed=seed)
     except CodecError as error:
         return str(error)
+
+
+def table(results: ResultsFile) -> str:
+    """One line per model and condition, with the difference from the clips as recorded."""
+    reference = {
+        result["system"]: result["scores"]["ua"]
+        for result in scored(results)
+        if result["condition"] == "as_recorded"
+    }
+    lines = []
+    for result in results["rows"]:
+        best = reference.get(result["system"])
+        more: tuple[str, ...] = ()
+        if "scores" in result:
+            loss = "" if best is None else points(result["scores"]["ua"] - best)
+            more = (loss, str(result["scores"]["unanswered"]))
+        lines.append(line_of(result, result["name"], *more))
+    header = ("System", "Condition", "WA", "UA", "UA against as recorded", "Without prediction")
+    notes = [
+        "A clip is degraded first, and then cleaned by the model as in use. A clip that the model "
+        "refuses counts as an error.",
+        "Noise is white; speed shifts the pitch; reverberation is synthetic, with an RT60 of 0.6 s "
+        "and as much energy as the direct sound.",
+        *map(seen_note, first_of_each(results)),
+        *common_notes(results),
+    ]
+    return with_notes(markdown_table(header, lines), notes=notes)

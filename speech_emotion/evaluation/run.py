@@ -11,16 +11,15 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import datasets
 import huggingface_hub
 import transformers
 
-from corpus_builder.command_line import OneLineParser
 from speech_emotion import metrics
 from speech_emotion.evaluation import (
     EvaluationError,
@@ -36,156 +35,101 @@ from speech_emotion.evaluation import (
     ravdess,
     robustness,
 )
-from speech_emotion.evaluation.benchmark import CACHE, Outcome, Settings
+from speech_emotion.evaluation.benchmark import Outcome, Settings
 from speech_emotion.evaluation.classifiers import TEXT_MODES
-from speech_emotion.evaluation.clips import PROTOCOLS
-from speech_emotion.evaluation.ravdess_tables import confusion_tables
-from speech_emotion.evaluation.report import RESULTS, TABLES
+from speech_emotion.evaluation.tables import confusion_tables
 
-BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
-    "corpus": ("any labelled recordings of your own", own_corpus.run),
-    "ravdess": ("RAVDESS, seven and eight emotions (paper, Table 9)", ravdess.run),
-    "table6": ("the eight classifiers, both protocols (paper, Table 6)", paper_baselines.run),
-    "table8": ("the architectures, both protocols (paper, Table 8)", paper_baselines.run),
-    "compare": ("two models on the same clips, with paired tests", comparison.run),
-    "calibration": ("reliability, calibration error, accuracy at coverage", calibration.run),
-    "fairness": ("scores by gender, corpus, intensity and age", fairness.run),
-    "robustness": ("noise, telephone, codecs, clipping, gain, room, speed", robustness.run),
-    "ablation": ("audio-only, text-only, fused; transcripts; cleaning", ablation.run),
-    "adaptation": ("adaptation to each speaker's unlabelled recordings", adaptation.run),
-    "cross_corpus": ("scores corpus by corpus, beside the prior", cross_corpus.run),
+RESULTS = Path("results")
+"""Folder of the results files."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark of the command line.
+
+    Attributes:
+        title: heading of its table in documents.
+        module: its ``run`` takes the settings and measures; its ``table`` writes the content of a
+            results file as Markdown.
+        without: settings that are no options of it.
+    """
+
+    title: str
+    module: Any
+    without: tuple[str, ...] = ("folds",)
+
+    @property
+    def settings(self) -> type[Settings]:
+        """The class of its settings."""
+        return get_type_hints(self.module.run)["settings"]
+
+
+_ONE_PROTOCOL = ("protocol", "corpus")
+_IN_TABLES = (*_ONE_PROTOCOL, "split", "text", "folds")
+BENCHMARKS = {
+    "corpus": Benchmark("A labelled corpus", own_corpus),
+    "ravdess": Benchmark("RAVDESS (paper, Table 9)", ravdess, _ONE_PROTOCOL),
+    "table6": Benchmark(
+        "Classifiers on the 94 features (paper, Table 6)", paper_baselines, _IN_TABLES
+    ),
+    "table8": Benchmark("Architectures (paper, Table 8)", paper_baselines, _IN_TABLES),
+    "compare": Benchmark("Two models side by side", comparison),
+    "calibration": Benchmark("Calibration", calibration),
+    "fairness": Benchmark("Groups of speakers and clips", fairness),
+    "robustness": Benchmark("Noise, telephone, codecs, reverberation and speed", robustness),
+    "ablation": Benchmark("Ablation", ablation),
+    "adaptation": Benchmark("Adaptation to recordings without labels", adaptation),
+    "cross_corpus": Benchmark("Corpus by corpus", cross_corpus, ()),
 }
-"""Description and function of each benchmark."""
-
-BOTH_PROTOCOLS = ("ravdess", "table6", "table8")
-"""Benchmarks that always show both protocols."""
+"""Every benchmark by its name on the command line."""
 
 
 def build_parser(prog: str = "evaluate_benchmarks.py") -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = OneLineParser(prog=prog, description="Measure models and write tables of results.")
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Measure models and write tables of results."
+    )
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    for name, (description, _) in BENCHMARKS.items():
-        one = benchmarks.add_parser(name, help=description, description=description)
-        _add_shared(one, name)
-        if name in ("table6", "table8"):
-            _add_table(one)
-        else:
-            _add_scored(one, name)
-        if name == "corpus":
-            one.add_argument(
-                "--map",
-                action="append",
-                default=[],
-                metavar="WORD=LABEL",
-                help="a word of the data or of a model means this label; without a label, clips "
-                "with the word are left out; may be repeated",
-            )
-        if name in ("ravdess", "cross_corpus"):
-            one.add_argument(
-                "--folds",
-                action="append",
-                default=[],
-                help="folder of train.py --folds, to show as well; may be repeated",
-            )
-        if name == "robustness":
-            one.add_argument(
-                "--condition",
-                action="append",
-                default=[],
-                help="only this condition; may be repeated (all)",
-            )
+    for name, benchmark in BENCHMARKS.items():
+        about = benchmark.module.run.__doc__.partition("\n\n")[0]
+        one = benchmarks.add_parser(name, help=benchmark.title, description=about)
+        for setting in fields(benchmark.settings):
+            if setting.metadata and setting.name not in benchmark.without:
+                _add(one, name, setting)
+        one.add_argument(
+            "--no-cache", action="store_true", help="neither read nor write cached predictions"
+        )
+        one.add_argument(
+            "--out", type=Path, default=RESULTS / f"{name}.json", help="results file (%(default)s)"
+        )
     return parser
 
 
-def _add_shared(parser: argparse.ArgumentParser, name: str) -> None:
-    data = "built corpus, Hub data set id, or raw RAVDESS folder"
-    if name == "corpus":
-        data = (
-            "table with the columns path, emotion and, if known, speaker and transcript; built "
-            "corpus; or a folder or Hub id of any data set with audio and labels"
-        )
-    parser.add_argument("--data", required=True, help=data)
-    parser.add_argument(
-        "--limit", type=int, help="score at most this many clips of each set, drawn at random (all)"
+def _add(parser: argparse.ArgumentParser, benchmark: str, setting: Field) -> None:
+    """Add the option of a setting."""
+    about, kind, default = setting.metadata["help"], str(setting.type), setting.default
+    if (benchmark, setting.name) == ("compare", "models"):
+        parser.add_argument("models", nargs=2, metavar="MODEL", help=about)
+        return
+    more: dict[str, Any] = {"dest": setting.name, "default": default}
+    more["required"] = setting.name == "data" or (
+        setting.name == "models" and BENCHMARKS[benchmark].module is not paper_baselines
     )
-    parser.add_argument(
-        "--seed", type=int, default=metrics.SEED, help="seed of draws and resampling (%(default)s)"
-    )
-    parser.add_argument(
-        "--batch-size", type=int, default=8, help="clips in one forward pass (%(default)s)"
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=0,
-        help="processes that decode and clean clips; the figures stay the same (%(default)s)",
-    )
-    parser.add_argument(
-        "--cache", type=Path, default=CACHE, help="folder of cached predictions (%(default)s)"
-    )
-    parser.add_argument(
-        "--no-cache", action="store_true", help="neither read nor write cached predictions"
-    )
-    parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run the Python code of a model that this package does not know; only for models of "
-        "people you trust",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=RESULTS / f"{name}.json", help="results file (%(default)s)"
-    )
-
-
-def _add_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs"),
-        help="folder of the trained baselines (%(default)s)",
-    )
-    parser.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        help="model folder or Hub id to show beside the baselines; may be repeated",
-    )
-    parser.add_argument(
-        "--neural",
-        action="store_true",
-        help="train missing neural baselines; without it the table shows their commands",
-    )
-    parser.add_argument(
-        "--earlier",
-        type=Path,
-        help="results file whose figures are kept for baselines that are not trained here, if it "
-        "scored the same clips",
-    )
-
-
-def _add_scored(parser: argparse.ArgumentParser, name: str) -> None:
-    if name == "compare":
-        parser.add_argument("models", nargs=2, metavar="MODEL", help="model folder or Hub id")
+    if default is False:
+        more["action"] = "store_true"
+    elif default == ():
+        about += "; may be repeated"
+        more |= {"action": "append", "default": [], "metavar": setting.name.upper().rstrip("S")}
     else:
-        parser.add_argument(
-            "--model",
-            action="append",
-            required=True,
-            help="model folder or Hub id, or the folder of a baseline; may be repeated",
-        )
-    parser.add_argument("--split", default="test", help="split of a built corpus (%(default)s)")
-    parser.add_argument(
-        "--text",
-        choices=TEXT_MODES,
-        default="corpus",
-        help="transcripts: of the corpus, none, or by the model's transcriber (%(default)s)",
-    )
-    if name not in BOTH_PROTOCOLS:
-        parser.add_argument(
-            "--protocol", default=PROTOCOLS[0], help="configuration of a built corpus (%(default)s)"
-        )
-        parser.add_argument("--corpus", help="score only the clips of this corpus (all)")
+        more["type"] = Path if "Path" in kind else int if "int" in kind else str
+        about += "" if default in (None, "") else " (%(default)s)"
+    if setting.name == "text":
+        more["choices"] = TEXT_MODES
+    parser.add_argument(_flag(setting), help=about, **more)
+
+
+def _flag(setting: Field) -> str:
+    return "--model" if setting.name == "models" else f"--{setting.name.replace('_', '-')}"
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "evaluate_benchmarks.py") -> int:
@@ -205,10 +149,10 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "evaluate_benchm
     datasets.logging.set_verbosity(logging.CRITICAL)
     datasets.disable_progress_bars()
     huggingface_hub.logging.set_verbosity_error()
+    benchmark = BENCHMARKS[options.benchmark]
     try:
         settings = settings_of(options)
-        more = {"wanted": options.condition} if options.benchmark == "robustness" else {}
-        outcome = BENCHMARKS[options.benchmark][1](settings, **more)
+        outcome = benchmark.module.run(settings)
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -217,7 +161,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "evaluate_benchm
         return 130
     content = results_file(options, settings, outcome)
     write(content, outcome, options.out)
-    print(TABLES[options.benchmark][1](content))
+    print(benchmark.module.table(content))
     if options.benchmark == "ravdess":
         print(f"\n{confusion_tables(content)}")
     print(f"\nwritten: {options.out} and {predictions_file(options.out)}", file=sys.stderr)
@@ -230,20 +174,13 @@ def settings_of(options: argparse.Namespace) -> Settings:
     Raises:
         EvaluationError: a value that cannot be used.
     """
-    given = dict(vars(options))
-    kind: type[Settings] = Settings
-    more: dict[str, Any] = {}
-    if options.benchmark in ("table6", "table8"):
-        kind, more = paper_baselines.TableSettings, {"table": options.benchmark}
-    elif options.benchmark == "corpus":
-        kind = own_corpus.CorpusSettings
-    given["models"] = given.get("models") or given.get("model")
+    kind = BENCHMARKS[options.benchmark].settings
+    given = dict(vars(options)) | {"table": options.benchmark}
     if options.no_cache:
         given["cache"] = None
-    known = {field.name for field in fields(kind)} & given.keys()
-    values = {name: given[name] for name in known}
+    values = {one.name: given[one.name] for one in fields(kind) if one.name in given}
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return kind(**values | lists | more)
+    return kind(**values | lists)
 
 
 NOT_RECORDED = ("models", "data", "table", "workers", "cache")
@@ -257,14 +194,12 @@ def command_of(options: argparse.Namespace, settings: Settings) -> list[str]:
     for model in settings.models:
         words += [*flag, provenance.portable(model)]
     words += ["--data", provenance.portable(settings.data)]
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        if field.name in NOT_RECORDED or value == field.default:
-            continue
-        name = f"--{field.name.replace('_', '-')}"
-        for one in value if isinstance(value, tuple) else (value,):
-            words += [name] if one is True else [name, provenance.portable(str(one))]
-    words += [word for name in getattr(options, "condition", ()) for word in ("--condition", name)]
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if one.name not in NOT_RECORDED and value != one.default:
+            for item in value if isinstance(value, tuple) else (value,):
+                text = [] if item is True else [provenance.portable(str(item))]
+                words += [_flag(one), *text]
     if options.out != RESULTS / f"{options.benchmark}.json":
         words += ["--out", provenance.portable(str(options.out))]
     return words

@@ -161,6 +161,24 @@ def score(
     }
 
 
+def fold_scores(table: pd.DataFrame, *, classes: Sequence[str] = EMOTIONS) -> dict[str, Any]:
+    """Brief scores and speakers of every fold of a cross-validation, and their mean.
+
+    Args:
+        table: predictions with the column ``fold``.
+        classes: the emotions that were predicted.
+    """
+    folds = {
+        str(fold): {
+            "speakers": sorted(set(part["speaker_id"])),
+            **brief_scores(*ids_of(part, classes=classes)[:2]),
+        }
+        for fold, part in table.groupby("fold")
+    }
+    mean = {name: float(np.mean([fold[name] for fold in folds.values()])) for name in SCORES}
+    return {"folds": folds, "mean": mean}
+
+
 def prior(labels: Sequence[str]) -> dict[str, Any]:
     """The scores of always predicting the commonest label, with the shares of the labels.
 

@@ -239,3 +239,60 @@ def closing_notes(results: ResultsFile) -> list[str]:
         for utterance_id, error in result.get("skipped_in_training", {}).items():
             notes.append(f"Left out of training: {utterance_id}, {where}: {error}")
     return [*notes, f"Command: `{results['command']}`."]
+
+
+def confusion_tables(results: ResultsFile) -> str:
+    """One confusion matrix per scored model (paper, Figure 8)."""
+    return "\n\n".join(
+        f"{title_of(result)}: clips by true emotion (row) and prediction (column).\n\n"
+        f"{_confusion(result)}"
+        for result in models_of(results)
+    )
+
+
+def speaker_tables(results: ResultsFile) -> str:
+    """Scores of every test speaker, one table per scored model."""
+    return "\n\n".join(
+        f"{title_of(result)}, by speaker.\n\n"
+        + markdown_table(
+            ("Speaker", "Clips", "WA", "UA"),
+            (
+                (name, str(figures["clips"]), percent(figures["wa"]), percent(figures["ua"]))
+                for name, figures in result["scores"]["per_speaker"].items()
+            ),
+        )
+        for result in models_of(results)
+    )
+
+
+def models_of(results: ResultsFile) -> list[Result]:
+    return [result for result in results["rows"] if result["kind"] == "model"]
+
+
+def title_of(result: Result) -> str:
+    return ", ".join(filter(None, (system_of(result), PROTOCOL_NAMES[result["protocol"]])))
+
+
+def _confusion(result: Result) -> str:
+    scores = result["scores"]
+    labels = scores["confusion"]["labels"]
+    matrix = scores["confusion"]["rows_true_columns_predicted"]
+    lines = [
+        (f"**{label}**", *map(str, clips), "" if recall is None else percent(recall))
+        for label, clips, recall in zip(labels, matrix, scores["recall"].values(), strict=True)
+    ]
+    table = markdown_table(("true", *labels, "recall"), lines)
+    if scores["unanswered"]:
+        table += f"\n\n{scores['unanswered']} clips without a prediction are in no column."
+    return table
+
+
+ANOTHER_MODEL = "another model"
+"""System of a variant that needs its own training."""
+
+
+def line_of(result: Result, name: str, *more: str) -> tuple[str, ...]:
+    system = result["system"] if result["system"] == ANOTHER_MODEL else system_of(result)
+    if result["kind"] == "not_run":
+        return (system, name, NOT_RUN, result["reason"], "", "")
+    return (system, name, *wa_and_ua(result), *more)

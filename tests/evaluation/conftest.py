@@ -9,7 +9,6 @@ import pytest
 import torch
 from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor
 
-from evaluate_benchmarks import main
 from speech_emotion.training.baseline_config import ClassicalConfig
 from speech_emotion.training.baselines import train_baseline
 from tests.helpers.baseline_clips import write_baseline_corpus
@@ -32,16 +31,6 @@ def write_stock(folder: Path, labels: tuple[str, ...]) -> None:
     config = HubertConfig(**settings, id2label=dict(enumerate(labels)), num_labels=len(labels))
     HubertForSequenceClassification(config).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
-
-
-def error_of(capsys: pytest.CaptureFixture, *arguments: str) -> str:
-    """The one line that a command says before it ends with exit code 2."""
-    capsys.readouterr()
-    assert main([*arguments, "--out", "bad.json"]) == 2
-    captured = capsys.readouterr()
-    (line,) = captured.err.strip().splitlines()
-    assert captured.out == "" and line.startswith("error: ") and not Path("bad.json").exists()
-    return line
 
 
 @pytest.fixture(scope="session")

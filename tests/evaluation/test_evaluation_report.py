@@ -14,6 +14,7 @@ from hub_model.labels import EMOTIONS
 from speech_emotion.evaluation.benchmark_tables import BENCHMARKS
 from speech_emotion.evaluation.report import main
 from speech_emotion.evaluation.scoring import PROBABILITIES, score
+from tests.helpers.refusals import refusal
 
 ROOT = Path(__file__).resolve().parents[2]
 README = "# Title\n\n<!-- results:ravdess -->\nold\n<!-- /results:ravdess -->\n\nThe end.\n"
@@ -131,24 +132,24 @@ def test_every_benchmark_that_was_run_is_shown():
     assert all(f"## {BENCHMARKS[name][0]}" in text for name in names)
 
 
-def test_a_block_without_results_is_one_clear_line(project, capsys):
-    (project / "README.md").write_text(README.replace("ravdess", "iemocap"), encoding="utf-8")
-    assert main(["--root", str(project)]) == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "README.md: no results for the block 'iemocap'" in line
-
-
-@pytest.mark.parametrize("content", ["not json", "[]", '{"benchmark": "guessing"}'])
-def test_a_bad_results_file_is_one_clear_line(project, content, capsys):
-    (project / "results/odd.json").write_text(content, encoding="utf-8")
-    assert main(["--root", str(project)]) == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("error: results/odd.json")
+@pytest.mark.parametrize(
+    ("file", "content", "expected"),
+    [
+        ("README.md", README.replace("ravdess", "iemocap"), "README.md: no results for the block"),
+        ("results/odd.json", "not json", "results/odd.json"),
+        ("results/odd.json", "[]", "results/odd.json"),
+        ("results/odd.json", '{"benchmark": "guessing"}', "results/odd.json"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(project, file, content, expected, capsys):
+    (project / file).write_text(content, encoding="utf-8")
+    line = refusal(capsys, main, ["--root", str(project)])
+    assert line.startswith(f"error: {expected}")
 
 
 def test_no_results_at_all_is_one_clear_line(tmp_path, capsys):
-    assert main(["--root", str(tmp_path)]) == 2
-    assert "run evaluate_benchmarks.py first" in capsys.readouterr().err
+    line = refusal(capsys, main, ["--root", str(tmp_path)])
+    assert "run evaluate_benchmarks.py first" in line
 
 
 DETAILED = {
@@ -206,13 +207,17 @@ def test_a_figure_that_shows_something_else_is_out_of_date(measured, capsys):
     assert figure.read_bytes() == drawn
 
 
-def test_the_card_gets_its_model_index_with_the_protocol_in_the_split(project):
+def write_card(project: Path, weights: bytes) -> Path:
     card = project / "checkpoints/mini/README.md"
     card.parent.mkdir(parents=True)
-    (card.parent / "model.safetensors").write_bytes(b"weights")
+    (card.parent / "model.safetensors").write_bytes(weights)
     block = "<!-- results:ravdess -->\n<!-- /results:ravdess -->\n"
-    text = f"---\nlicense: mit\n---\n\n# A model\n\n{block}"
-    card.write_text(text, encoding="utf-8")
+    card.write_text(f"---\nlicense: mit\n---\n\n# A model\n\n{block}", encoding="utf-8")
+    return card
+
+
+def test_the_card_gets_its_model_index_with_the_protocol_in_the_split(project):
+    card = write_card(project, b"weights")
     assert main(["--root", str(project)]) == 0
     data = ModelCard.load(card).data
     scores = made_result()["rows"][0]["scores"]
@@ -231,10 +236,7 @@ def test_the_card_gets_its_model_index_with_the_protocol_in_the_split(project):
 
 
 def test_other_weights_get_no_entries_of_a_model_in_the_same_place(project):
-    card = project / "checkpoints/mini/README.md"
-    card.parent.mkdir(parents=True)
-    (card.parent / "model.safetensors").write_bytes(b"trained again")
-    card.write_text("---\nlicense: mit\n---\n\n# A model\n", encoding="utf-8")
+    card = write_card(project, b"trained again")
     assert main(["--root", str(project)]) == 0
     assert ModelCard.load(card).data.eval_results is None
 

@@ -7,8 +7,8 @@ from datasets import Dataset
 from sklearn.neighbors import KNeighborsClassifier
 
 from recipes.mini import folds_report as recipe
-from speech_emotion.evaluation.condition_tables import mini_folds_table
 from speech_emotion.evaluation.cross_validation import FIGURES_FILE
+from speech_emotion.evaluation.folds import mini_folds_table
 
 
 def rows_of(fold_count=3, corpus="ravdess"):

@@ -28,7 +28,7 @@ from speech_emotion import metrics
 from speech_emotion.evaluation import ravdess
 from speech_emotion.evaluation.labels import LEFT_OUT, SYNONYMS
 from speech_emotion.evaluation.leaks import TrainingRecord
-from speech_emotion.evaluation.ravdess_tables import PAPER_TABLE_9
+from speech_emotion.evaluation.ravdess import PAPER_TABLE_9
 from tests.helpers.made_benchmark import NO_CLEANING, split_speakers, write_model, write_ravdess
 from tests.helpers.space_server import ROOT, Settings, copy_space
 
