@@ -36,6 +36,8 @@ class HubertBertConfig(PreTrainedConfig):
             its layers instead of its last layer, as SUPERB does (arXiv 2105.01051).
         concatenate_layers: pool the embeddings and every layer separately, and concatenate the
             pooled vectors.
+        standardize_features: subtract a mean from the pooled vectors and divide them by a deviation
+            before dropout and classifier; both are saved with the weights.
         audio_dropout: dropout on the pooled speech vector.
         text_dropout: dropout on the pooled text vector.
         text_modality_dropout: share of training clips whose transcript is dropped, so that the
@@ -81,6 +83,7 @@ class HubertBertConfig(PreTrainedConfig):
     audio_pooling: str = "mean"
     use_weighted_layer_sum: bool = False
     concatenate_layers: bool = False
+    standardize_features: bool = False
     audio_dropout: float | int = 0.1
     text_dropout: float | int = 0.1
     text_modality_dropout: float | int = 0.3

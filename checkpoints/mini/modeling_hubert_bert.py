@@ -92,9 +92,10 @@ class HubertBertForEmotion(PreTrainedModel):
 
     The last hidden states of the speech encoder and of the text encoder are averaged over their
     real frames and tokens, passed through dropout, concatenated, and classified by one linear
-    layer. The config may ask for the deviation beside the average, and for all layers of the
-    speech encoder. A clip without a transcript gets a zero text vector, or a learned one; in
-    training some transcripts are dropped, so that the model also classifies from audio only.
+    layer. The config may ask for the deviation beside the average, for all layers of the speech
+    encoder, and for standardised vectors. A clip without a transcript gets a zero text vector, or
+    a learned one; in training some transcripts are dropped, so that the model also classifies from
+    audio only.
 
     A call keeps no state, so threads may share a model.
     """
@@ -118,9 +119,11 @@ class HubertBertForEmotion(PreTrainedModel):
                 self.missing_text = nn.Parameter(torch.zeros(config.text_embedding_size))
         self.audio_dropout = nn.Dropout(config.audio_dropout)
         self.text_dropout = nn.Dropout(config.text_dropout)
-        self.classifier = nn.Linear(
-            config.audio_embedding_size + config.text_embedding_size, config.num_labels
-        )
+        size = config.audio_embedding_size + config.text_embedding_size
+        self.classifier = nn.Linear(size, config.num_labels)
+        if config.standardize_features:
+            self.register_buffer("feature_mean", torch.zeros(size))
+            self.register_buffer("feature_std", torch.ones(size))
         if config.use_weighted_layer_sum:
             # The encoder's input and the output of each layer.
             self.layer_weights = nn.Parameter(
@@ -216,6 +219,31 @@ class HubertBertForEmotion(PreTrainedModel):
         super().save_pretrained(save_directory, **kwargs)
         custom_object_save(SpeechTextEmotionPipeline, save_directory)
 
+    @torch.no_grad()
+    def set_feature_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Set what the pooled vectors are standardised with.
+
+        Args:
+            mean, std: ``(audio_embedding_size + text_embedding_size,)``, over training clips. A
+                deviation near zero, of a constant value, is replaced by 1.
+
+        Raises:
+            ValueError: the config does not ask for standardised vectors.
+        """
+        if not self.config.standardize_features:
+            raise ValueError("this model's config has standardize_features=False")
+        self.feature_mean.copy_(mean)
+        self.feature_std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+
+    @torch.no_grad()
+    def folded_classifier(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight and bias ``(num_labels, size)``, ``(num_labels,)`` for vectors as they are."""
+        weight, bias = self.classifier.weight.double(), self.classifier.bias.double()
+        if self.config.standardize_features:
+            weight = weight / self.feature_std
+            bias = bias - weight @ self.feature_mean.double()
+        return weight.float(), bias.float()
+
     def freeze_feature_encoder(self) -> None:
         """Train no convolution of the speech encoder, as in stock audio classifiers.
 
@@ -277,7 +305,12 @@ class HubertBertForEmotion(PreTrainedModel):
             missing = self.missing_text if self.config.missing_text == "learned" else 0.0
             text = torch.where(has_text[:, None], text, missing)
 
-        features = torch.cat([self.audio_dropout(audio), self.text_dropout(text)], dim=-1)
+        features = torch.cat([audio, text], dim=-1)
+        if self.config.standardize_features:
+            features = (features.float() - self.feature_mean) / self.feature_std
+        # Dropout replaces a value by zero, which is the mean of a standardised one.
+        audio_part, text_part = features.split([audio.shape[-1], text.shape[-1]], dim=-1)
+        features = torch.cat([self.audio_dropout(audio_part), self.text_dropout(text_part)], dim=-1)
         logits = self.classifier(features.to(self.classifier.weight.dtype))
         loss = None if labels is None else nn.functional.cross_entropy(logits.float(), labels)
         return EmotionOutput(loss=loss, logits=logits, audio_embedding=audio, text_embedding=text)

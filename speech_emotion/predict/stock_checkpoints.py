@@ -132,8 +132,9 @@ def save_stock_checkpoint(
     with torch.no_grad():
         stock.projector.weight.copy_(torch.eye(config.audio_config.hidden_size))
         stock.projector.bias.zero_()
-        stock.classifier.weight.copy_(model.classifier.weight / config.temperature)
-        bias = model.classifier.bias + torch.tensor(config.logit_bias or 0.0)
+        weight, bias = model.folded_classifier()
+        stock.classifier.weight.copy_(weight / config.temperature)
+        bias = bias + torch.tensor(config.logit_bias or 0.0)
         stock.classifier.bias.copy_(bias / config.temperature)
         if config.use_weighted_layer_sum:
             stock.layer_weights.copy_(model.layer_weights)

@@ -26,25 +26,27 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def build_model(
-    config: TrainConfig, train_rows: Dataset
+    config: TrainConfig, train_rows: Dataset | None
 ) -> tuple[HubertBertForEmotion, HubertBertProcessor]:
     """Build what ``config.model`` describes, or load ``config.init_from``.
 
-    The model cleans audio as its corpus was cleaned, unless ``config.model`` says otherwise.
+    Its labels are those of the training clips, or the emotions without clips. It cleans audio as
+    its corpus was cleaned, unless ``config.model`` says otherwise.
 
     Raises:
         ConfigError: settings that the model refuses, or weights that cannot be found.
     """
     cleaning = corpus_cleaning(config.data)
+    labels = list(EMOTIONS) if train_rows is None else train_rows.features["label"].names
     try:
         if config.init_from:
-            model = HubertBertForEmotion.from_pretrained(config.init_from)
+            model = _started_model(config.init_from, labels)
             kind = HubertBertProcessor if model.config.use_text else AudioOnlyProcessor
             # Its classes are these here; otherwise a prompt would ask about the folder's copies.
             processor = kind.from_pretrained(config.init_from, trust_remote_code=False)
             model.config.cleaning = cleaning or model.config.cleaning
         else:
-            model, processor = _new_model(config, train_rows, cleaning)
+            model, processor = _new_model(config, train_rows, cleaning, labels)
     except ConfigError:
         raise
     except Exception as error:  # transformers raises many kinds for settings it refuses
@@ -53,9 +55,8 @@ def build_model(
         names = " and ".join(part for part in parts if isinstance(part, str))
         source = f" from {names}" if names else ""
         raise ConfigError(f"the model cannot be built{source}: {one_line(error)}") from error
-    labels = tuple(model.config.id2label.values())
-    if labels != EMOTIONS:
-        raise ConfigError(f"the model's labels are {list(labels)}, not {list(EMOTIONS)}")
+    if config.standardize and not model.config.standardize_features:
+        raise ConfigError(f"standardize: {config.init_from} has no feature statistics")
     if config.stock_checkpoint and (
         model.config.use_text
         or model.config.audio_pooling != "mean"
@@ -124,11 +125,26 @@ def check_keys(name: str, settings: dict[str, Any], kind: type) -> None:
         raise ConfigError(f"unknown key in {name}: {', '.join(unknown)}")
 
 
+def _started_model(source: str, labels: list[str]) -> HubertBertForEmotion:
+    """Load a checkpoint; with a new classifier when the corpus has other labels."""
+    names = dict(enumerate(labels))
+    model = HubertBertForEmotion.from_pretrained(
+        source, id2label=names, num_labels=len(names), ignore_mismatched_sizes=True
+    )
+    if list(HubertBertConfig.from_pretrained(source).id2label.values()) != labels:
+        model._init_weights(model.classifier)
+    return model
+
+
 def _new_model(
-    config: TrainConfig, train_rows: Dataset, cleaning: dict[str, Any] | None
+    config: TrainConfig, train_rows: Dataset, cleaning: dict[str, Any] | None, labels: list[str]
 ) -> tuple[HubertBertForEmotion, HubertBertProcessor]:
     check_keys("model", config.model, HubertBertConfig)
-    settings = {"cleaning": cleaning, **config.model}
+    if {"num_labels", "id2label", "label2id"} & config.model.keys():
+        raise ConfigError("model: its labels are those of the corpus; leave them out")
+    settings = {"cleaning": cleaning, **config.model, "id2label": dict(enumerate(labels))}
+    if config.standardize:
+        settings["standardize_features"] = True
     if config.stock_checkpoint:
         settings["use_text"] = False
     audio, text = settings.pop("audio_config", {}), settings.pop("text_config", {})

@@ -51,6 +51,7 @@ def save_checkpoint(
     if audio_record:  # of a stock checkpoint of an earlier release
         model.config.audio_config.training = short_record(audio_record)
     dtype = getattr(torch, config.save_dtype)
+    statistics = {name: part.clone() for name, part in model.named_buffers(recurse=False)}
     with replaced_folder(Path(config.output_dir)) as folder:
         if config.stock_checkpoint:
             stock = save_stock_checkpoint(model, processor, folder)
@@ -59,8 +60,11 @@ def save_checkpoint(
                 stock.to(dtype).save_pretrained(folder)
             write_model_card(model.config, folder, stock=True)
         else:
+            model.to(dtype)
+            for name, part in statistics.items():  # float16 would round a mean that is large
+                setattr(model, name, part)
             pipe = SpeechTextEmotionPipeline(
-                model=model.to(dtype),
+                model=model,
                 processor=processor,
                 task=PIPELINE_TASK,
                 device="cpu",

@@ -159,8 +159,8 @@ class TrainConfig(EpochConfig):
     )
     standardize: bool = option(
         False,
-        "with frozen encoders: standardise what the classifier reads; the scaling is folded into "
-        "the saved weights",
+        "with frozen encoders: standardise what the classifier reads by mean and deviation of the "
+        "training clips, which are saved with the weights; with init_from those of that model stay",
     )
     stock_checkpoint: bool = option(
         False,

@@ -13,6 +13,7 @@ from huggingface_hub import hf_hub_download
 
 from corpus_builder.reading import open_corpus
 from hub_model.audio import SAMPLING_RATE, load_audio
+from hub_model.labels import EMOTIONS
 from speech_emotion.training.folds import Selection
 from speech_emotion.training.parsing import ConfigError
 from speech_emotion.training.text_sampler import TextSampler
@@ -20,14 +21,14 @@ from speech_emotion.training.text_sampler import TextSampler
 NEEDED_COLUMNS = ("audio", "label", "speaker_id", "transcript", "audio_hash", "corpus")
 
 
-def load_splits(config: Any, labels: tuple[str, ...]) -> dict[str, Dataset]:
+def load_splits(config: Any, labels: tuple[str, ...] | None = None) -> dict[str, Dataset]:
     """Open the parts of a corpus that a run needs.
 
     Args:
         config: ``data`` names a folder or a Hub data set, ``protocol`` its configuration; the
             fields of :class:`~speech_emotion.training.folds.Selection`, ``seed`` and ``limit`` are
             used as well.
-        labels: the emotions in the order of the model's ids.
+        labels: those that the corpus must have, in the order of their ids; any when not given.
 
     Returns:
         ``train``; ``validation`` unless there is to be none; ``test`` when the run has a fold. The
@@ -51,7 +52,9 @@ def load_splits(config: Any, labels: tuple[str, ...]) -> dict[str, Dataset]:
     return {name: part.cast_column("audio", Audio(decode=False)) for name, part in parts.items()}
 
 
-def open_splits(data: str, protocol: str, labels: tuple[str, ...]) -> dict[str, Dataset]:
+def open_splits(
+    data: str, protocol: str, labels: tuple[str, ...] | None = None
+) -> dict[str, Dataset]:
     """Open every split of one configuration of a corpus, and check its columns.
 
     Raises:
@@ -73,10 +76,14 @@ def open_splits(data: str, protocol: str, labels: tuple[str, ...]) -> dict[str, 
         if missing:
             raise ConfigError(f"{data}: no column {', '.join(missing)}")
         found = part.features["label"]
-        if not isinstance(found, ClassLabel) or tuple(found.names) != labels:
+        if not isinstance(found, ClassLabel):
+            raise ConfigError(f"{data}: the column label is {found}, not a ClassLabel")
+        names = tuple(found.names)
+        if labels is None and sorted(names) == sorted(EMOTIONS):
+            labels = EMOTIONS  # their order is the same everywhere
+        if labels is not None and names != labels:
             raise ConfigError(
-                f"{data}: its labels are {getattr(found, 'names', found)}, "
-                f"the model's are {list(labels)}"
+                f"{data}: its labels are {', '.join(names)}; they must be {', '.join(labels)}"
             )
     return dict(splits)
 
@@ -105,8 +112,8 @@ class Clips(torch.utils.data.Dataset):
         max_seconds: longer clips are cut to a random segment; never cut when not given.
         augment: changes a waveform; nothing is changed when not given.
         text_sampler: picks the sentence with which a clip is shown; its own when not given.
-        targets: of each clip, ids ``(clips,)`` or shares ``(clips, 7)``; its label when not
-            given.
+        targets: of each clip, ids ``(clips,)`` or shares ``(clips, num_labels)``; its label when
+            not given.
     """
 
     def __init__(
@@ -159,7 +166,7 @@ def collator(processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, torch
 
 
 def stacked_labels(clips: list[dict[str, Any]]) -> torch.Tensor:
-    """Return ids ``(clips,)``, or shares ``(clips, 7)`` where labels are soft."""
+    """Return ids ``(clips,)``, or shares ``(clips, num_labels)`` where labels are soft."""
     return torch.stack([torch.as_tensor(clip["label"]) for clip in clips])
 
 

@@ -32,7 +32,7 @@ from speech_emotion.training.augment import training_changes
 from speech_emotion.training.config import ConfigError, TrainConfig
 from speech_emotion.training.data import Clips, stacked_labels
 from speech_emotion.training.losses import training_targets
-from speech_emotion.training.pooled import PooledModel, StandardizedClassifier
+from speech_emotion.training.pooled import PooledModel
 from speech_emotion.training.saving import state_folder
 from speech_emotion.training.text_sampler import TextSampler
 
@@ -51,12 +51,8 @@ class Head:
     clips: dict[str, "PooledClips"]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Return the weights of the whole model, as an ordinary model has them."""
-        weights = self.whole.state_dict()
-        if isinstance(self.model.classifier, StandardizedClassifier):
-            folded = self.model.classifier.folded()
-            weights.update({f"classifier.{name}": value for name, value in folded.items()})
-        return weights
+        """Return the weights of the whole model."""
+        return self.whole.state_dict()
 
 
 class PooledClips(torch.utils.data.Dataset):
@@ -145,7 +141,9 @@ def make_head(
                 raise ConfigError(f"{name} needs vectors that do not change, and {reason}")
         return None
     root = Path(config.feature_cache or state_folder(config.output_dir) / "features")
-    text_sampler = TextSampler.from_settings(config.text_pairs)
+    text_sampler = TextSampler.from_settings(
+        config.text_pairs, parts["train"].features["label"].names
+    )
     model.eval().to(accelerator.device)
     encode = _Encoder(model, processor, accelerator)
     keys = {name: _clip_keys(config, part, train=name == "train") for name, part in parts.items()}
@@ -179,8 +177,8 @@ def make_head(
         for name, part in parts.items()
     }
     head = PooledModel.of(model)
-    if config.standardize:
-        head.standardize(*_statistics(head, pooled["train"]))
+    if config.standardize and not config.init_from:
+        model.set_feature_statistics(*_statistics(head, pooled["train"]))
     return Head(model, head, pooled)
 
 

@@ -4,7 +4,7 @@ import torch
 from datasets import Dataset
 from torch.nn import functional
 
-from hub_model.labels import EMOTIONS
+from corpus_builder.labels import VOTE_CLASSES
 from speech_emotion.training.config import ConfigError, TrainConfig
 
 
@@ -20,7 +20,7 @@ class EmotionLoss:
         self.smoothing = config.label_smoothing_factor
         self.weights = None
         if config.class_weights == "balanced":
-            counts = torch.bincount(torch.tensor(rows["label"][:]), minlength=len(EMOTIONS))
+            counts = torch.bincount(torch.tensor(rows["label"][:]), minlength=num_labels(rows))
             # As in scikit-learn; an emotion without clips has no weight.
             self.weights = len(rows) / (counts.clamp(min=1) * int((counts > 0).sum()))
 
@@ -28,8 +28,9 @@ class EmotionLoss:
         """Return the mean loss of a batch.
 
         Args:
-            logits: ``(batch, 7)``.
-            targets: ids ``(batch,)`` or shares ``(batch, 7)``, which sum to the weight of the clip.
+            logits: ``(batch, num_labels)``.
+            targets: ids ``(batch,)`` or shares ``(batch, num_labels)``, which sum to the weight of
+                the clip.
         """
         weights = None if self.weights is None else self.weights.to(logits.device)
         smoothing = self.smoothing
@@ -45,9 +46,10 @@ def training_targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
     """Return the target of each training clip.
 
     Returns:
-        ids ``(clips,)``; with ``soft_labels``, the listeners' votes ``(clips, 7)``. A vote for
-        neutral is left out and the rest scaled to a sum of one; a clip without votes keeps its
-        label. With ``corpus_weights``, shares ``(clips, 7)`` that sum to the weight of the clip.
+        ids ``(clips,)``; with ``soft_labels``, the listeners' votes ``(clips, num_labels)``. Votes
+        for neutral are left out where it is no label, and the rest scaled to a sum of one; a clip
+        without votes keeps its label. With ``corpus_weights``, shares ``(clips, num_labels)`` that
+        sum to the weight of the clip.
 
     Raises:
         ConfigError: ``soft_labels`` is set and no clip has votes, or ``corpus_weights`` names a
@@ -62,7 +64,7 @@ def training_targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
             raise ConfigError(f"corpus_weights: no training clips of the corpus {name!r}")
     weights = torch.tensor([config.corpus_weights.get(name, 1.0) for name in corpora])
     if targets.ndim == 1:
-        targets = functional.one_hot(targets, len(EMOTIONS)).float()
+        targets = functional.one_hot(targets, num_labels(rows)).float()
     return targets * weights[:, None]
 
 
@@ -73,9 +75,17 @@ def _targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
     votes = rows["votes"][:] if "votes" in rows.column_names else []
     if not any(votes):
         raise ConfigError(f"{config.data}: soft_labels needs listeners' votes, there are none")
-    targets = functional.one_hot(labels, len(EMOTIONS)).float()
+    names = rows.features["label"].names
+    if tuple(names) != VOTE_CLASSES[: len(names)]:
+        raise ConfigError(f"{config.data}: soft_labels needs votes for its labels")
+    targets = functional.one_hot(labels, len(names)).float()
     for row, shares in enumerate(votes):
-        counted = torch.tensor(shares[: len(EMOTIONS)] if shares else [0.0])
+        counted = torch.tensor(shares[: len(names)] if shares else [0.0])
         if counted.sum() > 0:
             targets[row] = counted / counted.sum()
     return targets
+
+
+def num_labels(rows: Dataset) -> int:
+    """Return the number of classes of the column ``label``."""
+    return rows.features["label"].num_classes

@@ -42,7 +42,9 @@ def get_dataloaders(
             parts["train"],
             max_seconds=config.max_seconds,
             augment=training_changes(config),
-            text_sampler=TextSampler.from_settings(config.text_pairs),
+            text_sampler=TextSampler.from_settings(
+                config.text_pairs, parts["train"].features["label"].names
+            ),
             targets=training_targets(config, parts["train"]),
         )
     if config.batch_seconds and head is None:

@@ -13,7 +13,6 @@ from accelerate import PartialState
 
 from corpus_builder.hub import HubError, push_folder
 from hub_model.audio import AudioError
-from hub_model.labels import EMOTIONS
 from speech_emotion.baselines import BaselineError
 from speech_emotion.predict.vector_cache import CacheError
 from speech_emotion.training import baselines
@@ -43,7 +42,7 @@ def train(config: TrainConfig) -> History:
     """
     accelerator = start(config)
     with accelerator.main_process_first():
-        parts = load_splits(config, EMOTIONS)
+        parts = load_splits(config)
     tested = parts.pop("test", None)
     model, processor = build_model(config, parts["train"])
     frozen = frozen_parts(config, model)

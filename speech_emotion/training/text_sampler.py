@@ -5,10 +5,12 @@ with a comment of their own emotion, and some with a neutral one; the others kee
 and ``text_modality_dropout`` drops some altogether.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from corpus_builder.labels import VOTE_CLASSES
 from hub_model.labels import EMOTIONS
 from speech_emotion.training.goemotions import Comments, read_comments
 from speech_emotion.training.parsing import ConfigError
@@ -40,14 +42,23 @@ class TextSampler:
             raise ConfigError(f"text_pairs: no comments for {', '.join(missing) or 'neutral'}")
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> "TextSampler | None":
+    def from_settings(
+        cls, settings: dict[str, Any], labels: Sequence[str] = EMOTIONS
+    ) -> "TextSampler | None":
         """Read the train part of ``settings["comments"]``, GoEmotions; ``None`` without settings.
 
+        Args:
+            settings: ``text_pairs`` of the config.
+            labels: of the corpus: the emotions, and neutral if it is one.
+
         Raises:
-            ConfigError: as :class:`TextSampler`; or a wrong key, or no such comments.
+            ConfigError: as :class:`TextSampler`; or a wrong key, no such comments, or labels for
+                which there are none.
         """
         if not settings:
             return None
+        if tuple(labels) not in (EMOTIONS, VOTE_CLASSES):
+            raise ConfigError(f"text_pairs: no comments for the labels {', '.join(labels)}")
         unknown = set(settings) - {"comments", "matched", "neutral"}
         if unknown or "comments" not in settings:
             wrong = f"unknown key {', '.join(sorted(unknown))}" if unknown else "no comments"
@@ -64,7 +75,7 @@ class TextSampler:
         """Return a sentence for a clip of this emotion, drawn with torch's generator."""
         drawn = float(torch.rand(()))
         if drawn < self.matched:
-            texts = self._texts[label]
+            texts = self._texts[label if label in self._texts else None]  # else neutral
         elif drawn < self.matched + self.neutral:
             texts = self._texts[None]
         else:

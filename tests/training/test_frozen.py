@@ -183,13 +183,14 @@ def test_augmented_copies_are_made_once_and_drawn_anew(run, monkeypatch, tmp_pat
 
 
 @pytest.mark.parametrize("model", [STEADY, STEADY | {"missing_text": "learned"}])
-def test_a_standardised_head_is_saved_as_an_ordinary_one(run, tmp_path, monkeypatch, model):
+def test_a_standardised_head_is_saved_with_its_statistics(run, tmp_path, monkeypatch, model):
     made = heads_made(monkeypatch)
     settings = {"freeze": FROZEN, "max_seconds": 1.0, "learning_rate": 1e-2, "num_train_epochs": 2}
     history = run("model", standardize=True, model=model, validation="none", **settings)
     assert history[-1]["train_loss"] != run("plain", model=model, **settings)[-1]["train_loss"]
     head = made[0]
     saved = HubertBertForEmotion.from_pretrained(tmp_path / "model").eval()
+    assert saved.config.standardize_features and saved.feature_std.min() > 0
     processor = HubertBertProcessor.from_pretrained(tmp_path / "model", trust_remote_code=False)
     batch = processor(audio=clips(3), text=["Kids are talking", None, "by the door"])
     with torch.no_grad():
@@ -206,9 +207,9 @@ def test_a_standardised_head_is_saved_as_an_ordinary_one(run, tmp_path, monkeypa
 def test_the_classifier_sees_vectors_of_mean_zero_and_deviation_one(run, monkeypatch):
     made = heads_made(monkeypatch)
     run("model", num_train_epochs=1, freeze=FROZEN, standardize=True)
-    classifier, vectors = made[0].model.classifier, made[0].clips["train"]
+    model, vectors = made[0].model, made[0].clips["train"]
     audio = torch.from_numpy(np.concatenate(vectors.audio))
-    standard = ((audio - classifier.mean[:32]) / classifier.std[:32]).double()
+    standard = ((audio - model.feature_mean[:32]) / model.feature_std[:32]).double()
     assert standard.mean(0).abs().max() < 1e-3
     assert standard.std(0, unbiased=False) == pytest.approx(torch.ones(32).numpy(), abs=1e-3)
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
+from hub_model.labels import EMOTIONS
 from speech_emotion.training.config import ConfigError, TrainConfig
 from speech_emotion.training.losses import EmotionLoss, training_targets
 from tests.helpers.toy_corpus import STILL_MODEL, rows, write_corpus
@@ -13,9 +14,14 @@ LABELS = [0, 0, 0, 5, 5, 6]
 LOGITS = torch.randn(6, 7, generator=torch.Generator().manual_seed(0))
 
 
+def made_rows(columns):
+    rows = Dataset.from_dict(columns)
+    return rows.cast_column("label", ClassLabel(names=list(EMOTIONS)))
+
+
 def loss_of(labels=LABELS, **settings):
     config = TrainConfig(**settings)
-    rows = Dataset.from_dict({"label": labels})
+    rows = made_rows({"label": labels})
     return EmotionLoss(config, rows)(LOGITS, training_targets(config, rows))
 
 
@@ -24,9 +30,7 @@ def test_the_paper_s_loss_is_plain_cross_entropy():
 
 
 def test_balanced_weights_are_those_of_scikit_learn():
-    found = EmotionLoss(
-        TrainConfig(class_weights="balanced"), Dataset.from_dict({"label": LABELS})
-    ).weights
+    found = EmotionLoss(TrainConfig(class_weights="balanced"), made_rows({"label": LABELS})).weights
     wanted = compute_class_weight("balanced", classes=np.array([0, 5, 6]), y=LABELS)
     assert found[[0, 5, 6]].tolist() == pytest.approx(list(wanted))
     # Each emotion then counts the same, whatever the number of its clips.
@@ -42,7 +46,7 @@ def test_label_smoothing_gives_a_share_to_all():
 
 def test_votes_become_targets_and_neutral_is_left_out():
     votes = [[0.5, 0, 0, 0, 0, 0.25, 0, 0.25], None, [0.0] * 7 + [1.0]]
-    rows = Dataset.from_dict({"label": [0, 5, 6], "votes": votes})
+    rows = made_rows({"label": [0, 5, 6], "votes": votes})
     targets = training_targets(TrainConfig(soft_labels=True), rows)
     assert targets[0].tolist() == pytest.approx([2 / 3, 0, 0, 0, 0, 1 / 3, 0])
     assert targets[1].argmax() == 5 and targets[1].sum() == 1
@@ -51,7 +55,7 @@ def test_votes_become_targets_and_neutral_is_left_out():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_clips_of_a_corpus_that_weighs_less_count_less(smoothing):
-    rows = Dataset.from_dict({"label": LABELS, "corpus": ["ravdess"] * 4 + ["tess"] * 2})
+    rows = made_rows({"label": LABELS, "corpus": ["ravdess"] * 4 + ["tess"] * 2})
     config = TrainConfig(corpus_weights={"tess": 0.25}, label_smoothing_factor=smoothing)
     found = EmotionLoss(config, rows)(LOGITS, training_targets(config, rows))
     losses = cross_entropy(
@@ -67,7 +71,7 @@ def test_a_weight_is_a_positive_number(weight):
 
 
 def test_a_weight_of_a_corpus_that_is_not_there_is_refused():
-    rows = Dataset.from_dict({"label": [0], "corpus": ["ravdess"]})
+    rows = made_rows({"label": [0], "corpus": ["ravdess"]})
     with pytest.raises(ConfigError, match="no training clips of the corpus 'tess'"):
         training_targets(TrainConfig(corpus_weights={"tess": 0.1}), rows)
 

@@ -219,7 +219,7 @@ def test_a_clip_without_a_seconds_limit_is_not_cut_in_validation(corpus):
         ({"tokenizer": {"texts": ["nowhere.txt"]}}, "nowhere.txt: cannot be read"),
         ({"model": {"text_dropout": 3.0}}, "text_dropout must be 0 to 1, not 3.0"),
         ({"model": {"text_dropuot": 0.3}}, "unknown key in model: text_dropuot"),
-        ({"model": {**STILL_MODEL, "num_labels": 3}}, "the model's labels are"),
+        ({"model": {**STILL_MODEL, "num_labels": 3}}, "labels are those of the corpus"),
         ({"init_from": "nowhere/at-all"}, "nowhere/at-all"),
         ({"mixed_precision": "fp16"}, "mixed_precision fp16 needs a GPU"),
         ({"limit": 0}, "the train split is empty"),

@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset
 from transformers import (
     BertConfig,
     BertModel,
@@ -13,11 +13,15 @@ from transformers import (
 )
 
 from hub_model.audio import Cleaning
+from hub_model.labels import EMOTIONS
 from speech_emotion.training.build import build_model
 from speech_emotion.training.config import ConfigError, TrainConfig
 from tests.helpers.toy_corpus import AUDIO, MODEL, TEXT
 
-ROWS = Dataset.from_dict({"transcript": ["Kids are talking by the door", None, "Leave me"]})
+TRANSCRIPTS = ["Kids are talking by the door", None, "Leave me"]
+ROWS = Dataset.from_dict({"transcript": TRANSCRIPTS, "label": [0, 1, 2]}).cast_column(
+    "label", ClassLabel(names=list(EMOTIONS))
+)
 
 
 def build(**settings):
