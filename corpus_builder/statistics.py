@@ -1,7 +1,7 @@
 """Counts of a built corpus: per split, class and corpus (paper, Tables 1-4)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Rows = Sequence[Mapping[str, Any]]
@@ -46,7 +46,23 @@ def text_table(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
     )
 
 
-def markdown_table(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    """Format a table in Markdown, first column left, the others right."""
-    rows = [header, ["---", *["---:"] * (len(header) - 1)], *lines]
-    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
+def markdown_table(
+    header: Sequence[str], lines: Iterable[Sequence[Any]], *, numbers: bool = True
+) -> str:
+    """Format a table in Markdown; pipes in cells are escaped.
+
+    Args:
+        header: names of the columns.
+        lines: cells of each line.
+        numbers: put all columns but the first to the right.
+
+    >>> print(markdown_table(("a", "b"), [("1", "x|y")]))
+    | a | b |
+    | --- | ---: |
+    | 1 | x\\|y |
+    """
+    rule = "---:" if numbers else "---"
+    rows = [header, ["---", *[rule] * (len(header) - 1)], *lines]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows
+    )

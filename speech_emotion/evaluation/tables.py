@@ -1,8 +1,10 @@
 """Building blocks of the Markdown tables, and the notes below them."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
+from corpus_builder import statistics
 from hub_model.labels import EMOTIONS
 from speech_emotion.evaluation.mfcc_baseline import NAME as MFCC_BASELINE
 
@@ -35,18 +37,8 @@ ResultsFile = dict[str, Any]
 Result = dict[str, Any]
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; pipes in cells are escaped.
-
-    >>> print(markdown_table(("a", "b"), [("1", "x|y")]))
-    | a | b |
-    | --- | --- |
-    | 1 | x\\|y |
-    """
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
+markdown_table = partial(statistics.markdown_table, numbers=False)
+"""A Markdown table of text; pipes in cells are escaped."""
 
 
 def with_notes(*parts: str, notes: Iterable[str]) -> str:
