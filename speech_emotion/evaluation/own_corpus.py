@@ -229,9 +229,9 @@ def _notes(results: ResultsFile) -> list[str]:
         have = data["transcripts"]
         text = f"{text}, which {have} clips have" if have else "none: no clip has a transcript"
     notes = [
-        f"In per cent, with the {shown} in brackets ({bootstrap['resamples']} bootstrap samples, "
-        f"seed {bootstrap['seed']}). ECE, the expected calibration error, and the log loss are "
-        "better the lower they are.",
+        f"In per cent but for the log loss, with the {shown} in brackets "
+        f"({bootstrap['resamples']} bootstrap samples, seed {bootstrap['seed']}). ECE, the "
+        "expected calibration error, and the log loss are better the lower they are.",
         f"Data: {data['kind']} `{data['source']}`{split}, {_counted(data['labels'])}; "
         f"text: {text}.",
         *limit_notes(results),
@@ -274,12 +274,11 @@ def _result_notes(result: Result, data: dict[str, Any]) -> list[str]:
     if failed:
         with_errors = result["with_errors"]
         notes.append(
-            f"{system}: {len(failed)} clips have no prediction and are not scored. With them as "
-            f"errors: UA {percent(with_errors['ua'])}, WA {percent(with_errors['wa'])}."
+            f"{system}: clips without a prediction, which are not scored: {len(failed)}. With them "
+            f"as errors: UA {percent(with_errors['ua'])}, WA {percent(with_errors['wa'])}."
         )
-        notes += [
-            f"No prediction: {name}: {error}" for name, error in list(failed.items())[:MOST_ERRORS]
-        ]
+        for name, error in list(failed.items())[:MOST_ERRORS]:
+            notes.append(f"No prediction: {name}: {error.removeprefix(f'{name}: ')}")
         if len(failed) > MOST_ERRORS:
             notes.append(f"And {len(failed) - MOST_ERRORS} more without a prediction.")
     return notes
