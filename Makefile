@@ -12,7 +12,7 @@ DATA ?= ../shared/data
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check format checkpoint-code space push-space data speech mini mini-base mini-folds mini-scratch mini-ravdess mini-tess results screenshots
+.PHONY: help install demo test lint check format checkpoint-code space push-space data fine-tuning speech mini mini-base mini-folds mini-scratch mini-ravdess mini-tess results screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -78,6 +78,14 @@ push-space: $(VENV)/installed-extras ## push the demo (REPO=you/name, SER_MODEL=
 
 data: $(VENV)/installed ## build corpus/ from DATA/RAVDESS and DATA/TESS
 	@$(PY) -m corpus_builder build --source ravdess=$(DATA)/RAVDESS --source tess=$(DATA)/TESS --out corpus
+
+# The recipe "Fine-tune the embedded checkpoint" of docs/training.md, on nEMO.
+fine-tuning: $(VENV)/installed ## tune checkpoints/mini to DATA/nEMO, and compare on its test speakers
+	@$(PY) -m corpus_builder build --source nemo=$(DATA)/nEMO --config natural \
+	  --labels angry,fearful,happy,neutral,sad,surprised --out runs/nemo
+	@$(PY) train.py --config configs/fine_tune.yaml --data runs/nemo --output-dir runs/fine_tuned
+	@$(OFFLINE) $(PY) evaluate_benchmarks.py corpus --data runs/nemo --protocol natural \
+	  --model runs/fine_tuned --model $(MODEL) --text none --out results/fine_tuning.json
 
 # The shipped checkpoint, in four stages; recipes/mini/README.md describes them and their inputs.
 # TEACHER and GOEMOTIONS are Hub ids, or folders where they are here already.

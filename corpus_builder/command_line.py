@@ -59,6 +59,8 @@ def verbosity(arguments: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
         os.environ["TRANSFORMERS_VERBOSITY"] = os.environ["HF_HUB_VERBOSITY"] = "warning"
         yield rest, quiet
         return
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     with warnings.catch_warnings(), _without_libraries():
         warnings.simplefilter("ignore")
         yield rest, quiet

@@ -311,7 +311,9 @@ class HubertBertForEmotion(PreTrainedModel):
         # Dropout replaces a value by zero, which is the mean of a standardised one.
         audio_part, text_part = features.split([audio.shape[-1], text.shape[-1]], dim=-1)
         features = torch.cat([self.audio_dropout(audio_part), self.text_dropout(text_part)], dim=-1)
-        logits = self.classifier(features.to(self.classifier.weight.dtype))
+        # A quantised layer has no parameters and takes float32.
+        weight = next(self.classifier.parameters(), features)
+        logits = self.classifier(features.to(weight.dtype))
         loss = None if labels is None else nn.functional.cross_entropy(logits.float(), labels)
         return EmotionOutput(loss=loss, logits=logits, audio_embedding=audio, text_embedding=text)
 

@@ -168,7 +168,7 @@ def read_corpus(
     split: str,
     *,
     corpus: str | None = None,
-    classes: Sequence[str] = EMOTIONS,
+    classes: Sequence[str] | None = EMOTIONS,
 ) -> ClipSet:
     """Read one split of a built corpus, from a folder or from the Hub.
 
@@ -177,7 +177,8 @@ def read_corpus(
         protocol: the corpus's configuration, "speaker_disjoint" or "paper".
         split: "train", "validation" or "test".
         corpus: keep only the clips of this corpus, such as "ravdess"; None keeps all.
-        classes: keep only the clips of these emotions; a label is an index into them.
+        classes: keep only the clips of these emotions; a label is an index into them. None keeps
+            the labels of the corpus, whatever they are.
 
     Raises:
         EvaluationError: it cannot be opened, lacks the split or a column, or nothing is left.
@@ -197,8 +198,9 @@ def read_corpus(
     if "transcript" not in clips.column_names:
         clips = clips.add_column("transcript", [None] * len(clips))
     names = getattr(clips.features["label"], "names", None)
-    if names is None or not set(EMOTIONS) <= set(names):
+    if names is None or (classes is not None and not set(EMOTIONS) <= set(names)):
         raise EvaluationError(f"--data {what}: its label column must name {', '.join(EMOTIONS)}")
+    classes = names if classes is None else classes
 
     removed: Counter[str] = Counter()
     kept: list[int] = []

@@ -107,8 +107,9 @@ def read_labelled(
         )
     configurations = corpus_configurations(data)
     if set(configurations) & {*PROTOCOLS, WHOLE}:
-        clips = read_corpus(data, protocol, split, corpus=corpus, classes=VOTE_CLASSES)
-        own = [VOTE_CLASSES[label] for label in clips.labels.tolist()]
+        clips = read_corpus(data, protocol, split, corpus=corpus, classes=None)
+        names = open_corpus(data, protocol, split=split).features["label"].names
+        own = [names[label] for label in clips.labels.tolist()]
         return _labelled(clips, own, words, data, kind="corpus", split=split)
     config = protocol if protocol in configurations else None
     clips, own, split = _read_data_set(data, config, split)

@@ -26,7 +26,7 @@ from speech_emotion.training.model_card import weights_hash, with_results
 DOCUMENT = Path("docs/results.md")
 BENCHMARK_RESULTS = Path("benchmarks/results")
 BENCHMARK_DOCUMENT = Path("docs/benchmarks.md")
-WITH_BLOCKS = (Path("README.md"), Path("checkpoints/mini/README.md"))
+WITH_BLOCKS = tuple(map(Path, ("README.md", "checkpoints/mini/README.md", "docs/training.md")))
 BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
 TABLES: dict[str, tuple[str, Callable[[ResultsFile], str]]] = {
     **{name: (one.title, one.module.table) for name, one in MEASURED.items()},
@@ -72,6 +72,8 @@ def blocks(results: Mapping[str, ResultsFile]) -> dict[str, str]:
     found = {}
     for name, result in results.items():
         found[name] = TABLES[result["benchmark"]][1](result)
+        if result["benchmark"] == "corpus":
+            found[f"{name}-summary"] = found[name].split("\n\n")[0]
         if result["benchmark"] != "ravdess":
             continue
         found[f"{name}-summary"] = ravdess_summary(result)

@@ -4,8 +4,8 @@ Names as in the paper (section IV). All figures are fractions, 1.0 for a perfect
 UA+WA). A clip without a prediction has :data:`NO_ANSWER`, which no class equals, so it counts as
 an error.
 
-WA, UA and macro-F1 are computed with numpy and equal those of scikit-learn, which checks its input in each
-of the thousands of calls of a bootstrap.
+WA, UA and macro-F1 are computed with numpy and equal those of scikit-learn, which checks its input
+in each of the thousands of calls of a bootstrap.
 """
 
 import numpy as np

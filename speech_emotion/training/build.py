@@ -1,5 +1,6 @@
 """Building the model and its processor for a run."""
 
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -15,6 +16,8 @@ from hub_model.encoders import make_feature_extractor, max_tokens
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.processing_hubert_bert import AudioOnlyProcessor, HubertBertProcessor
+from speech_emotion.predict import DEFAULT_MODEL
+from speech_emotion.predict.loading import load_processor
 from speech_emotion.training.config import UNFREEZE, ConfigError, TrainConfig
 from speech_emotion.training.data import corpus_cleaning, texts_for_vocabulary
 from speech_emotion.training.saving import one_line
@@ -40,10 +43,9 @@ def build_model(
     labels = list(EMOTIONS) if train_rows is None else train_rows.features["label"].names
     try:
         if config.init_from:
-            model = _started_model(config.init_from, labels)
-            kind = HubertBertProcessor if model.config.use_text else AudioOnlyProcessor
-            # Its classes are these here; otherwise a prompt would ask about the folder's copies.
-            processor = kind.from_pretrained(config.init_from, trust_remote_code=False)
+            source = _installed(config.init_from)
+            model = _started_model(source, labels)
+            processor = load_processor(source, model.config)
             model.config.cleaning = cleaning or model.config.cleaning
         else:
             model, processor = _new_model(config, train_rows, cleaning, labels)
@@ -123,6 +125,12 @@ def check_keys(name: str, settings: dict[str, Any], kind: type) -> None:
     unknown = [key for key in settings if not hasattr(known, key)]
     if unknown:
         raise ConfigError(f"unknown key in {name}: {', '.join(unknown)}")
+
+
+def _installed(source: str) -> str:
+    """The embedded checkpoint as ``checkpoints/mini`` in any folder, as the configs name it."""
+    embedded = Path(*DEFAULT_MODEL.parts[-2:])
+    return str(DEFAULT_MODEL if Path(source) == embedded and not embedded.exists() else source)
 
 
 def _started_model(source: str, labels: list[str]) -> HubertBertForEmotion:

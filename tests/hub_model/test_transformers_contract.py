@@ -15,7 +15,9 @@ from transformers import (
 
 from hub_model.configuration_hubert_bert import HubertBertConfig
 from tests.helpers.answers import load, same
-from tests.helpers.sounds import CLIPS, encode
+from tests.helpers.model_answers import answer
+from tests.helpers.sounds import CLIPS, TEXTS, encode
+from tests.helpers.tiny_models import tiny_model
 
 FOUR = dict(enumerate(("ang", "hap", "neu", "sad")))
 
@@ -108,6 +110,15 @@ def test_both_names_of_the_dtype(model_folder, name):
         model_folder, trust_remote_code=True, **{name: torch.bfloat16}
     )
     assert model.dtype == torch.bfloat16
+
+
+def test_linear_layers_can_be_quantised():
+    model = tiny_model()
+    quantised = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, torch.qint8)
+    assert not isinstance(quantised.classifier, torch.nn.Linear)
+    for texts in (TEXTS, None):
+        expected = answer(model, CLIPS, texts)
+        torch.testing.assert_close(answer(quantised, CLIPS, texts), expected, atol=0.1, rtol=0)
 
 
 def test_the_feature_encoder_can_be_frozen(model_folder):
