@@ -28,7 +28,7 @@ from corpus_builder import cleaning as cleaning_module
 from corpus_builder import provenance
 from corpus_builder.cleaning import CleanedClip, clean_utterance
 from corpus_builder.sources import Utterance
-from hub_model import audio
+from hub_model import audio, containers, decoding, ffmpeg, levels, speech_activity
 from hub_model.audio import Cleaning
 
 PART_SIZE = 32
@@ -108,7 +108,7 @@ class CleaningTask(PartTask):
             for utterance in self.utterances
             for status in (utterance.path.stat(),)
         ]
-        code = code_hash(audio, cleaning_module)
+        code = code_hash(cleaning_module, *OF_A_CLIP)
         return [code, self.cleaning.to_dict(), self.min_duration, files]
 
     def make(self) -> Iterable[CleanedClip]:
@@ -158,6 +158,10 @@ def read_waveform(path: Path, row: int) -> np.ndarray:
     """Return the samples of one clip of a part: float32 ``(num_samples,)``, 16 kHz."""
     samples, _ = soundfile.read(io.BytesIO(read_flac(path, row)), dtype="float32")
     return samples
+
+
+OF_A_CLIP = (audio, containers, decoding, ffmpeg, levels, speech_activity)
+"""The modules of hub_model that decide the samples of a cleaned clip."""
 
 
 @cache

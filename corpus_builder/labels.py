@@ -9,6 +9,18 @@ from hub_model.labels import EMOTIONS, NEUTRAL
 VOTE_CLASSES = (*EMOTIONS, NEUTRAL)
 """Order of the shares in the column ``votes``."""
 
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "angry": ("ang", "anger"),
+    "calm": ("cal", "calmness"),
+    "disgust": ("dis", "disgusted"),
+    "fearful": ("fea", "fear", "afraid"),
+    "happy": ("hap", "happiness", "joy"),
+    "sad": ("sadness",),
+    "surprised": ("sur", "surprise", "ps", "pleasant surprise"),
+    NEUTRAL: ("neu", "neutrality"),
+}
+"""Emotion -> its other names in well-known checkpoints and in tables of users, in lower case."""
+
 LABEL_MAPS: Mapping[str, Mapping[str, str]] = {
     "ravdess": {NEUTRAL: NEUTRAL} | {name: name for name in EMOTIONS},
     "tess": {
@@ -55,17 +67,8 @@ LABEL_MAPS: Mapping[str, Mapping[str, str]] = {
         "surprised": "surprised",
         "neutral": NEUTRAL,
     },
-    "csv": {
-        "anger": "angry",
-        "fear": "fearful",
-        "happiness": "happy",
-        "sadness": "sad",
-        "surprise": "surprised",
-        "disgusted": "disgust",
-        "afraid": "fearful",
-        NEUTRAL: NEUTRAL,
-    }
-    | {name: name for name in EMOTIONS},
+    "csv": {name: name for name in VOTE_CLASSES}
+    | {word: name for name, words in SYNONYMS.items() for word in words},
 }
 """Per corpus: source label -> emotion. A source label that is not listed is removed."""
 
@@ -102,9 +105,9 @@ def read_label_map(entries: Iterable[str]) -> dict[str, str | None]:
         word, separator, label = (part.strip() for part in entry.partition("="))
         if not word or not separator:
             raise CorpusError(f"--map {entry.strip()}: expected WORD=LABEL")
-        if word.casefold() in words:
+        if _plain(word) in words:
             raise CorpusError(f"--map: {word} is there twice")
-        words[word.casefold()] = label or None
+        words[_plain(word)] = label or None
     return words
 
 
@@ -129,10 +132,15 @@ def label_of(
     True
     """
     known = {label.casefold(): label for label in labels}
-    plain = word.strip().casefold()
+    plain = _plain(word)
     if plain in words:
         chosen = words[plain]
         return None if chosen is None else known.get(chosen.casefold())
     same = {plain, LABEL_MAPS["csv"].get(plain, plain)}
     same |= {other for other, label in LABEL_MAPS["csv"].items() if label == plain}
     return next((label for text, label in known.items() if text in same), None)
+
+
+def _plain(word: str) -> str:
+    """In lower case, with single spaces."""
+    return " ".join(word.casefold().replace("_", " ").split())

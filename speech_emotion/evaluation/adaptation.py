@@ -156,7 +156,8 @@ def table(results: ResultsFile) -> str:
         for name, found in result["adaptation"].items()
     ]
     notes = [
-        "`speech-emotion adapt` removes the logit bias of a speaker, room or microphone. It uses "
+        "`speech-emotion adapt` removes the offset that a speaker, room or microphone adds to the "
+        "logits. It uses "
         "no labels. Here it is fitted for each speaker: every clip is classified audio-only by a "
         "model fitted to clips of the other half of its speaker's; the mean over seven halvings. "
         "Where one emotion is frequent, it is another one in each halving.",

@@ -3,30 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 from corpus_builder.labels import LABEL_MAPS, VOTE_CLASSES
-from hub_model.labels import EMOTIONS, NEUTRAL
+from hub_model.labels import EMOTIONS
 from speech_emotion.evaluation import EvaluationError
-
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "angry": ("ang", "anger"),
-    "calm": ("cal", "calmness"),
-    "disgust": ("dis", "disgusted"),
-    "fearful": ("fea", "fear"),
-    "happy": ("hap", "happiness", "joy", "exc", "excited"),
-    "sad": ("sadness",),
-    "surprised": ("sur", "surprise", "ps", "pleasant surprise"),
-    NEUTRAL: ("neu", "neutrality"),
-}
-"""Emotion -> its other names in well-known checkpoints."""
 
 LEFT_OUT = frozenset({"other", "oth", "unknown", "unk", "<unk>", "contempt", "frustrated", "fru"})
 """Labels outside all benchmarks; the remaining probabilities are renormalised."""
 
 RELATED = frozenset({"exc", "excited"})
-"""Synonyms that are labels of their own where the data has them."""
+"""Labels that are taken for happy where the data does not have them as labels of their own."""
 
-_EMOTION_OF = {**LABEL_MAPS["csv"]} | {
-    synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms
-}
+_EMOTION_OF = {**LABEL_MAPS["csv"], **dict.fromkeys(RELATED, "happy")}
 
 
 def emotions_of(labels: Sequence[str], *, where: str) -> tuple[str | None, ...]:
@@ -75,7 +61,7 @@ def meaning_of(word: str, words: Mapping[str, str | None]) -> str | None:
     >>> meaning_of("ANG", {}), meaning_of("Bored", {}), meaning_of("Bored", {"bored": "calm"})
     ('angry', 'bored', 'calm')
     """
-    chosen = words.get(word.strip().casefold(), word)
+    chosen = words.get(_plain(word), word)
     plain = _plain(chosen or "")
     return plain if plain in RELATED else _EMOTION_OF.get(plain, plain) or None
 

@@ -217,10 +217,6 @@ def _set_bf16(encoder: PreTrainedModel) -> None:
             _round(part)
 
 
-def _bf16_linear(name: str, linear: nn.Linear) -> Bf16Linear:
-    return Bf16Linear(linear, correct=name not in NOT_CORRECTED)
-
-
 def _round(module: nn.Module) -> None:
     narrow = isinstance(module, nn.Conv1d) and module.in_channels // module.groups < MIN_CHANNELS
     if narrow or isinstance(module, nn.LayerNorm):

@@ -105,14 +105,18 @@ def test_other_classifiers_are_refused(tmp_path):
 
 @pytest.mark.parametrize("encoder", ["hubert-base", "wavlm"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_an_audio_only_model_needs_no_remote_code(encoder, weighted, tmp_path):
+@pytest.mark.parametrize("standardized", [False, True])
+def test_an_audio_only_model_needs_no_remote_code(encoder, weighted, standardized, tmp_path):
     model = tiny_model(
         audio_config=SPEECH[encoder],
         use_text=False,
         use_weighted_layer_sum=weighted,
+        standardize_features=standardized,
         temperature=3.0,
         window_s=7.5,
     )
+    if standardized:
+        model.set_feature_statistics(torch.randn(32), 0.5 + torch.rand(32))
     if weighted:
         torch.nn.init.normal_(model.layer_weights)
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
