@@ -134,13 +134,19 @@ def _installed(source: str) -> str:
 
 
 def _started_model(source: str, labels: list[str]) -> HubertBertForEmotion:
-    """Load a checkpoint; with a new classifier when the corpus has other labels."""
+    """Load a checkpoint; with a new classifier when the corpus has other labels.
+
+    Temperature, class-mean logits and logit bias are reset: training changes what they were
+    fitted to.
+    """
     names = dict(enumerate(labels))
     model = HubertBertForEmotion.from_pretrained(
         source, id2label=names, num_labels=len(names), ignore_mismatched_sizes=True
     )
     if list(HubertBertConfig.from_pretrained(source).id2label.values()) != labels:
         model._init_weights(model.classifier)
+    model.config.temperature = 1.0
+    model.config.class_mean_logits = model.config.logit_bias = None
     return model
 
 

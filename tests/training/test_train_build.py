@@ -16,6 +16,7 @@ from hub_model.audio import Cleaning
 from hub_model.labels import EMOTIONS
 from speech_emotion.training.build import build_model
 from speech_emotion.training.config import ConfigError, TrainConfig
+from tests.helpers.tiny_models import tiny_pipeline
 from tests.helpers.toy_corpus import AUDIO, MODEL, TEXT
 
 TRANSCRIPTS = ["Kids are talking by the door", None, "Leave me"]
@@ -70,6 +71,17 @@ def test_pretrained_encoders_keep_their_weights_and_their_tokenizer(tmp_path):
         assert name.startswith("pooler") or torch.equal(model.text_model.state_dict()[name], value)
     assert processor.tokenizer.get_vocab().keys() == set(words)
     assert processor.feature_extractor.return_attention_mask
+
+
+def test_what_was_fitted_to_the_classifier_of_a_checkpoint_is_not_kept(tmp_path):
+    """A bias or mean logits of the old weights would be applied to new ones."""
+    fitted = {"class_mean_logits": [[1.0] * 7] * 7, "logit_bias": [0.5] * 7, "temperature": 3.0}
+    start = tiny_pipeline(**fitted)
+    start.save_pretrained(tmp_path)
+    model, _ = build(init_from=str(tmp_path), model={})
+    assert torch.equal(model.classifier.weight, start.model.classifier.weight)
+    found = model.config.class_mean_logits, model.config.logit_bias, model.config.temperature
+    assert found == (None, None, 1.0)
 
 
 def test_the_model_cleans_as_its_corpus_was_cleaned(tmp_path, offline):
