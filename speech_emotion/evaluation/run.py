@@ -20,6 +20,7 @@ import datasets
 import huggingface_hub
 import transformers
 
+from corpus_builder.command_line import OneLineParser
 from speech_emotion import metrics
 from speech_emotion.evaluation import (
     EvaluationError,
@@ -86,9 +87,7 @@ BENCHMARKS = {
 
 def build_parser(prog: str = "evaluate_benchmarks.py") -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Measure models and write tables of results."
-    )
+    parser = OneLineParser(prog=prog, description="Measure models and write tables of results.")
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     for name, benchmark in BENCHMARKS.items():
         about = benchmark.module.run.__doc__.partition("\n\n")[0]
