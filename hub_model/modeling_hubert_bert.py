@@ -136,8 +136,8 @@ class HubertBertForEmotion(PreTrainedModel):
         """Load a checkpoint as ``transformers`` does, but never with random weights in it.
 
         Half-precision checkpoints are loaded as float32 unless a ``dtype`` is asked for. With
-        ``ignore_mismatched_sizes=True`` and other labels the classifier starts anew, as that of
-        stock models does.
+        another ``id2label``, or with another ``num_labels`` and ``ignore_mismatched_sizes=True``,
+        the classifier starts anew.
 
         Raises:
             ValueError: a weight of the model is missing from the checkpoint, has another shape,
@@ -152,9 +152,14 @@ class HubertBertForEmotion(PreTrainedModel):
         # Otherwise transformers raises on its own, and names the weights only in its log.
         kwargs["ignore_mismatched_sizes"] = True
         wants_info = kwargs.pop("output_loading_info", False)
+        other_labels = _names_others(args[0], kwargs) if args else False
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         name = str(args[0]) if args else "checkpoint"
         refuse_random_parts(name, info, allowed=HEAD if new_head else ())
+        if other_labels:
+            # `_init_weights` passes over what was loaded.
+            nn.init.normal_(model.classifier.weight, std=0.02)
+            nn.init.zeros_(model.classifier.bias)
         labels = [model.config.id2label[index] for index in sorted(model.config.id2label)]
         if sorted(labels) == sorted(EMOTIONS) and tuple(labels) != EMOTIONS:
             raise ValueError(
@@ -354,6 +359,19 @@ class HubertBertForEmotion(PreTrainedModel):
         keep_text = has_text & (chance[:, 0] >= self.config.text_modality_dropout)
         keep_audio = ~keep_text | (chance[:, 1] >= self.config.audio_modality_dropout)
         return audio * keep_audio[:, None], keep_text
+
+
+def _names_others(source: Any, options: dict[str, Any]) -> bool:
+    """Whether ``id2label`` in the options of ``from_pretrained`` differs from the checkpoint's."""
+    wanted = options.get("id2label") or getattr(options.get("config"), "id2label", None)
+    if not wanted:
+        return False
+    hub = {k: options[k] for k in ("revision", "token", "subfolder") if k in options}
+    stored, _ = HubertBertConfig.get_config_dict(source, **hub)
+    known = stored.get("id2label") or dict(enumerate(EMOTIONS))
+    return [wanted[i] for i in sorted(wanted, key=int)] != [
+        known[i] for i in sorted(known, key=int)
+    ]
 
 
 HubertBertForEmotion.register_for_auto_class("AutoModelForAudioClassification")

@@ -11,7 +11,12 @@ from pathlib import Path, PurePosixPath
 
 from clips import ClipError
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+AUDIO_SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".aac", ".amr", ".3gp"),
+    *(".wma", ".webm", ".mp4", ".mkv", ".mov"),
+)
+"""File name endings of recordings; what ffmpeg reads needs a custom checkpoint."""
+
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Other methods are rare, and LZMA allocates as much memory as the file says."""
 

@@ -1,5 +1,6 @@
 """The emotion classifier of the Space: a loaded pipeline, and its results."""
 
+import importlib
 import logging
 import threading
 import time
@@ -13,10 +14,16 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
-from clips import SILENCE_RANGE, Clip, ClipError
+from clips import Clip, ClipError
 from gpu import is_zero, on_gpu
 from settings import Settings, shown_name
 from transformers import Pipeline, pipeline
+
+QUIET_WINDOW = 2e-4
+"""Range of the samples below which a stock model gets no window: it knows no silence."""
+
+UNKNOWN_SECONDS = 60.0
+"""Length that is assumed of a file that libsndfile does not read, for the time on a GPU."""
 
 AUDIO_ONLY = "this model is audio-only"
 MAX_CHARACTERS = 2000
@@ -152,6 +159,15 @@ class Classifier:
         return getattr(self._pipeline, "supports_text", False)
 
     @property
+    def audio_stream(self) -> Any:
+        """The decoder that ships with a custom checkpoint; `None` for a stock model."""
+        package = type(self._pipeline).__module__.rpartition(".")[0]
+        try:
+            return importlib.import_module(f"{package}.decoding").AudioStream
+        except (ImportError, AttributeError):  # a stock model, or an older checkpoint
+            return None
+
+    @property
     def labels(self) -> list[str]:
         """Labels of the model; empty if it is not loaded."""
         if self._pipeline is None:
@@ -227,7 +243,7 @@ class Classifier:
         Raises:
             ClipError: there is no model, or it failed; one line.
         """
-        loud = [bool(np.ptp(window.waveform) >= SILENCE_RANGE) for window in windows]
+        loud = [bool(np.ptp(window.waveform) >= QUIET_WINDOW) for window in windows]
         with self._errors(Path("recording")):
             samples = [
                 self._samples(w) for w, is_loud in zip(windows, loud, strict=True) if is_loud
@@ -362,7 +378,10 @@ class Classifier:
 def _seconds_of(inputs: Any, **_options: Any) -> float:
     """Return the length of the audio in inputs of the pipeline, or in clips inside it."""
     if isinstance(inputs, str):
-        return sf.info(inputs).duration
+        try:
+            return sf.info(inputs).duration
+        except sf.SoundFileError:  # what ffmpeg reads
+            return UNKNOWN_SECONDS
     if isinstance(inputs, list):
         return sum(map(_seconds_of, inputs))
     if isinstance(inputs, dict):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -14,8 +15,8 @@ from transformers.audio_utils import hertz_to_mel, mel_filter_bank, spectrogram
 
 MIN_SECONDS = 0.1
 MIN_RATE, MAX_RATE = 4_000, 384_000
-SILENCE_RANGE = 2e-4
-NOT_AUDIO = "This file could not be read as audio: WAV, FLAC, OGG and MP3 files work."
+SILENCE_RANGE = 1e-6
+NOT_AUDIO = "This file could not be read as audio: WAV, FLAC, OGG, MP3, M4A and WebM files work."
 
 PICTURE_RATE = 16_000
 PICTURE_FRAMES = 800
@@ -48,8 +49,15 @@ class Clip:
         return soxr.resample(self.waveform, self.sampling_rate, rate)
 
 
-def read_clip(path: str | Path | None, *, max_seconds: float, max_megabytes: float) -> Clip:
+def read_clip(
+    path: str | Path | None, *, max_seconds: float, max_megabytes: float, stream: Any = None
+) -> Clip:
     """Decode a file; at most the allowed length is held in memory.
+
+    Args:
+        path: the file.
+        max_seconds, max_megabytes: limits.
+        stream: see `mono_blocks`.
 
     Raises:
         ClipError: no file, too large, too long, too short, silent, or not audio.
@@ -61,16 +69,14 @@ def read_clip(path: str | Path | None, *, max_seconds: float, max_megabytes: flo
         raise ClipError("The clip is no longer on the server: please upload it again.")
     if path.stat().st_size > max_megabytes * 1e6:
         raise ClipError(f"The file is too large: at most {max_megabytes:g} MB are accepted.")
-    with opened(path) as file:
-        limit = int(max_seconds * file.samplerate) + 1
-        blocks = [
-            block.mean(axis=1)
-            for block in file.blocks(file.samplerate, dtype="float32", always_2d=True, frames=limit)
-        ]
-        rate = file.samplerate
+    rate, size = PICTURE_RATE, 0
+    blocks: list[np.ndarray] = []
+    for rate, block in mono_blocks(path, stream):
+        blocks.append(block)
+        size += block.size
+        if size > max_seconds * rate:
+            raise ClipError(f"The clip is too long: at most {max_seconds:g} seconds are accepted.")
     clip = Clip(np.concatenate(blocks) if blocks else np.zeros(0, np.float32), rate)
-    if clip.waveform.size == limit:
-        raise ClipError(f"The clip is too long: at most {max_seconds:g} seconds are accepted.")
     if clip.seconds < MIN_SECONDS:
         raise ClipError(
             f"The clip is too short: {clip.seconds:.2f} s of audio, "
@@ -81,6 +87,37 @@ def read_clip(path: str | Path | None, *, max_seconds: float, max_megabytes: flo
     if np.ptp(clip.waveform) < SILENCE_RANGE:
         raise ClipError("The clip is silent from start to end.")
     return clip
+
+
+def mono_blocks(path: Path, stream: Any = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the sampling rate in Hz and a mono block, float32 (num_samples,), after the other.
+
+    Args:
+        path: the file.
+        stream: the decoder of a custom checkpoint, `Classifier.audio_stream`; without it only what
+            libsndfile knows is read.
+
+    Raises:
+        ClipError: it is no audio, or damaged; one line.
+    """
+    if stream is None:
+        with opened(path) as file:
+            for block in file.blocks(file.samplerate, dtype="float32", always_2d=True):
+                yield file.samplerate, block.mean(axis=1)
+        return
+    try:
+        with stream(path) as audio:
+            for block in audio.native():
+                yield round(audio.rate), block
+    except ValueError as error:  # AudioError of the checkpoint's code
+        reason = str(error).removeprefix(f"{path}: ")
+        if reason.startswith("no samples") or "is needed" in reason:
+            return  # too short, which the caller says
+        if "NaN" in reason:
+            raise ClipError("The clip holds samples that are not numbers.") from error
+        if "not an audio file" in reason or "empty file" in reason:
+            raise ClipError(NOT_AUDIO) from error
+        raise ClipError(f"{path.name}: {reason}") from error
 
 
 @contextmanager

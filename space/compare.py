@@ -89,7 +89,7 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
             answer = gr.HTML(elem_id="compare-answer")
 
     def both(audio: str | None, name: str | None) -> list[tuple[Classifier, Result]]:
-        with received_clip(audio, classifier.settings) as (path, clip):
+        with received_clip(audio, classifier) as (path, clip):
             models = [classifier, others.get(name)]
             return [(model, model.classify(path, clip)) for model in models]
 

@@ -155,7 +155,8 @@ def results(
         try:
             if isinstance(path, str):
                 raise ClipError(path)
-            result = classifier.classify(path, read_clip(path, **settings.clip_limits))
+            clip = read_clip(path, **settings.clip_limits, stream=classifier.audio_stream)
+            result = classifier.classify(path, clip)
         except ClipError as error:
             yield {**row, "error": str(error)}
             continue

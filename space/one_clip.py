@@ -9,7 +9,7 @@ import gradio as gr
 import page
 from classifier import MAX_CHARACTERS, Classifier, Result
 from clips import Clip, ClipError, draw, read_clip
-from settings import HERE, Settings
+from settings import HERE
 from uploads import received
 
 PAPER_SECONDS = 3
@@ -26,11 +26,12 @@ def example_clips() -> list[str]:
 
 
 @contextmanager
-def received_clip(audio: str | None, settings: Settings) -> Iterator[tuple[Path | None, Clip]]:
+def received_clip(audio: str | None, classifier: Classifier) -> Iterator[tuple[Path | None, Clip]]:
     """Move the file of a request and read it within the limits; see `received`, `read_clip`."""
     with received(audio) as files:
         path = files[0] if files else None
-        yield path, read_clip(path, **settings.clip_limits)
+        limits = classifier.settings.clip_limits
+        yield path, read_clip(path, **limits, stream=classifier.audio_stream)
 
 
 def clip_field(name: str) -> gr.Audio:
@@ -86,7 +87,7 @@ def one_clip_tab(classifier: Classifier) -> None:
         """Show the result, or one line with the error."""
         filled: dict[Any, Any] = {emotions: None, why: "", picture: ""}
         try:
-            with received_clip(audio, classifier.settings) as (path, clip):
+            with received_clip(audio, classifier) as (path, clip):
                 alt = f"Waveform of the clip, {clip.seconds:.1f} s, above its mel spectrogram"
                 filled[picture] = page.picture_html(draw(clip), alt)
                 result = classifier.classify(path, clip, text=text, contributions=True)
@@ -172,7 +173,7 @@ def _bar(share: float) -> str:
 def _publish(classifier: Classifier) -> None:
     def classified(audio: str, text: str, *, contributions: bool) -> Result:
         words = (text or "").strip() or None
-        with page.one_line_errors(), received_clip(audio, classifier.settings) as (path, clip):
+        with page.one_line_errors(), received_clip(audio, classifier) as (path, clip):
             return classifier.classify(path, clip, text=words, contributions=contributions)
 
     def predict(audio: str, text: str = "") -> dict[str, Any]:

@@ -117,7 +117,11 @@ class Benchmark:
         usable: list[LabelledClip] = []
         for clip in batch:
             try:
-                decoded = read_clip(clip.path, **self.classifier.settings.clip_limits)
+                decoded = read_clip(
+                    clip.path,
+                    **self.classifier.settings.clip_limits,
+                    stream=self.classifier.audio_stream,
+                )
                 if self.classifier.supports_text:
                     usable.append(clip)
                     found.append({})

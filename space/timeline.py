@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from classifier import AUDIO_ONLY, Classifier
-from clips import MIN_SECONDS, Clip, ClipError, opened
+from clips import MIN_SECONDS, Clip, ClipError, mono_blocks, opened
 from scipy.special import softmax
 from webvtt import Caption, WebVTT
 
@@ -24,7 +24,6 @@ UNSURE = "unsure"
 BATCH_SIZE = 8
 """Windows of a batch; other requests run after each batch."""
 
-BLOCK_SECONDS = 10
 PEAKS_PER_SECOND = 20
 
 
@@ -88,7 +87,8 @@ def run(
     if not 1 <= smoothing <= 99 or smoothing % 2 == 0:
         raise ClipError("The smoothing must be 1, 3, 5 ... windows.")
     threshold = classifier.settings.threshold
-    recording = read_recording(path, max_minutes=classifier.settings.max_recording_minutes)
+    most = classifier.settings.max_recording_minutes
+    recording = read_recording(path, max_minutes=most, stream=classifier.audio_stream)
     options = {"window_s": window_s, "hop_s": hop_s, "smoothing": smoothing}
     if classifier.supports_text:
         steps = classifier.classify_recording(
@@ -106,27 +106,24 @@ def run(
         yield recording
 
 
-def read_recording(path: Path, *, max_minutes: float) -> Recording:
+def read_recording(path: Path, *, max_minutes: float, stream: Any = None) -> Recording:
     """Read a file once, block by block, for its length and peaks.
 
     Raises:
         ClipError: it is no audio, too long or too short; one line.
     """
     recording = Recording(seconds=0.0, peaks=[])
-    with opened(path) as file:
-        rate = file.samplerate
-        # Blocks are counted, as the header of a broken file may give any length.
-        for block in file.blocks(rate * BLOCK_SECONDS, dtype="float32", always_2d=True):
-            recording.seconds += len(block) / rate
-            if recording.seconds > max_minutes * 60:
-                raise ClipError(
-                    f"The recording is too long: at most {max_minutes:g} minutes are accepted."
-                )
-            mono = block.mean(axis=1)
-            if not np.isfinite(mono).all():
-                raise ClipError("The recording holds samples that are not numbers.")
-            starts = np.arange(0, mono.size, max(1, rate // PEAKS_PER_SECOND))
-            recording.peaks += np.maximum.reduceat(np.abs(mono), starts).tolist()
+    # Blocks are counted, as the header of a broken file may give any length.
+    for rate, mono in mono_blocks(path, stream):
+        recording.seconds += mono.size / rate
+        if recording.seconds > max_minutes * 60:
+            raise ClipError(
+                f"The recording is too long: at most {max_minutes:g} minutes are accepted."
+            )
+        if not np.isfinite(mono).all():
+            raise ClipError("The recording holds samples that are not numbers.")
+        starts = np.arange(0, mono.size, max(1, rate // PEAKS_PER_SECOND))
+        recording.peaks += np.maximum.reduceat(np.abs(mono), starts).tolist()
     if recording.seconds < MIN_SECONDS:
         raise ClipError(f"The recording is too short: at least {MIN_SECONDS} s is needed.")
     return recording

@@ -143,8 +143,6 @@ def _started_model(source: str, labels: list[str]) -> HubertBertForEmotion:
     model = HubertBertForEmotion.from_pretrained(
         source, id2label=names, num_labels=len(names), ignore_mismatched_sizes=True
     )
-    if list(HubertBertConfig.from_pretrained(source).id2label.values()) != labels:
-        model._init_weights(model.classifier)
     model.config.temperature = 1.0
     model.config.class_mean_logits = model.config.logit_bias = None
     return model

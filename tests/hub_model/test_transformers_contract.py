@@ -95,6 +95,20 @@ def test_other_labels_start_a_new_head_and_forget_the_fit(model_folder):
         AutoModelForAudioClassification.from_pretrained(model_folder, **changed)
 
 
+def test_as_many_labels_of_other_names_start_a_new_head(model_folder):
+    def load(**options):
+        return AutoModelForAudioClassification.from_pretrained(
+            model_folder, trust_remote_code=True, **options
+        )
+
+    model = load()
+    same = load(id2label=dict(model.config.id2label))
+    assert torch.equal(same.classifier.weight, model.classifier.weight)
+    other = load(id2label={place: f"other {place}" for place in range(7)})
+    assert not torch.equal(other.classifier.weight, model.classifier.weight)
+    assert list(other.config.id2label.values())[6] == "other 6"
+
+
 def test_what_was_fitted_belongs_to_the_labels():
     fitted = {"logit_bias": [0.0] * 7, "class_mean_logits": [[0.0] * 7] * 7}
     config = HubertBertConfig(temperature=2.0, **fitted)

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 from clips import ClipError, draw, read_clip
+from timeline import read_recording
+
+from hub_model.decoding import AudioStream
+from tests.helpers.containers import ffmpeg, needs_ffmpeg
 
 LIMITS = {"max_seconds": 5.0, "max_megabytes": 1.0}
 
@@ -22,6 +26,25 @@ def test_formats_rates_and_channels(tmp_path, suffix):
     assert clip.seconds == pytest.approx(1.0, abs=0.1)  # MP3 pads
     assert clip.resampled(16_000).size == pytest.approx(16_000, abs=1_600)
     assert np.abs(clip.waveform).max() == pytest.approx(0.5, abs=0.1)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.m4a", "a.webm", "a.opus", "a.mp4"])
+def test_the_decoder_of_the_checkpoint_reads_what_phones_record(tmp_path, name):
+    sf.write(tmp_path / "clip.wav", tone(1.0), 16_000)
+    ffmpeg("-i", tmp_path / "clip.wav", "-ar", 48_000, tmp_path / name)
+    clip = read_clip(tmp_path / name, **LIMITS, stream=AudioStream)
+    assert clip.sampling_rate == 48_000 and clip.seconds == pytest.approx(1.0, abs=0.1)
+    assert read_recording(
+        tmp_path / name, max_minutes=1, stream=AudioStream
+    ).seconds == pytest.approx(clip.seconds)
+
+
+def test_channels_that_cancel_each_other_are_no_silence(tmp_path):
+    path = tmp_path / "clip.wav"
+    sf.write(path, tone(1.0) * [1, -1], 16_000)
+    assert np.ptp(read_clip(path, **LIMITS).waveform) < 1e-3
+    assert np.ptp(read_clip(path, **LIMITS, stream=AudioStream).waveform) > 0.9
 
 
 def write_text(path):
@@ -48,12 +71,13 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("stream", [None, AudioStream])
 @pytest.mark.parametrize(("write", "words"), BAD.values(), ids=BAD)
-def test_bad_clips_are_refused_in_one_line(tmp_path, write, words):
+def test_bad_clips_are_refused_in_one_line(tmp_path, write, words, stream):
     path = tmp_path / "clip.wav"
     write(path)
     with pytest.raises(ClipError, match=words) as caught:
-        read_clip(path, **LIMITS)
+        read_clip(path, **LIMITS, stream=stream)
     assert "\n" not in str(caught.value) and str(tmp_path) not in str(caught.value)
 
 
