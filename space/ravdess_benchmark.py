@@ -28,7 +28,7 @@ SYNONYMS = {
     "angry": ("ang", "anger"),
     "calm": ("cal", "calmness"),
     "disgust": ("dis", "disgusted"),
-    "fearful": ("fea", "fear"),
+    "fearful": ("fea", "fear", "afraid"),
     "happy": ("hap", "happiness", "joy", "exc", "excited"),
     "sad": ("sadness",),
     "surprised": ("sur", "surprise", "ps", "pleasant surprise"),

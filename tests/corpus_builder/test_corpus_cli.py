@@ -46,7 +46,7 @@ def test_stats_finds_a_leak_planted_in_the_shards(corpus, tmp_path, capsys):
     ("arguments", "line"),
     [
         (["build", "--source", "ravdess", "--out", "o"], "expected NAME=DIR"),
-        (["build", "--source", "emodb=x", "--out", "o"], "NAME one of crema_d, iemocap, ravdess"),
+        (["build", "--source", "emodb=x", "--out", "o"], "NAME one of crema_d, iemocap, nemo"),
         (["build", "--source", "ravdess=nowhere", "--out", "o"], "no such folder: nowhere"),
         (["build", "--source", "ravdess=.", "--out", "o"], "found no audio"),
         (["build", *["--source", "ravdess=."] * 2, "--out", "o"], "given twice"),

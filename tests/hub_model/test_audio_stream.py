@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from hub_model import decoding as audio_stream
 from hub_model.audio import SAMPLING_RATE, AudioError, load_audio
 from hub_model.decoding import BLOCK_S, AudioStream
 from tests.helpers.sounds import encode, tone, voice
@@ -165,7 +164,7 @@ def test_a_playlist_is_not_followed(tmp_path):
 def test_without_ffmpeg_the_error_says_so(tmp_path, monkeypatch):
     path = tmp_path / "talk.m4a"
     path.write_bytes(b"no audio that libsndfile knows")
-    monkeypatch.setattr(audio_stream.shutil, "which", lambda name: None)
+    monkeypatch.setattr("hub_model.ffmpeg.shutil.which", lambda name: None)
     with pytest.raises(AudioError, match="ffmpeg, which knows more formats, is not installed"):
         read(path)
 
