@@ -161,10 +161,12 @@ class Classifier:
     @property
     def audio_stream(self) -> Any:
         """The decoder that ships with a custom checkpoint; `None` for a stock model."""
+        if not self.supports_text:
+            return None
         package = type(self._pipeline).__module__.rpartition(".")[0]
         try:
             return importlib.import_module(f"{package}.decoding").AudioStream
-        except (ImportError, AttributeError):  # a stock model, or an older checkpoint
+        except (ImportError, AttributeError):  # of an older release
             return None
 
     @property

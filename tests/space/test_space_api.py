@@ -17,6 +17,7 @@ from gradio_client.utils import Status
 from transformers import pipeline
 
 from hub_model.labels import EMOTIONS
+from tests.helpers.containers import ffmpeg, needs_ffmpeg
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,13 @@ def test_wrong_file_gives_one_line_and_the_next_request_works(
         predict(stock_client, wrong)
     assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
     assert set(scores(predict(stock_client, angry_clip))) == set(EMOTIONS)
+
+
+@needs_ffmpeg
+def test_a_voice_memo_of_a_phone_is_answered(text_client, angry_clip, tmp_path):
+    ffmpeg("-i", angry_clip, "-c:a", "aac", "-b:a", "128k", tmp_path / "memo.m4a")
+    memo, wav = predict(text_client, tmp_path / "memo.m4a"), predict(text_client, angry_clip)
+    assert scores(memo) == pytest.approx(scores(wav), abs=0.1)
 
 
 def test_errors_of_the_pipeline_have_no_server_paths(text_client, angry_clip, tmp_path):
