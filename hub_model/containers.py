@@ -105,8 +105,8 @@ def streams_of(data: Bytes) -> tuple[list[Stream], list[str]]:
     """Find the streams of a file, in order.
 
     Returns:
-        the streams, a single one over all bytes for a container that is not known here; and notes
-        on headers that are wrong though nothing is missing.
+        the streams, a single one over all bytes for a container that is not known here, none for
+        one with several tracks; and notes on headers that are wrong though nothing is missing.
 
     Raises:
         DamagedError: bytes are missing at the end of a file.
@@ -152,10 +152,39 @@ def _wav(data: Bytes, start: int, order: str) -> tuple[list[Stream], list[str]]:
         patch = {first - 4: struct.pack(f"{order}I", present)}
         return [Stream(start, len(data), patches=patch)], ["its header has a size of 0"]
     if not present < size < UNFILLED_SIZE:
-        return [whole], []
+        return _after_data(data, start, first, size, order) if size < present else ([whole], [])
     if size - present > MISSING_S * byte_rate:
         raise DamagedError(f"truncated, {present} of {size} bytes of samples are there")
     return [whole], ["the size in its header is a few bytes too large"]
+
+
+def _after_data(
+    data: Bytes, start: int, first: int, size: int, order: str
+) -> tuple[list[Stream], list[str]]:
+    """What follows the samples of a WAV file: chunks, more samples, or another file."""
+    streams = [Stream(start, first + size)] if size else []
+    head, position, riff_end = bytes(data[start : first - 4]), first + size + size % 2, start + 8
+    riff_end += struct.unpack(f"{order}I", data[start + 4 : start + 8])[0]
+    while position + 8 <= len(data):
+        magic = bytes(data[position : position + 12])
+        if magic[:4] in (b"RIFF", b"RIFX") and magic[8:] == b"WAVE":
+            streams += _wav(data, position, "<" if magic[:4] == b"RIFF" else ">")[0]
+            break
+        if not _is_chunk(data, position, order):
+            if riff_end > position and len(data) - position > MISSING_S * 32_000:
+                patch = {first - 4: struct.pack(f"{order}I", len(data) - first)}
+                note = "the size in its header is too small"
+                return [Stream(start, len(data), patches=patch)], [note]
+            break
+        more = struct.unpack(f"{order}I", data[position + 4 : position + 8])[0]
+        if magic[:4] == b"data" and more:
+            prefix = head + struct.pack(f"{order}I", more)
+            streams.append(Stream(position + 8, position + 8 + more, prefix=prefix))
+        position += 8 + more + more % 2
+    if len(streams) < 2 and size:
+        return [Stream(start, len(data))], []
+    notes = [f"it holds {len(streams)} streams one after the other"] if len(streams) > 1 else []
+    return streams or [Stream(start, len(data))], notes
 
 
 def _is_chunk(data: Bytes, at: int, order: str) -> bool:
@@ -167,7 +196,7 @@ def _is_chunk(data: Bytes, at: int, order: str) -> bool:
 
 def _ogg(data: Bytes, start: int) -> tuple[list[Stream], list[str]]:
     """Chained streams begin with a page whose flag 2 is set, after a page where it is not."""
-    starts, position, body, flags = [start], start, False, 0
+    starts, position, body, flags, tracks = [start], start, False, 0, 0
     while position < len(data):
         if data[position : position + 4] != b"OggS":
             position = data.find(b"OggS", position)
@@ -182,6 +211,12 @@ def _ogg(data: Bytes, start: int) -> tuple[list[Stream], list[str]]:
         first = bool(flags & 2)
         if first and body:
             starts.append(position)
+            tracks = 0
+        if first:
+            payload = bytes(data[after - sum(table) : after - sum(table) + 8])
+            tracks += payload.startswith((b"OpusHead", b"\x01vorbis", b"\x7fFLAC", b"Speex"))
+            if tracks > 1:  # side by side, which ffmpeg mixes
+                return [], []
         body, position = not first, after
     streams, notes = _joined(starts, len(data))
     return streams, notes + ([] if flags & 4 else ["it has no end mark, and may have been cut"])

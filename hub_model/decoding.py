@@ -230,7 +230,7 @@ class AudioStream:
             streams, notes = streams_of(data)
         except DamagedError as error:
             raise AudioError(f"{self.name}: {error}") from error
-        sound = self._open_sound(data, streams[0])
+        sound = self._open_sound(data, streams[0]) if streams else None
         if sound is None or sound.frames == UNKNOWN_FRAMES:
             return self._open_ffmpeg(path or self._temporary(data))
         self.notes += notes
@@ -363,7 +363,11 @@ def _as_samples(values: Any, name: str) -> np.ndarray:
         )
     if samples.dtype.kind in "iu":
         info = np.iinfo(samples.dtype)
-        middle = 0.0 if samples.dtype.kind == "i" else (info.max + 1) / 2
+        if samples.dtype.itemsize == 8 and samples.size:  # numpy's default; the values tell
+            kinds = (np.int16, np.int32, np.int64) if samples.min() < 0 else (np.int16, np.int32)
+            largest = max(abs(int(samples.min())), abs(int(samples.max())))
+            info = next((np.iinfo(k) for k in kinds if largest <= np.iinfo(k).max + 1), info)
+        middle = 0.0 if info.min < 0 else (info.max + 1) / 2
         samples = ((samples - middle) / ((info.max - info.min + 1) / 2)).astype(np.float32)
     if samples.ndim == 1 or not samples.size:
         samples = samples.reshape(-1, 1)

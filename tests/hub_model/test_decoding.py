@@ -89,6 +89,40 @@ def test_a_wrong_size_in_a_wav_header_is_noted(size):
     assert bool(notes) == (size != 0xFFFFFFFF)
 
 
+def test_more_samples_than_the_header_says():
+    whole, half = load_audio(wav(PCM)), len(PCM) // 4 * 2
+    both, notes = decode(wav(PCM) + wav(PCM))
+    assert both.size == 2 * whole.size and any("2 streams" in note for note in notes)
+    small = wav(PCM, size=half)
+    small = small[:4] + struct.pack("<I", len(small) - 8) + small[8:]
+    waveform, notes = decode(small)
+    assert waveform.size == whole.size and any("too small" in note for note in notes)
+    chunk = b"data" + struct.pack("<I", len(PCM) - half) + PCM[half:]
+    np.testing.assert_array_equal(load_audio(wav(PCM[:half], after=chunk)), whole)
+    empty = wav(b"", after=b"data" + struct.pack("<I", len(PCM)) + PCM)
+    np.testing.assert_array_equal(load_audio(empty), whole)
+    tagged = wav(PCM, after=b"LIST" + struct.pack("<I", 4) + b"INFO")
+    assert load_audio(tagged).size == whole.size
+
+
+def test_whole_numbers_of_64_bits_are_read_by_their_range():
+    samples = np.frombuffer(PCM, "<i2")
+    expected = load_audio({"array": samples, "sampling_rate": 16_000})
+    found = load_audio({"array": samples.astype(np.int64), "sampling_rate": 16_000})
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@needs_ffmpeg
+def test_tracks_of_an_ogg_file_are_mixed(tmp_path):
+    for name, clip in (("a.wav", FIRST), ("b.wav", SECOND)):
+        (tmp_path / name).write_bytes(encode(clip))
+    inputs = ("-i", tmp_path / "a.wav", "-i", tmp_path / "b.wav", "-map", 0, "-map", 1)
+    ffmpeg(*inputs, "-c:a", "libvorbis", tmp_path / "two.ogg")
+    waveform, notes = decode(tmp_path / "two.ogg")
+    assert waveform.size == pytest.approx(SECOND.size, abs=800)
+    assert any("2 audio tracks" in note for note in notes)
+
+
 def test_an_empty_wav_with_other_chunks_has_no_samples():
     with pytest.raises(AudioError, match="no samples"):
         load_audio(wav(b"", after=b"LIST" + struct.pack("<I", 4) + b"INFO"))
