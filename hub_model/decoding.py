@@ -356,7 +356,7 @@ def _as_samples(values: Any, name: str) -> np.ndarray:
         samples = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise AudioError(f"{name}: the samples do not form an array of numbers") from error
-    if samples.dtype.kind not in "iufb" or samples.ndim not in (1, 2):
+    if samples.dtype.kind not in "iuf" or samples.ndim not in (1, 2):
         raise AudioError(
             f"{name}: expected samples of shape (num_samples,) or (num_samples, channels), "
             f"got {samples.dtype} {samples.shape}"
