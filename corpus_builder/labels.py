@@ -105,9 +105,9 @@ def read_label_map(entries: Iterable[str]) -> dict[str, str | None]:
         word, separator, label = (part.strip() for part in entry.partition("="))
         if not word or not separator:
             raise CorpusError(f"--map {entry.strip()}: expected WORD=LABEL")
-        if _plain(word) in words:
+        if plain_word(word) in words:
             raise CorpusError(f"--map: {word} is there twice")
-        words[_plain(word)] = label or None
+        words[plain_word(word)] = label or None
     return words
 
 
@@ -128,19 +128,23 @@ def label_of(
     'fearful'
     >>> label_of("Frustrated", ["angry", "fearful"], {"frustrated": "Angry"})
     'angry'
+    >>> label_of("Cross", ["angry", "pleasant_surprise"], {"cross": "Anger"})
+    'angry'
     >>> label_of("bored", ["angry", "fearful"]) is None
     True
     """
-    known = {label.casefold(): label for label in labels}
-    plain = _plain(word)
+    known = {plain_word(label): label for label in labels}
+    plain = plain_word(word)
     if plain in words:
         chosen = words[plain]
-        return None if chosen is None else known.get(chosen.casefold())
+        if chosen is None:
+            return None
+        plain = plain_word(chosen)
     same = {plain, LABEL_MAPS["csv"].get(plain, plain)}
     same |= {other for other, label in LABEL_MAPS["csv"].items() if label == plain}
     return next((label for text, label in known.items() if text in same), None)
 
 
-def _plain(word: str) -> str:
-    """In lower case, with single spaces."""
+def plain_word(word: str) -> str:
+    """Return a word as it is compared: in lower case, with single spaces."""
     return " ".join(word.casefold().replace("_", " ").split())

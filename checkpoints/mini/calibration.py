@@ -59,7 +59,7 @@ def fit_temperature(references: ArrayLike, logits: ArrayLike) -> float:
 
     The answers stay the same, only their confidence changes (Guo et al., 2017). Fit it on clips
     that the model did not learn from. The prior is log-normal around 1, see :data:`PRIOR`: it
-    decides when there are few clips, and hardly matters from a few hundred on.
+    decides when there are few clips, and matters less the more there are.
 
     Args:
         references: int (num_clips,), the true class ids.
@@ -156,9 +156,9 @@ class FittedPipeline(Pipeline):
         """Fit the temperature on clips that the model did not learn from.
 
         It is put into the model's config, from where :meth:`save_pretrained` writes it. The order
-        of the emotions does not change, only the confidence. With few clips the temperature stays
-        near 1. With clips of every emotion, the class-mean logits are set as well, for
-        :meth:`adapt`; otherwise they stay as they are. Clips that cannot be used are left out.
+        of the emotions does not change, only the confidence. With few clips a prior draws the
+        temperature towards 1. With clips of every emotion, the class-mean logits are set as well,
+        for :meth:`adapt`; otherwise they stay as they are. Clips that cannot be used are left out.
 
         Args:
             clips: a list or data set of clips, as in a call.

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from corpus_builder import CorpusError
-from corpus_builder.labels import VOTE_CLASSES, label_of
+from corpus_builder.labels import VOTE_CLASSES, label_of, plain_word
 from corpus_builder.sources.base import Rejected, Source, Utterance
 from corpus_builder.tables import TABLE_SUFFIXES, read_table
 from hub_model.labels import EMOTIONS
@@ -81,7 +81,7 @@ class TableSource(Source):
                 yield self.reject(self.table, "name", f"line {number}: no path")
             elif label_of(word, self.labels, self.words) is None:
                 detail = f"line {number}: emotion {word!r} is none of {', '.join(self.labels)}"
-                if self.words.get(word.casefold(), "") is None:
+                if self.words.get(plain_word(word), "") is None:
                     detail = f"line {number}: {word!r} is left out"
                 rejected = self.reject(path, "label", detail)
                 yield replace(rejected, label=word) if word else rejected

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from corpus_builder.labels import LABEL_MAPS, VOTE_CLASSES
+from corpus_builder.labels import LABEL_MAPS, VOTE_CLASSES, plain_word
 from hub_model.labels import EMOTIONS
 from speech_emotion.evaluation import EvaluationError
 
@@ -31,7 +31,7 @@ def emotions_of(labels: Sequence[str], *, where: str) -> tuple[str | None, ...]:
     >>> emotions_of(["neu", "hap", "ang", "Sad"], where="")
     ('neutral', 'happy', 'angry', 'sad')
     """
-    names = [_plain(label) for label in labels]
+    names = [plain_word(label) for label in labels]
     unknown = [
         str(label)
         for label, name in zip(labels, names, strict=True)
@@ -61,8 +61,8 @@ def meaning_of(word: str, words: Mapping[str, str | None]) -> str | None:
     >>> meaning_of("ANG", {}), meaning_of("Bored", {}), meaning_of("Bored", {"bored": "calm"})
     ('angry', 'bored', 'calm')
     """
-    chosen = words.get(_plain(word), word)
-    plain = _plain(chosen or "")
+    chosen = words.get(plain_word(word), word)
+    plain = plain_word(chosen or "")
     return plain if plain in RELATED else _EMOTION_OF.get(plain, plain) or None
 
 
@@ -81,7 +81,3 @@ def labels_meant(
             label = _EMOTION_OF.get(label or "")
         meant.append(label if label in labels else None)
     return tuple(meant)
-
-
-def _plain(label: str) -> str:
-    return " ".join(str(label).lower().replace("_", " ").split())

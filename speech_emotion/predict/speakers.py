@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from corpus_builder.statistics import text_table
 from hub_model.timeline import NO_SPEECH
-
-UNSURE = "unsure"
-"""Column of what the model abstained from."""
+from speech_emotion.predict.writers.captions import UNSURE
 
 
 class SpeakerSummary:
@@ -48,21 +47,12 @@ class SpeakerSummary:
             label for label in [*labels, UNSURE] if any(t[label] for t in self._totals.values())
         ]
         of_what = "of the seconds of speech" if self._segments else "of the recordings"
-        lines = [["speaker", "recordings", "failed", *shown]]
+        lines = []
         for name in sorted(self._totals):
             totals = self._totals[name]
             spoken = sum(count for label, count in totals.items() if label != NO_SPEECH)
             shares = [f"{totals[label] / spoken:.0%}" if spoken else "-" for label in shown]
-            lines.append(
-                [name, str(self._recordings[name]), str(self._failed[name] or ""), *shares]
-            )
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = "\n".join(
-            "  ".join(
-                cell.rjust(width) if place else cell.ljust(width)
-                for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in lines
-        )
+            lines.append([name, self._recordings[name], self._failed[name] or "", *shares])
         run = " in this run" if part else ""
-        return f"by speaker, percent {of_what}{run}:\n{text}"
+        table = text_table(["speaker", "recordings", "failed", *shown], lines)
+        return f"by speaker, percent {of_what}{run}:\n{table}"
