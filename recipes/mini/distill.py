@@ -66,7 +66,8 @@ class DistillConfig(FitConfig):
         False, "initialise the first convolutions as mel-spaced bands instead of noise"
     )
     init_from: str | None = option(
-        None, "folder of a student to continue with; student and filterbank are then not used"
+        None, "folder of a student to continue with; student then names what changes, such as more "
+        "layers, which start with random weights; filterbank is not used"
     )
     protocol: Literal["speaker_disjoint", "paper", "natural"] = option(
         "speaker_disjoint", "configuration of the corpus"
@@ -173,7 +174,9 @@ def build_student(config: DistillConfig, teacher: WhisperTeacher) -> Student:
     check_keys("student", config.student, HubertConfig)
     try:
         if config.init_from:
-            encoder = HubertModel.from_pretrained(config.init_from, dtype=torch.float32)
+            encoder = HubertModel.from_pretrained(
+                config.init_from, dtype=torch.float32, **config.student
+            )
         else:
             encoder = HubertModel(HubertConfig(**config.student))
     except Exception as error:  # transformers raises many kinds for settings it refuses

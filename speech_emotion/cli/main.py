@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line when not given.
 
     Returns:
-        the exit code of the command; 2 when it cannot be carried out, 130 when it is interrupted.
+        the exit code of the command; 2 when it cannot be carried out, 130 when it is interrupted, 141
+        when the reader of its output has gone.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):  # a name or text may hold what the terminal lacks
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(rest, quiet=quiet)
     except BrokenPipeError:  # the reader of the output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 141  # what a shell sees of a program that SIGPIPE ended
 
 
 def _run(arguments: list[str], *, quiet: bool) -> int:

@@ -1,7 +1,9 @@
-"""Names and terminals as they are: not UTF-8, linked folders, files that are no recordings."""
+"""Names and terminals as they are: not UTF-8, linked folders, no recordings, `| head`."""
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -60,3 +62,16 @@ def test_bars_of_a_terminal_without_blocks(monkeypatch):
     monkeypatch.setattr(chart.sys, "stdout", Ascii())
     result = {"emotions": [{"label": "sad", "score": 1.0}], "transcript": None, "note": None}
     chart.as_chart("a.wav", {**result, "modalities": ["audio"]}).encode("ascii")
+
+
+def test_a_reader_that_goes_away_ends_the_command_without_a_word(folder, model_folder):
+    recordings = [str(folder)] * 40
+    command = [sys.executable, "-m", "speech_emotion", "predict", *recordings, "--format", "json"]
+    command += ["--model", str(model_folder), "--transcriber", "none", "--batch-size", "1"]
+    predict = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert predict.stdout and predict.stderr
+    assert json.loads(predict.stdout.readline())["emotions"]
+    predict.stdout.close()
+    error = predict.stderr.read().decode()
+    assert predict.wait() == 141, error
+    assert "Error" not in error and "Traceback" not in error
