@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line when not given.
 
     Returns:
-        the exit code of the command; 2 when it cannot be carried out, 130 when it is interrupted, 141
-        when the reader of its output has gone.
+        the exit code of the command; 2 when it cannot be carried out, 130 when it is interrupted,
+        141 when the reader of its output has gone.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):  # a name or text may hold what the terminal lacks
