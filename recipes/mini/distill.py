@@ -66,8 +66,9 @@ class DistillConfig(FitConfig):
         False, "initialise the first convolutions as mel-spaced bands instead of noise"
     )
     init_from: str | None = option(
-        None, "folder of a student to continue with; student then names what changes, such as more "
-        "layers, which start with random weights; filterbank is not used"
+        None,
+        "folder of a student to continue with; student then names what changes, such as more "
+        "layers, which start with random weights; filterbank is not used",
     )
     protocol: Literal["speaker_disjoint", "paper", "natural"] = option(
         "speaker_disjoint", "configuration of the corpus"

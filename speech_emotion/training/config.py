@@ -196,6 +196,16 @@ class TrainConfig(EpochConfig):
     corpus_weights: dict[str, float] = option(
         {}, "weight of the training clips of a corpus, such as {tess: 0.1}; 1 for the others"
     )
+    mask_labels: bool = option(
+        False,
+        "leave the labels that a corpus does not have out of the softmax for its clips, so that "
+        "corpora with other label sets train together",
+    )
+    voice_copies: float = option(
+        0.0,
+        "with frozen encoders: probability that a training clip is shown without the offset of its "
+        "speaker, as adapt takes it away later",
+    )
     max_seconds: float = option(
         8.0, "longer training clips are cut to a random segment of this length"
     )
@@ -214,7 +224,7 @@ class TrainConfig(EpochConfig):
         if not self.max_seconds > 0:
             raise ConfigError(f"max_seconds must be positive, not {self.max_seconds}")
         self.check_minimum(0, "batch_seconds", "augment_copies")
-        self.check_share("augment", "poor_recordings")
+        self.check_share("augment", "poor_recordings", "voice_copies")
         if not 0 <= self.label_smoothing_factor < 1:
             raise ConfigError(
                 f"label_smoothing_factor must be 0 to below 1, not {self.label_smoothing_factor}"

@@ -20,6 +20,7 @@ import torch
 from accelerate.utils import set_seed
 from datasets import Dataset
 
+from hub_model.calibration import DOUBT
 from hub_model.encoders import encode_speech
 from hub_model.modeling_hubert_bert import HubertBertForEmotion, masked_mean
 from speech_emotion.predict.vector_cache import (
@@ -64,6 +65,7 @@ class PooledClips(torch.utils.data.Dataset):
         texts: vector of every text that may be shown; empty for an audio-only model.
         text_sampler: picks the sentence with which a clip is shown; its own when not given.
         targets: as for :class:`~speech_emotion.training.data.Clips`.
+        voice_copies: probability that a clip is shown without the offset of its speaker.
     """
 
     def __init__(
@@ -74,8 +76,11 @@ class PooledClips(torch.utils.data.Dataset):
         *,
         text_sampler: TextSampler | None = None,
         targets: torch.Tensor | None = None,
+        voice_copies: float = 0.0,
     ) -> None:
         self.labels, self.transcripts = rows["label"][:], rows["transcript"][:]
+        self.voice_copies = voice_copies
+        self.offsets = speaker_offsets(audio, rows["speaker_id"][:]) if voice_copies else []
         self.targets = self.labels if targets is None else targets
         self.audio, self.texts, self.text_sampler = audio, texts, text_sampler
 
@@ -85,14 +90,39 @@ class PooledClips(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         copies = self.audio[index]
         chosen = int(torch.randint(len(copies), ())) if len(copies) > 1 else 0
+        vector = copies[chosen]
+        if self.voice_copies and float(torch.rand(())) < self.voice_copies:
+            vector = vector - self.offsets[index]
         text = self.transcripts[index]
         if self.text_sampler is not None:
             text = self.text_sampler.pick(self.labels[index], text)
         return {
-            "audio": copies[chosen],
+            "audio": vector,
             "text": self.texts.get(_stripped(text)),
             "label": self.targets[index],
         }
+
+
+def speaker_offsets(audio: list[np.ndarray], speakers: list[str]) -> list[np.ndarray]:
+    """Return for each clip how far the mean vector of its speaker lies from that of all clips.
+
+    After a linear classifier this offset is a constant that is added to the logits of all clips of
+    the speaker; :meth:`~hub_model.calibration.FittedPipeline.adapt` takes it away. A classifier
+    that was trained with and without it needs it less. Of the offset of ``n`` clips
+    ``n / (n + DOUBT)`` is used, as in ``adapt``.
+
+    Args:
+        audio: for each clip its vectors, ``(copies, ...)``.
+        speakers: of each clip.
+    """
+    means = np.stack([copies.mean(axis=0) for copies in audio])
+    names = np.asarray(speakers)
+    offsets = {}
+    for name in sorted(set(speakers)):
+        own = means[names == name]
+        shrink = len(own) / (len(own) + DOUBT)
+        offsets[name] = (shrink * (own.mean(axis=0) - means.mean(axis=0))).astype(means.dtype)
+    return [offsets[name] for name in speakers]
 
 
 def collate_pooled(clips: list[dict[str, Any]]) -> dict[str, Any]:
@@ -130,13 +160,14 @@ def make_head(
         augmented on the fly.
 
     Raises:
-        ConfigError: ``standardize`` or ``augment_copies`` is set, and the encoders are needed.
+        ConfigError: ``standardize``, ``augment_copies`` or ``voice_copies`` is set, and the
+            encoders are needed.
         CacheError: the vectors cannot be read or written.
         AudioError: a clip cannot be decoded.
     """
     reason = _why_not(config, model)
     if reason:
-        for name in ("standardize", "augment_copies"):
+        for name in ("standardize", "augment_copies", "voice_copies"):
             if getattr(config, name):
                 raise ConfigError(f"{name} needs vectors that do not change, and {reason}")
         return None
@@ -173,6 +204,7 @@ def make_head(
             texts,
             text_sampler=text_sampler if name == "train" else None,
             targets=training_targets(config, part) if name == "train" else None,
+            voice_copies=config.voice_copies if name == "train" else 0.0,
         )
         for name, part in parts.items()
     }

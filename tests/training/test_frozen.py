@@ -5,10 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hub_model.calibration import DOUBT
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.processing_hubert_bert import HubertBertProcessor
 from speech_emotion.training import fit, frozen
 from speech_emotion.training import run as program
+from speech_emotion.training.frozen import speaker_offsets
 from speech_emotion.training.parsing import ConfigError
 from speech_emotion.training.pooled import PooledModel
 from tests.helpers.toy_corpus import (
@@ -162,6 +164,7 @@ def test_the_encoders_run_every_epoch_when_they_must(run, monkeypatch):
             {"augment": 0.5, "augment_copies": 2, "freeze": ["audio_model"]},
             "augment_copies needs vectors .* the text_model is trained",
         ),
+        ({"voice_copies": 0.5}, "voice_copies needs vectors .* the audio_model is trained"),
     ],
 )
 def test_what_needs_fixed_vectors_is_refused_without_them(run, settings, message):
@@ -259,3 +262,36 @@ def test_what_is_trained_is_what_comes_after_the_encoders():
     }
     assert head.classifier.weight is model.classifier.weight
     assert AUDIO["hidden_size"] + TEXT["hidden_size"] == head.classifier.in_features
+
+
+def test_voice_copies_lack_the_offset_of_their_speaker(run, monkeypatch):
+    made = heads_made(monkeypatch)
+    settings = {"freeze": FROZEN, "model": STEADY, "max_seconds": 1.0, "num_train_epochs": 1}
+    plain = run("plain", **settings)
+    assert run("half", voice_copies=0.5, **settings)[-1]["train_loss"] != plain[-1]["train_loss"]
+    run("all", voice_copies=1.0, **settings)
+    whole, half, centred = (head.clips["train"] for head in made)
+    assert not whole.offsets and "validation" in made[0].clips
+    assert made[2].clips["validation"].voice_copies == 0
+    for index, offset in enumerate(centred.offsets):
+        as_it_is = whole[index]["audio"]
+        assert np.array_equal(centred[index]["audio"], as_it_is - offset)
+        drawn = [half[index]["audio"] for _ in range(20)]
+        shown = {vector.tobytes() for vector in drawn}
+        assert shown == {as_it_is.tobytes(), (as_it_is - offset).tobytes()}
+
+
+def test_the_offset_of_a_speaker_shrinks_where_clips_are_few():
+    generator = np.random.default_rng(0)
+    places = {"one": 4.0, "two": -4.0, "rare": 1.0}
+    speakers = ["one"] * 60 + ["two"] * 60 + ["rare"]
+    audio = [places[name] + generator.normal(size=(2, 3)) for name in speakers]
+    everyone = np.concatenate(audio).mean(axis=0)
+    offsets = speaker_offsets(audio, speakers)
+    own = np.concatenate(audio[:60]).mean(axis=0)
+    assert offsets[0] == pytest.approx((own - everyone) * 60 / (60 + DOUBT))
+    assert offsets[-1] == pytest.approx((audio[-1].mean(axis=0) - everyone) / (1 + DOUBT))
+    left = np.stack([a.mean(0) - o for a, o in zip(audio, offsets, strict=True)])
+    assert (
+        abs(left[:60].mean() - left[60:120].mean()) < 0.5 < 7 < abs(offsets[0] - offsets[60]).min()
+    )
