@@ -32,7 +32,7 @@ from speech_emotion.baselines.classical import CLASSIFIERS, new_classifier
 from speech_emotion.baselines.feature_store import stored_features
 from speech_emotion.evaluation import EvaluationError
 from speech_emotion.evaluation.clips import ClipSet
-from speech_emotion.evaluation.cross_validation import FIGURES_FILE, LOGITS, figures_of
+from speech_emotion.evaluation.cross_validation import FIGURES_FILE, figures_of, logit_columns
 from speech_emotion.evaluation.provenance import command_line, git_state, portable, run_of
 from speech_emotion.evaluation.scoring import prediction_table
 from speech_emotion.training.data import open_splits
@@ -85,7 +85,7 @@ def cross_validate(
         clips = ClipSet(clips=rows.select(np.flatnonzero(test)), cleaned=True)
         table = prediction_table(clips, list(answered))
         table["fold"], table["text"] = int(fold), "none"
-        table[LOGITS] = np.log(answered.clip(min=np.finfo(np.float64).tiny))
+        table[logit_columns()] = np.log(answered.clip(min=np.finfo(np.float64).tiny))
         tables.append(table)
     return _short(figures_of(pd.concat(tables, ignore_index=True)), "none")
 

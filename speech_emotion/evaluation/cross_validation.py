@@ -7,7 +7,7 @@ trained again.
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from speech_emotion.evaluation.models import open_model
 from speech_emotion.evaluation.provenance import command_line, git_state, portable
 from speech_emotion.evaluation.scoring import (
     answered_of,
+    classes_of,
     fold_scores,
     ids_of,
     log_probabilities,
@@ -42,7 +43,11 @@ from speech_emotion.training.folds import Selection
 from speech_emotion.training.provenance import DECIDES_NOTHING, PACKAGES
 from speech_emotion.training.saving import check_settings, refuse_failed_writes
 
-LOGITS = [f"logit_{emotion}" for emotion in EMOTIONS]
+
+def logit_columns(classes: Sequence[str] = EMOTIONS) -> list[str]:
+    """Names of the columns that hold the logits."""
+    return [f"logit_{name}" for name in classes]
+
 
 TEXTS = ("corpus", "none")
 """A clip is predicted with its transcript, and once more without text."""
@@ -69,7 +74,7 @@ def cross_validate(
     out = Path(config.output_dir)
     if config.push_to_hub:
         raise ConfigError("push_to_hub is for one model, not for folds")
-    splits = open_splits(config.data, config.protocol, EMOTIONS)
+    splits = open_splits(config.data, config.protocol)
     existing = Selection.of(config).available_folds(splits)
     folds = config.fold_numbers() or existing
     missing = [fold for fold in folds if fold not in existing]
@@ -118,9 +123,12 @@ def predict_fold(config: TrainConfig) -> pd.DataFrame:
         ``corpus``, ``text`` (one of :data:`TEXTS`), and ``logit_<emotion>``: the logits before the
         temperature, up to a constant per clip.
     """
-    tested = load_splits(config, EMOTIONS)["test"]
-    model = open_model(config.output_dir)
-    classifier = load_classifier(model, text="none", batch_size=config.per_device_eval_batch_size)
+    tested = load_splits(config)["test"]
+    classes = tuple(tested.features["label"].names)
+    model = open_model(config.output_dir, meanings=list)
+    classifier = load_classifier(
+        model, text="none", classes=classes, batch_size=config.per_device_eval_batch_size
+    )
     assert isinstance(classifier, PipelineClassifier)
     clips = ClipSet(clips=tested, cleaned=True)
     tables = []
@@ -128,10 +136,11 @@ def predict_fold(config: TrainConfig) -> pd.DataFrame:
         found = predict_clips(
             classifier, clips, text=text, batch_size=config.per_device_eval_batch_size
         )
-        table = prediction_table(clips, found["fused"])
+        table = prediction_table(clips, found["fused"], classes=classes)
         table.insert(0, "fold", config.fold)
         table["corpus"], table["text"] = tested["corpus"][:], text
-        table[LOGITS] = model.temperature * log_probabilities(table)
+        logits = model.temperature * log_probabilities(table, classes=classes)
+        table[logit_columns(classes)] = logits
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
@@ -146,13 +155,16 @@ def figures_of(table: pd.DataFrame) -> dict[str, Any]:
         for each text mode: WA and UA of each fold, their mean, the pooled scores with
         their intervals over speakers, and the temperature fitted to the pooled logits.
     """
+    classes = classes_of(table)
     found: dict[str, Any] = {"folds": {}, "mean": {}, "pooled": {}, "temperature": {}}
     for text, part in table.groupby("text"):
-        by_fold = fold_scores(part)
+        by_fold = fold_scores(part, classes=classes)
         found["folds"][text], found["mean"][text] = by_fold["folds"], by_fold["mean"]
-        found["pooled"][text] = score(part)
+        found["pooled"][text] = score(part, classes=classes)
         known = answered_of(part)
-        found["temperature"][text] = fit_temperature(ids_of(known)[0], known[LOGITS].to_numpy())
+        found["temperature"][text] = fit_temperature(
+            ids_of(known, classes=classes)[0], known[logit_columns(classes)].to_numpy()
+        )
     return found
 
 

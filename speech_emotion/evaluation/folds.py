@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pyarrow import parquet
 
 from corpus_builder.sources.ravdess import FOLD_OF
 from hub_model.labels import EMOTIONS
@@ -14,7 +15,7 @@ from speech_emotion.evaluation.benchmark import Result
 from speech_emotion.evaluation.clips import EmptyError
 from speech_emotion.evaluation.leaks import TrainingRecord, read_record
 from speech_emotion.evaluation.provenance import portable
-from speech_emotion.evaluation.scoring import PROBABILITIES, fold_scores, score
+from speech_emotion.evaluation.scoring import columns_of, fold_scores, restricted, score
 from speech_emotion.evaluation.tables import (
     ResultsFile,
     estimate,
@@ -24,10 +25,12 @@ from speech_emotion.evaluation.tables import (
 )
 
 FIGURES_FILE, PREDICTIONS_FILE = "cross_validation.json", "predictions.parquet"
-NEEDED = ("fold", "corpus", "text", "speaker_id", "label", "predicted", "error", *PROBABILITIES)
+NEEDED = ("fold", "corpus", "text", "speaker_id", "label", "predicted", "error")
 
 
-def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Result, pd.DataFrame]:
+def read_folds(
+    folder: str, *, corpus: str, text: str, seed: int, classes: Sequence[str] = EMOTIONS
+) -> tuple[Result, pd.DataFrame]:
     """Score the predictions of a cross-validation, and compare each fold with its training data.
 
     Args:
@@ -35,6 +38,8 @@ def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Resul
         corpus: score only the clips of this corpus.
         text: "corpus" or "none"; an audio-only model has only "none".
         seed: of the bootstrap.
+        classes: some of those that were predicted; clips of others are left out, see
+            :func:`~speech_emotion.evaluation.scoring.restricted`.
 
     Returns:
         the result, with ``folds``, ``mean`` and pooled ``scores``; and the table of predictions.
@@ -56,7 +61,7 @@ def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Resul
         raise EvaluationError(
             f"{where}: {FIGURES_FILE} or {PREDICTIONS_FILE} is damaged"
         ) from error
-    missing = [name for name in NEEDED if name not in table.columns]
+    missing = [name for name in (*NEEDED, *columns_of(classes)) if name not in table.columns]
     if missing:
         raise EvaluationError(f"{where}: {PREDICTIONS_FILE} has no column {', '.join(missing)}")
     table = table[table["corpus"] == corpus]
@@ -64,7 +69,7 @@ def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Resul
         raise EmptyError(f"{where}: empty split: no clip of {corpus}")
     if text not in set(table["text"]):
         text = "none"
-    table = table[table["text"] == text].reset_index(drop=True)
+    table = restricted(table[table["text"] == text], classes)
     if table["speaker_id"].isna().any():
         raise EvaluationError(f"{where}: some clips have no speaker")
     if (table.groupby("speaker_id")["fold"].nunique() > 1).any():
@@ -76,12 +81,22 @@ def read_folds(folder: str, *, corpus: str, text: str, seed: int) -> tuple[Resul
         corpus=corpus,
         seen=seen,
         seed=seed,
+        classes=classes,
         text=text,
         command=figures.get("command"),
         commit=figures.get("commit"),
         data_fingerprints=(figures.get("data") or {}).get("fingerprints"),
     )
     return result, table.assign(system=portable(folder), protocol="folds")
+
+
+def predicted_classes(folder: str) -> tuple[str, ...]:
+    """The classes that the models of a cross-validation predict; empty when it is not there."""
+    try:
+        names = parquet.read_schema(Path(folder) / PREDICTIONS_FILE).names
+    except (OSError, ValueError):
+        return ()
+    return tuple(name[2:] for name in names if name.startswith("p_"))
 
 
 def folds_result(

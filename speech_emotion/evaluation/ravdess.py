@@ -21,7 +21,12 @@ from speech_emotion.evaluation.clips import (
     read_raw_ravdess,
     read_whole,
 )
-from speech_emotion.evaluation.folds import folds_result, published_fold, read_folds
+from speech_emotion.evaluation.folds import (
+    folds_result,
+    predicted_classes,
+    published_fold,
+    read_folds,
+)
 from speech_emotion.evaluation.models import Model
 from speech_emotion.evaluation.provenance import portable
 from speech_emotion.evaluation.scoring import prediction_table
@@ -105,7 +110,12 @@ def run(settings: Settings) -> Outcome:
             _score_eight(model, settings, outcome)
     for folder in settings.folds:
         text = "none" if settings.text == "none" else "corpus"
-        outcome.add(*read_folds(folder, corpus="ravdess", text=text, seed=settings.seed))
+        for classes in (EMOTIONS, VOTE_CLASSES):
+            if set(classes) <= set(predicted_classes(folder)) or classes is EMOTIONS:
+                found = read_folds(
+                    folder, corpus="ravdess", text=text, seed=settings.seed, classes=classes
+                )
+                outcome.add(*found)
     if raw or WHOLE in corpus_configurations(settings.data):
         for classes in (EMOTIONS, VOTE_CLASSES):
             _score_folds(classes, settings, mfccs, outcome)

@@ -25,6 +25,31 @@ def columns_of(classes: Sequence[str]) -> list[str]:
 PROBABILITIES = columns_of(EMOTIONS)
 
 
+def classes_of(table: pd.DataFrame) -> tuple[str, ...]:
+    """The classes of a table of predictions, in the order of its columns."""
+    return tuple(name[2:] for name in table.columns if name.startswith("p_"))
+
+
+def restricted(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """The clips of some classes, predicted as if there were no others.
+
+    The probabilities of the other classes are left out, and the rest scaled to a sum of 1.
+
+    Args:
+        table: see :func:`prediction_table`.
+        classes: some of its classes.
+    """
+    left = set(classes_of(table)) - set(classes)
+    if not left:
+        return table.reset_index(drop=True)
+    table = table[table["label"].isin(classes)].drop(columns=columns_of(sorted(left)))
+    kept = table[columns_of(classes)].to_numpy()
+    answered = table["predicted"].notna().to_numpy()
+    table[columns_of(classes)] = kept / kept.sum(axis=1, keepdims=True)
+    table.loc[answered, "predicted"] = np.asarray(classes)[kept[answered].argmax(axis=1)]
+    return table.reset_index(drop=True)
+
+
 def prediction_table(
     clips: ClipSet, predictions: Sequence[Prediction], *, classes: Sequence[str] = EMOTIONS
 ) -> pd.DataFrame:
@@ -77,9 +102,10 @@ def ids_of(
     return references, predictions, table["speaker_id"].to_numpy(dtype=str)
 
 
-def log_probabilities(table: pd.DataFrame) -> np.ndarray:
-    """Logarithms of the probabilities, float (num_clips, 7); of 0 the smallest normal number."""
-    return np.log(np.clip(table[PROBABILITIES].to_numpy(), np.finfo(float).tiny, None))
+def log_probabilities(table: pd.DataFrame, *, classes: Sequence[str] = EMOTIONS) -> np.ndarray:
+    """Logarithms of the probabilities, float (num_clips, num_classes); of 0 the smallest normal
+    number."""
+    return np.log(np.clip(table[columns_of(classes)].to_numpy(), np.finfo(float).tiny, None))
 
 
 def brief_scores(

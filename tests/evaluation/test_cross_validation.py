@@ -6,8 +6,12 @@ import pandas as pd
 import pytest
 
 import train
+from corpus_builder.labels import VOTE_CLASSES
+from corpus_builder.records import features
 from hub_model.labels import EMOTIONS
 from speech_emotion.evaluation.cross_validation import cross_validate, figures_of
+from speech_emotion.evaluation.folds import predicted_classes, read_folds
+from speech_emotion.evaluation.scoring import classes_of
 from speech_emotion.metrics import bootstrap_interval, ua, wa
 from speech_emotion.predict.loading import load_classifier
 from speech_emotion.training import fit, run
@@ -185,3 +189,30 @@ def test_a_full_disk_is_one_line(done, arguments, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
     line = refusal(capsys, train.main, [*arguments[0][:-1], str(out), "--folds", "all"])
     assert "fold_1.parquet cannot be saved" in line
+
+
+def test_with_neutral_there_are_eight_classes_and_seven_of_them(tmp_path, arguments):
+    given, _ = arguments
+    columns = features(VOTE_CLASSES)
+    parts = {"train": (1, 2, 3), "validation": (4,), "test": (5,)}
+    made = {name: rows(speakers, labels=(0, 5, 7)) for name, speakers in parts.items()}
+    corpus = write_corpus(tmp_path / "corpus", columns=columns, **made)
+    out = tmp_path / "out"
+    given = [*given[:2], "--data", str(corpus), "--output-dir", str(out)]
+    assert train.main([*given, "--folds", "all", "--num-train-epochs", "1"]) == 0
+    table = pd.read_parquet(out / "predictions.parquet").query("text == 'none'")
+    assert classes_of(table) == predicted_classes(str(out)) == VOTE_CLASSES
+    figures = json.loads((out / "cross_validation.json").read_text())["pooled"]["none"]
+    right = (table["label"] == table["predicted"]).groupby(table["label"]).mean()
+    assert figures["ua"] == pytest.approx(right.mean()) and figures["recall"]["neutral"] is not None
+    asked = {"corpus": "ravdess", "text": "none", "seed": 0}
+    eight, _ = read_folds(str(out), classes=VOTE_CLASSES, **asked)
+    assert eight["classes"] == 8 and eight["scores"]["ua"] == pytest.approx(figures["ua"])
+    seven, answers = read_folds(str(out), **asked)
+    assert seven["scores"]["clips"] == (table["label"] != "neutral").sum() == len(answers)
+    expected = table[table["label"] != "neutral"]
+    chances = expected[[f"p_{name}" for name in EMOTIONS]].to_numpy()
+    chances = chances / chances.sum(axis=1, keepdims=True)
+    found = answers[[f"p_{name}" for name in EMOTIONS]].to_numpy()
+    assert found == pytest.approx(chances)
+    assert answers["predicted"].tolist() == [EMOTIONS[i] for i in chances.argmax(axis=1)]
