@@ -12,9 +12,11 @@ NEUTRAL = "neutral"
 """The eighth label, id 7, of models and corpora that keep it."""
 
 LABEL_SETS: dict[str, dict[str, str | None]] = {
+    "seven_class": {name: name for name in EMOTIONS} | {NEUTRAL: None},
     "four_class": {
         "angry": "angry",
         "calm": "neutral",
+        "neutral": "neutral",
         "happy": "happy",
         "sad": "sad",
         "disgust": None,
@@ -24,6 +26,7 @@ LABEL_SETS: dict[str, dict[str, str | None]] = {
     "valence": {
         "happy": "positive",
         "calm": "neutral",
+        "neutral": "neutral",
         "angry": "negative",
         "disgust": "negative",
         "fearful": "negative",
@@ -36,11 +39,13 @@ LABEL_SETS: dict[str, dict[str, str | None]] = {
         "happy": "high",
         "surprised": "high",
         "calm": "low",
+        "neutral": "low",
         "sad": "low",
         "disgust": None,
     },
 }
-"""Ready-made values of ``labels``. ``four_class`` is what IEMOCAP is mostly scored on, with calm in
+"""Ready-made values of ``labels``, for models of the seven emotions with neutral or without it.
+``seven_class`` leaves neutral out. ``four_class`` is what IEMOCAP is mostly scored on, with calm in
 the place of neutral. Surprise is left out of the valence, as it may be either, and disgust out of
 the arousal."""
 
@@ -68,7 +73,8 @@ class Labels:
                 raise ValueError(
                     f"labels: no set is called {labels!r}, there are {', '.join(LABEL_SETS)}"
                 )
-            labels = LABEL_SETS[labels]
+            chosen = LABEL_SETS[labels]
+            labels = {k: v for k, v in chosen.items() if k in names or k != NEUTRAL}
         elif not isinstance(labels, Mapping):
             kept = set(labels)
             labels = {name: None for name in names if name not in kept} | {k: k for k in labels}

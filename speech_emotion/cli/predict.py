@@ -78,7 +78,7 @@ def _add_result(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--labels",
         metavar="LABELS",
-        help="four_class, valence or arousal; angry,happy,sad to keep these only; or "
+        help="seven_class, four_class, valence or arousal; angry,happy,sad to keep these only; or "
         "happy=positive,calm= to rename, merge or leave out (default: the model's labels)",
     )
     group.add_argument(

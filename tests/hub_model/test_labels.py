@@ -33,20 +33,41 @@ SCORES = np.array([0.1, 0.2, 0.05, 0.15, 0.3, 0.12, 0.08])
             {"negative": 0.42 / 0.92, "neutral": 0.2 / 0.92, "positive": 0.3 / 0.92},
         ),
         ("arousal", {"high": 0.63 / 0.95, "low": 0.32 / 0.95}),
+        ("seven_class", dict(zip(EMOTIONS, SCORES, strict=True))),
     ],
 )
 def test_labels(labels, expected):
     assert Labels(EMOTIONS, labels).named(SCORES) == pytest.approx(expected)
 
 
-def test_the_ready_made_sets_mention_every_emotion():
-    assert all(set(mapping) == set(EMOTIONS) for mapping in LABEL_SETS.values())
+def test_the_ready_made_sets_mention_every_emotion_and_neutral():
+    assert all(set(mapping) == {*EMOTIONS, "neutral"} for mapping in LABEL_SETS.values())
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("seven_class", dict(zip(EMOTIONS, SCORES, strict=True))),
+        (
+            "four_class",
+            {"angry": 0.05 / 0.86, "neutral": 0.6 / 0.86, "happy": 0.15 / 0.86, "sad": 0.06 / 0.86},
+        ),
+        ("valence", {"negative": 0.21 / 0.96, "neutral": 0.6 / 0.96, "positive": 0.15 / 0.96}),
+        ("arousal", {"high": 0.315 / 0.975, "low": 0.66 / 0.975}),
+    ],
+)
+def test_the_ready_made_sets_of_a_model_with_neutral(labels, expected):
+    scores = [*SCORES / 2, 0.5]
+    assert Labels([*EMOTIONS, "neutral"], labels).named(scores) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("five_class", "no set is called 'five_class', there are four_class, valence, arousal"),
+        (
+            "five_class",
+            "no set is called 'five_class', there are seven_class, four_class, valence, arousal",
+        ),
         (["happy", "bored"], "the model has no bored; it has angry, calm"),
         ({"bored": "sad"}, "the model has no bored"),
         ([], "none is left"),
