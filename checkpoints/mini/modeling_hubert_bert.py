@@ -297,15 +297,18 @@ class HubertBertForEmotion(PreTrainedModel):
         if sound is None:
             text, has_text = self._embed_text(input_ids, text_attention_mask)
             audio = text.new_zeros(text.shape[0], self.config.audio_embedding_size)
+            has_audio = torch.zeros_like(has_text)
         else:
             audio = self._embed_audio(sound, attention_mask)
+            has_audio = torch.ones(audio.shape[0], dtype=torch.bool, device=audio.device)
             if input_ids is None:
                 text = audio.new_zeros(audio.shape[0], self.config.text_embedding_size)
                 has_text = torch.zeros(audio.shape[0], dtype=torch.bool, device=audio.device)
             else:
                 text, has_text = self._embed_text(input_ids, text_attention_mask)
                 if self.training:
-                    audio, has_text = self._drop_modalities(audio, has_text)
+                    has_audio, has_text = self._drop_modalities(has_text)
+                    audio = audio * has_audio[:, None]
         if self.config.use_text:
             missing = self.missing_text if self.config.missing_text == "learned" else 0.0
             text = torch.where(has_text[:, None], text, missing)
@@ -313,8 +316,10 @@ class HubertBertForEmotion(PreTrainedModel):
         features = torch.cat([audio, text], dim=-1)
         if self.config.standardize_features:
             features = (features.float() - self.feature_mean) / self.feature_std
-        # Dropout replaces a value by zero, which is the mean of a standardised one.
+        # Dropout replaces a value by zero, which is the mean of a standardised one; so does a clip
+        # without audio.
         audio_part, text_part = features.split([audio.shape[-1], text.shape[-1]], dim=-1)
+        audio_part = audio_part * has_audio[:, None]
         features = torch.cat([self.audio_dropout(audio_part), self.text_dropout(text_part)], dim=-1)
         # A quantised layer has no parameters and takes float32.
         weight = next(self.classifier.parameters(), features)
@@ -352,13 +357,10 @@ class HubertBertForEmotion(PreTrainedModel):
         attended = torch.where(has_text[:, None], mask, torch.ones_like(mask))
         return masked_mean(encode_text(self.text_model, input_ids, attended), attended), has_text
 
-    def _drop_modalities(
-        self, audio: torch.Tensor, has_text: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        chance = torch.rand(audio.shape[0], 2, device=audio.device)
+    def _drop_modalities(self, has_text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        chance = torch.rand(has_text.shape[0], 2, device=has_text.device)
         keep_text = has_text & (chance[:, 0] >= self.config.text_modality_dropout)
-        keep_audio = ~keep_text | (chance[:, 1] >= self.config.audio_modality_dropout)
-        return audio * keep_audio[:, None], keep_text
+        return ~keep_text | (chance[:, 1] >= self.config.audio_modality_dropout), keep_text
 
 
 def _names_others(source: Any, options: dict[str, Any]) -> bool:

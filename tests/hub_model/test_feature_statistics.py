@@ -12,7 +12,7 @@ from hub_model.processing_hubert_bert import HubertBertProcessor
 from speech_emotion.predict import DEFAULT_MODEL
 from tests.helpers.model_answers import answer
 from tests.helpers.sounds import CLIPS, TEXTS, voice
-from tests.helpers.tiny_models import tiny_model
+from tests.helpers.tiny_models import tiny_model, tiny_processor
 
 STATISTICS = ("feature_mean", "feature_std")
 
@@ -41,8 +41,8 @@ def folded(model: HubertBertForEmotion) -> HubertBertForEmotion:
 
 @pytest.mark.parametrize(
     ("clips", "texts"),
-    [(CLIPS, TEXTS), (CLIPS, None), (None, ["leave me", "by the door"])],
-    ids=["fused", "audio-only", "text-only"],
+    [(CLIPS, TEXTS), (CLIPS, None)],
+    ids=["fused", "audio-only"],
 )
 def test_a_folded_classifier_gives_the_same_answers(clips, texts):
     model = standardized()
@@ -51,6 +51,35 @@ def test_a_folded_classifier_gives_the_same_answers(clips, texts):
     torch.testing.assert_close(
         answer(model, clips, texts), answer(old, clips, texts), atol=1e-5, rtol=0
     )
+
+
+def test_without_audio_its_features_are_the_mean_of_the_training_clips():
+    model = standardized()
+    processor = tiny_processor()
+    batch = processor(text=["leave me", "by the door"])
+    size = model.config.audio_embedding_size
+    with torch.no_grad():
+        found = model(**batch)
+        text = (found.text_embedding - model.feature_mean[size:]) / model.feature_std[size:]
+        expected = text @ model.classifier.weight[:, size:].T + model.classifier.bias
+    torch.testing.assert_close(found.logits, expected, atol=1e-5, rtol=0)
+
+
+def test_words_that_say_nothing_decide_nothing():
+    model = HubertBertForEmotion.from_pretrained(DEFAULT_MODEL).eval()
+    processor = HubertBertProcessor.from_pretrained(DEFAULT_MODEL, trust_remote_code=False)
+    plain = ["Dogs are sitting by the door", "The meeting is on Monday at ten"]
+    clear = {
+        "I hate you, this makes me furious": "angry",
+        "I am so scared, I was terrified": "fearful",
+        "Thank you so much, this is wonderful, I love it": "happy",
+        "I am so sad, I miss him, sorry for your loss": "sad",
+    }
+    with torch.no_grad():
+        scores = model(**processor(text=[*plain, *clear])).logits.softmax(-1)
+    assert scores[: len(plain)].max() < 0.5
+    found = [model.config.id2label[int(index)] for index in scores[len(plain) :].argmax(-1)]
+    assert found == list(clear.values())
 
 
 def test_a_folder_without_the_setting_loads_as_before(tmp_path):
