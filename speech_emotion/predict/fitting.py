@@ -14,7 +14,7 @@ import hub_model
 from corpus_builder.labels import label_of
 from corpus_builder.tables import read_table
 from speech_emotion.predict import PredictError
-from speech_emotion.predict.loading import one_line
+from speech_emotion.predict.loading import loading_reason
 
 RENAMED = {"emotion_logits": "class_mean_logits", "logit_shift": "logit_bias"}
 """Settings whose names changed after the first release; the shift had the other sign."""
@@ -216,7 +216,7 @@ def read_labelled_corpus(
             )
         names = rows.features["label"].names
     except Exception as error:  # `datasets` raises a dozen unrelated types here
-        raise PredictError(f"{where}: {one_line(error)}") from error
+        raise PredictError(f"{where}: {loading_reason(error)}") from error
     if corpus is not None:
         of_corpus = [index for index, other in enumerate(rows["corpus"][:]) if other == corpus]
         if not of_corpus:

@@ -86,7 +86,7 @@ def load_classifier(
     except PredictError:
         raise
     except Exception as error:  # a folder with a damaged file fails in many ways
-        reason = one_line(error).removeprefix(f"{name}: ").rstrip(".")
+        reason = loading_reason(error).removeprefix(f"{name}: ").rstrip(".")
         if isinstance(error, OSError) and is_hub_id(name):
             reason += "; a local model folder needs no network"
         raise ModelError(f"{name}: {reason}") from error
@@ -175,7 +175,7 @@ def is_hub_id(model: str) -> bool:
     return not (Path(model).exists() or model.startswith((".", "/"))) and model.count("/") == 1
 
 
-def one_line(error: Exception) -> str:
+def loading_reason(error: Exception) -> str:
     """Shorten whatever a loader raised to the line that gives the reason."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if "See the original errors" in lines[0]:

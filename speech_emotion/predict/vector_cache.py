@@ -154,7 +154,7 @@ def clip_hash(audio: Mapping[str, Any]) -> str:
     return hashlib.sha256(audio_bytes(audio)).hexdigest()
 
 
-def weights_hash(module: nn.Module, *facts: Any) -> str:
+def module_hash(module: nn.Module, *facts: Any) -> str:
     """Hash the weights of a module and whatever else decides its output: 32 hexadecimal digits."""
     digest = hashlib.sha256()
     for name, weight in sorted(module.state_dict().items()):

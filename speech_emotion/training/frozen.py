@@ -26,8 +26,8 @@ from hub_model.modeling_hubert_bert import HubertBertForEmotion, masked_mean
 from speech_emotion.predict.vector_cache import (
     VectorCache,
     clip_hash,
+    module_hash,
     text_keys,
-    weights_hash,
 )
 from speech_emotion.training.augment import training_changes
 from speech_emotion.training.config import ConfigError, TrainConfig
@@ -235,7 +235,7 @@ class _Encoder:
 
     def audio_hash(self) -> str:
         config = self.model.config
-        return weights_hash(
+        return module_hash(
             self.model.audio_model,
             config.audio_config.to_dict(),
             config.audio_pooling,
@@ -247,7 +247,7 @@ class _Encoder:
 
     def text_hash(self) -> str:
         tokenizer = self.processor.tokenizer
-        return weights_hash(
+        return module_hash(
             self.model.text_model,
             self.model.config.text_config.to_dict(),
             sorted(tokenizer.get_vocab().items()),
