@@ -5,7 +5,8 @@ TORCH ?= cpu
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Modules are compiled when they are first imported: most never are.
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 CLIP ?= examples/angry.wav
 MODEL ?= checkpoints/mini
 DATA ?= ../shared/data
@@ -23,7 +24,7 @@ $(VENV)/torch-$(TORCH): constraints.txt
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH)-$(shell uname -s),cpu-Linux)
 	@echo "installing torch (CPU build; make TORCH=gpu ... for the other)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check 'torch==2.13.0+cpu' 2>/dev/null \
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-compile 'torch==2.13.0+cpu' 2>/dev/null \
 		|| $(PIP) --index-url $(TORCH_CPU_INDEX) torch
 else
 	@echo "installing torch"

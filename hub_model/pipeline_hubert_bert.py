@@ -58,7 +58,8 @@ class SpeechTextEmotionPipeline(FittedPipeline):
             stands for no transcript. For a list of clips, a list of the same length.
         top_k: how many emotions to return; all when not given.
         labels: a dict that renames or merges labels (``{"happy": "positive"}``; to ``None`` leaves
-            one out), a list of those to keep, or ``"four_class"``, ``"valence"``, ``"arousal"``.
+            one out), a list of those to keep, or ``"seven_class"``, ``"four_class"``,
+            ``"valence"``, ``"arousal"``.
             Probabilities are added up and renormalised.
         abstain_below: give no label when the highest probability is lower: 0 to 1.
         contributions: return the audio-only and text-only probabilities as well.
@@ -293,6 +294,7 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         prepare = self._preparation(asked.clean, asked.check_speech)
         data = RecordingWindows(source, asked.timeline, prepare)
         windows: list[Window] = []
+        notes: list[str] = []
         waiting: list[Clip] = []
 
         def score() -> None:
@@ -305,6 +307,9 @@ class SpeechTextEmotionPipeline(FittedPipeline):
             for window in unbatched(data, workers):
                 if isinstance(window, str):
                     raise AudioError(window)
+                if isinstance(window, list):
+                    notes = window
+                    continue
                 bar.update(window.end - (windows[-1].end if windows else 0))
                 windows.append(window)
                 if window.clip is not None:
@@ -313,6 +318,7 @@ class SpeechTextEmotionPipeline(FittedPipeline):
                 if len(waiting) == batch_size:
                     score()
             score()
+        windows[-1].file_notes = notes
         return windows
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,10 @@ class Options:
     check_speech: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("top_k", "window_s", "hop_s", "smoothing", "abstain_below"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Real):
+                raise ValueError(f"{name} must be a number, not {value!r}")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {self.top_k}")
         if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
@@ -122,7 +127,7 @@ def recording_result(
     """
     clips = [window.clip for window in windows if window.clip is not None]
     whole = mean_clip(clips) if clips else Clip(note=NO_SPEECH_FOUND)
-    whole.text = transcript_of(windows)
+    whole.text, whole.file_notes = transcript_of(windows), windows[-1].file_notes
     row = clip_result(whole, asked=asked, labels=labels, temperature=temperature)
     probabilities = [
         None if window.clip is None else _probabilities(window.clip.logits["fused"], temperature)

@@ -90,12 +90,14 @@ class Window:
         start, end: in seconds.
         clip: what the model gets; ``None`` where nobody speaks.
         scores: probabilities by label, smoothed; ``None`` where nobody speaks.
+        file_notes: of the last window: what is unusual about the file.
     """
 
     start: float
     end: float
     clip: Clip | None = None
     scores: dict[str, float] | None = None
+    file_notes: Sequence[str] = ()
 
 
 class RecordingWindows(torch.utils.data.IterableDataset):
@@ -103,12 +105,13 @@ class RecordingWindows(torch.utils.data.IterableDataset):
 
     Every worker reads the recording, as decoding takes little beside cleaning. What is wrong with
     the recording comes as its message, for an exception would lose its line between processes.
+    Notes on the file come as a list, from one worker.
     """
 
     def __init__(self, source: Any, timeline: Timeline, prepare: Preparation) -> None:
         self._source, self._timeline, self._prepare = source, timeline, prepare
 
-    def __iter__(self) -> Iterator[Window | str]:
+    def __iter__(self) -> Iterator[Window | list[str] | str]:
         worker = torch.utils.data.get_worker_info()
         mine, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         try:
@@ -116,6 +119,8 @@ class RecordingWindows(torch.utils.data.IterableDataset):
                 windows = self._timeline.cut(stream)
                 for start, waveform in itertools.islice(windows, mine, None, workers):
                     yield self._window(start, waveform)
+                if mine == 0:
+                    yield stream.notes
         except AudioError as error:
             yield str(error)
 

@@ -19,7 +19,7 @@ from transformers import Pipeline
 from transformers.utils import logging
 
 from .audio import AudioError
-from .inputs import Clip, check_texts, each
+from .inputs import Clip, as_list, check_texts, each, is_one_clip
 from .results import Options
 from .timeline import WINDOW_S, Window
 
@@ -174,6 +174,9 @@ class FittedPipeline(Pipeline):
             ValueError: an unknown label, another number of labels than of clips, or no clip that
                 can be used.
         """
+        clips = as_list(clips)
+        if is_one_clip(clips):
+            raise ValueError("calibrate needs a list or data set of clips, and was given one clip")
         ids = [self._label_id(label) for label in labels]
         if hasattr(clips, "__len__") and len(clips) != len(ids):
             raise ValueError(f"{len(ids)} labels for {len(clips)} clips")
@@ -218,7 +221,7 @@ class FittedPipeline(Pipeline):
         Recordings that cannot be used are left out.
 
         Args:
-            recordings: a list, generator or data set of them, as in a call. Ten clips of
+            recordings: one, or a list, generator or data set of them, as in a call. Ten clips of
                 several emotions are enough for most of the gain.
             clean, batch_size, num_workers: as in a call.
             on_error: called with the line that says why a recording was left out; when not given,
@@ -240,7 +243,8 @@ class FittedPipeline(Pipeline):
         batch_size, workers = self._sizes(batch_size, num_workers)
         asked = Options(clean=clean, return_segments=True, hop_s=WINDOW_S)
         found = []
-        for source in each(recordings):
+        recordings = as_list(recordings)
+        for source in [recordings] if is_one_clip(recordings) else each(recordings):
             try:
                 windows = self._windows(source, "", asked, batch_size, workers)
             except AudioError as error:

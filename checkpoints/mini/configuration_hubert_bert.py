@@ -107,7 +107,7 @@ class HubertBertConfig(PreTrainedConfig):
             self.id2label = dict(enumerate(EMOTIONS))
         if self.id2label is not None and wanted not in (None, len(self.id2label)):
             self.id2label = None
-            self._forget_fit()
+            self.forget_fit()
         if self.id2label is not None:
             self.label2id = {label: int(index) for index, label in self.id2label.items()}
         if not self.use_text:
@@ -168,11 +168,11 @@ class HubertBertConfig(PreTrainedConfig):
     def __setattr__(self, name: str, value: Any) -> None:
         known = getattr(self, "id2label", None) if name == "id2label" else None
         super().__setattr__(name, value)
-        if known and value and list(known.values()) != list(self.id2label.values()):
-            self._forget_fit()
+        if known and value and len(known) != len(self.id2label):
+            self.forget_fit()
 
-    def _forget_fit(self) -> None:
-        """Reset what was fitted to other labels."""
+    def forget_fit(self) -> None:
+        """Reset what was fitted to another classifier: temperature, class-mean logits and bias."""
         self.temperature, self.class_mean_logits, self.logit_bias = 1.0, None, None
 
     @property

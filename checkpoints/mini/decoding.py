@@ -6,6 +6,7 @@ WebM, the sound of videos). The bytes decide which, not the name of the file. Ev
 :class:`AudioError` whose message is one clear line.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ import soxr
 
 from .containers import Bytes, DamagedError, Stream, StreamFile, streams_of
 from .ffmpeg import FfmpegSound
+
+logger = logging.getLogger(__name__)
 
 SAMPLING_RATE = 16_000
 """Rate in Hz at which every clip is cleaned, stored and classified (paper, section III-A)."""
@@ -208,7 +211,13 @@ class AudioStream:
             rates = [np.isscalar(part) and not isinstance(part, str) for part in source]
             if rates[0] != rates[1]:  # Gradio's order, and that of soundfile.read
                 self.rate, source = source if rates[0] else source[::-1]
-        return _as_samples(source, self.name)
+        samples = _as_samples(source, self.name)
+        if samples.shape[1] > 2:
+            self.notes.append(
+                f"one recording with {samples.shape[1]} channels; give several clips as a list"
+            )
+            logger.warning(f"{self.name}: {self.notes[-1]}")
+        return samples
 
     def _open_path(self, path: Path) -> Iterator[np.ndarray]:
         with _opening(self.name):

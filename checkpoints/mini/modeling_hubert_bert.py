@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.dynamic_module_utils import custom_object_save
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, can_return_tuple, logging
 
 from .configuration_hubert_bert import EMOTIONS, HubertBertConfig
 from .encoders import (
@@ -20,6 +20,8 @@ from .encoders import (
     make_speech_encoder,
     make_text_encoder,
 )
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -76,10 +78,15 @@ def refuse_random_parts(name: str, info: dict[str, Any], *, allowed: Sequence[st
         keys = (key if isinstance(key, str) else key[0] for key in info.get(problem) or ())
         names = sorted(set(keys) - set(allowed if problem == "mismatched_keys" else ()))
         if names:
+            hint = (
+                "; ignore_mismatched_sizes=True starts a new head"
+                if set(names) <= set(HEAD)
+                else ""
+            )
             raise ValueError(
                 f"{name}: {problem.replace('_', ' ')} in the weights: {', '.join(names[:3])}"
                 f"{' ...' if len(names) > 3 else ''} ({len(names)} in all); "
-                "a model with random parts is refused"
+                f"a model with random parts is refused{hint}"
             )
 
 
@@ -137,7 +144,7 @@ class HubertBertForEmotion(PreTrainedModel):
 
         Half-precision checkpoints are loaded as float32 unless a ``dtype`` is asked for. With
         another ``id2label``, or with another ``num_labels`` and ``ignore_mismatched_sizes=True``,
-        the classifier starts anew.
+        the classifier starts anew, with a warning; capitals make no other label.
 
         Raises:
             ValueError: a weight of the model is missing from the checkpoint, has another shape,
@@ -152,11 +159,17 @@ class HubertBertForEmotion(PreTrainedModel):
         # Otherwise transformers raises on its own, and names the weights only in its log.
         kwargs["ignore_mismatched_sizes"] = True
         wants_info = kwargs.pop("output_loading_info", False)
-        other_labels = _names_others(args[0], kwargs) if args else False
+        other_labels = _other_labels(args[0], kwargs) if args else ()
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         name = str(args[0]) if args else "checkpoint"
         refuse_random_parts(name, info, allowed=HEAD if new_head else ())
         if other_labels:
+            logger.warning(
+                f"{name}: its labels are {', '.join(other_labels)}; with others the classifier "
+                "starts anew and must be trained. To rename labels, set model.config.id2label "
+                "after loading, or use the option labels of the pipeline."
+            )
+            model.config.forget_fit()
             # `_init_weights` passes over what was loaded.
             nn.init.normal_(model.classifier.weight, std=0.02)
             nn.init.zeros_(model.classifier.bias)
@@ -260,6 +273,7 @@ class HubertBertForEmotion(PreTrainedModel):
             self.audio_model.conv1.requires_grad_(False)
             self.audio_model.conv2.requires_grad_(False)
 
+    @can_return_tuple
     def forward(
         self,
         input_values: torch.Tensor | None = None,
@@ -363,17 +377,17 @@ class HubertBertForEmotion(PreTrainedModel):
         return ~keep_text | (chance[:, 1] >= self.config.audio_modality_dropout), keep_text
 
 
-def _names_others(source: Any, options: dict[str, Any]) -> bool:
-    """Whether ``id2label`` in the options of ``from_pretrained`` differs from the checkpoint's."""
+def _other_labels(source: Any, options: dict[str, Any]) -> tuple[str, ...]:
+    """The checkpoint's labels, when ``id2label`` in the options of ``from_pretrained`` differs."""
     wanted = options.get("id2label") or getattr(options.get("config"), "id2label", None)
     if not wanted:
-        return False
+        return ()
     hub = {k: options[k] for k in ("revision", "token", "subfolder") if k in options}
     stored, _ = HubertBertConfig.get_config_dict(source, **hub)
     known = stored.get("id2label") or dict(enumerate(EMOTIONS))
-    return [wanted[i] for i in sorted(wanted, key=int)] != [
-        known[i] for i in sorted(known, key=int)
-    ]
+    names = [[str(labels[i]) for i in sorted(labels, key=int)] for labels in (known, wanted)]
+    plain = [[name.strip().casefold() for name in labels] for labels in names]
+    return () if plain[0] == plain[1] else tuple(names[0])
 
 
 HubertBertForEmotion.register_for_auto_class("AutoModelForAudioClassification")

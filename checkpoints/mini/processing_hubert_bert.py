@@ -38,7 +38,7 @@ class HubertBertProcessor(ProcessorMixin):
             text: one transcript per waveform; ``None`` or an empty one where there is none.
             sampling_rate: of the waveforms, which must be 16 kHz.
             padding: ``True`` or ``"longest"``, the only one there is.
-            return_tensors: ``"pt"``.
+            return_tensors: ``"pt"``, or ``"np"`` for arrays.
 
         Returns:
             the tensors of :func:`~hub_model.encoders.audio_inputs`; ``input_ids`` and
@@ -51,8 +51,8 @@ class HubertBertProcessor(ProcessorMixin):
         """
         if sampling_rate not in (None, SAMPLING_RATE):
             raise ValueError(f"sampling_rate must be {SAMPLING_RATE}, not {sampling_rate}")
-        if padding not in (True, "longest") or return_tensors not in (None, "pt"):
-            raise ValueError('padding must be True or "longest", and return_tensors "pt"')
+        if padding not in (True, "longest") or return_tensors not in (None, "pt", "np"):
+            raise ValueError('padding must be True or "longest", and return_tensors "pt" or "np"')
         batch: dict[str, torch.Tensor] = {}
         if audio is not None:
             audio = [audio] if isinstance(audio, np.ndarray) and audio.ndim == 1 else list(audio)
@@ -68,7 +68,7 @@ class HubertBertProcessor(ProcessorMixin):
             present = torch.tensor([bool(entry) for entry in texts])
             batch["input_ids"] = tokens["input_ids"]
             batch["text_attention_mask"] = tokens["attention_mask"] * present[:, None]
-        return BatchFeature(batch)
+        return BatchFeature(batch, tensor_type="np" if return_tensors == "np" else None)
 
     @property
     def model_input_names(self) -> list[str]:

@@ -213,3 +213,19 @@ def test_a_stock_classifier_is_calibrated_and_adapted(tmp_path, capsys):
         expected = adapted(clip)
         same(plain(clip, top_k=None), expected)
         same(ours(clip), expected)
+
+
+def test_one_recording_is_a_recording_and_not_its_parts(calibrated, tmp_path):
+    classifier = load(calibrated)
+    file = tmp_path / "a.wav"
+    file.write_bytes(encode(voice(2.0), subtype="FLOAT"))
+    expected = classifier.adapt([str(file)])
+    for one in (file, str(file), file.read_bytes(), voice(2.0)):
+        classifier.model.config.logit_bias = None
+        assert classifier.adapt(one) == pytest.approx(expected, abs=1e-4)
+    said = []
+    with pytest.raises(ValueError, match="no recording can be used"):
+        classifier.adapt(str(tmp_path), on_error=said.append)
+    assert len(said) == 1
+    with pytest.raises(ValueError, match="calibrate needs a list or data set of clips"):
+        classifier.calibrate(str(file), ["sad"])

@@ -264,3 +264,11 @@ def test_a_file_object_must_be_binary(tmp_path):
         assert load_audio(file).size == FIRST.size
     with path.open(encoding="latin-1") as file, pytest.raises(AudioError, match="binary"):
         load_audio(file)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_batch_in_place_of_a_list_is_noted(turned):
+    batch = np.stack([voice(0.5)] * 4)
+    _, notes = decode(batch.T if turned else batch)
+    assert notes == ["one recording with 4 channels; give several clips as a list"]
+    assert decode(batch[:2])[1] == []

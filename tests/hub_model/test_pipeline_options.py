@@ -179,3 +179,9 @@ def test_calibration_that_cannot_be(sure_of_itself, clips, labels, message):
     with pytest.raises(ValueError, match=message):
         sure_of_itself.calibrate(clips, labels)
     assert sure_of_itself.model.config.temperature == 1.0
+
+
+@pytest.mark.parametrize("name", ["top_k", "window_s", "hop_s", "smoothing", "abstain_below"])
+def test_a_number_must_be_a_number(model_folder, name):
+    with pytest.raises(ValueError, match=f"^{name} must be a number, not 'a'$"):
+        load(model_folder)(CLIP, **{"return_segments": True, name: "a"})

@@ -193,3 +193,15 @@ def test_memory_does_not_grow_with_the_recording(tmp_path):
     (short, before), (long, after) = json.loads(done.stdout.splitlines()[-1])
     assert long - short > 900
     assert after - before < 60
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_notes_on_the_file_stand_in_a_timeline_as_well(model_folder, tmp_path, workers):
+    sound = voice(70.0)
+    soundfile.write(tmp_path / "a.wav", np.stack([sound, -0.9 * sound], 1), SAMPLING_RATE)
+    classifier = load(model_folder)
+    asked = {"return_segments": True, "hop_s": 4.0, "num_workers": workers}
+    note = classifier(tmp_path / "a.wav", **asked)["note"]
+    assert "its channels cancel each other" in note
+    assert note == classifier(tmp_path / "a.wav", return_transcript=True)["note"]
+    assert "cancel" not in classifier(sound, **asked)["note"]

@@ -95,7 +95,7 @@ def test_other_labels_start_a_new_head_and_forget_the_fit(model_folder):
         AutoModelForAudioClassification.from_pretrained(model_folder, **changed)
 
 
-def test_as_many_labels_of_other_names_start_a_new_head(model_folder):
+def test_as_many_labels_of_other_names_start_a_new_head(model_folder, caplog):
     def load(**options):
         return AutoModelForAudioClassification.from_pretrained(
             model_folder, trust_remote_code=True, **options
@@ -104,17 +104,24 @@ def test_as_many_labels_of_other_names_start_a_new_head(model_folder):
     model = load()
     same = load(id2label=dict(model.config.id2label))
     assert torch.equal(same.classifier.weight, model.classifier.weight)
-    other = load(id2label={place: f"other {place}" for place in range(7)})
+    capitals = {place: name.title() for place, name in model.config.id2label.items()}
+    same = load(id2label=capitals)
+    assert torch.equal(same.classifier.weight, model.classifier.weight)
+    assert same.config.id2label == capitals
+    with caplog.at_level("WARNING", logger="transformers_modules"):
+        other = load(id2label={place: f"other {place}" for place in range(7)})
+    assert "its labels are angry, calm" in caplog.text and "must be trained" in caplog.text
     assert not torch.equal(other.classifier.weight, model.classifier.weight)
     assert list(other.config.id2label.values())[6] == "other 6"
+    assert other.config.temperature == 1.0
 
 
 def test_what_was_fitted_belongs_to_the_labels():
     fitted = {"logit_bias": [0.0] * 7, "class_mean_logits": [[0.0] * 7] * 7}
     config = HubertBertConfig(temperature=2.0, **fitted)
-    config.id2label = dict(config.id2label)
-    assert config.temperature == 2.0
-    config.id2label = {place: f"other {place}" for place in range(7)}
+    config.id2label = {place: f"renamed {place}" for place in range(7)}
+    assert config.temperature == 2.0 and config.logit_bias == [0.0] * 7
+    config.num_labels = 4
     assert (config.temperature, config.logit_bias, config.class_mean_logits) == (1.0, None, None)
 
 
@@ -182,3 +189,26 @@ def test_the_steps_of_the_pipeline_work_one_by_one(model_folder):
     row = classifier.postprocess(classifier.forward(clip))
     assert row == classifier(CLIPS[0], text="leave me")
     assert classifier.run_single(CLIPS[0], {"text": "leave me"}, {}, {"top_k": 2}) == row[:2]
+
+
+def test_a_tuple_and_arrays_where_they_are_asked_for(model_folder):
+    model = AutoModelForAudioClassification.from_pretrained(
+        model_folder, trust_remote_code=True
+    ).eval()
+    processor = AutoProcessor.from_pretrained(model_folder, trust_remote_code=True)
+    tensors = processor(audio=CLIPS[:2])
+    arrays = processor(audio=CLIPS[:2], return_tensors="np")
+    assert {name: type(value) for name, value in arrays.items()} == dict.fromkeys(
+        tensors, np.ndarray
+    )
+    with torch.no_grad():
+        whole, parts = model(**tensors), model(**tensors, return_dict=False)
+    assert isinstance(parts, tuple)
+    assert torch.equal(parts[0], whole.logits)
+
+
+def test_a_missing_option_of_other_labels_is_named(model_folder):
+    with pytest.raises(ValueError, match="ignore_mismatched_sizes=True starts a new head$"):
+        AutoModelForAudioClassification.from_pretrained(
+            model_folder, trust_remote_code=True, num_labels=4
+        )

@@ -23,7 +23,7 @@ CPU_INDEX = re.search(
 def installed(python: Path, *what: str) -> str | None:
     """Install with pip; returns why it could not."""
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--retries", "1", *what]
+    command += ["--no-compile", "--retries", "1", *what]
     run = subprocess.run(command, capture_output=True, text=True)
     return None if run.returncode == 0 else run.stderr.strip().splitlines()[-1]
 
