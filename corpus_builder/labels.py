@@ -111,6 +111,19 @@ def read_label_map(entries: Iterable[str]) -> dict[str, str | None]:
     return words
 
 
+def check_label_map(words: Mapping[str, str | None], labels: Collection[str]) -> None:
+    """Refuse a label map whose right sides are not labels, which would lose their clips.
+
+    Raises:
+        CorpusError: names the label.
+
+    >>> check_label_map({"frustrated": "anger", "other": None}, ["angry", "sad"])
+    """
+    for word, label in words.items():
+        if label is not None and label_of(word, labels, words) is None:
+            raise CorpusError(f"--map {word}={label}: {label} is none of {', '.join(labels)}")
+
+
 def label_of(
     word: str, labels: Iterable[str], words: Mapping[str, str | None] = MappingProxyType({})
 ) -> str | None:

@@ -4,9 +4,11 @@ import codecs
 import csv
 import io
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from types import MappingProxyType
+from urllib.parse import unquote
 
 from corpus_builder import CorpusError
 
@@ -49,8 +51,12 @@ class Table:
         r"""Return the file that a cell names, relative to the folder of the table.
 
         A name with ``\``, as Windows writes it, and one whose letters are composed in another way,
-        as macOS writes it, is found too.
+        as macOS writes it, is found too; so is a ``file://`` address.
         """
+        if name.startswith("file://"):
+            name = unquote(name.removeprefix("file://").removeprefix("localhost"))
+        if PureWindowsPath(name).drive and not Path(name).is_absolute():
+            return Path(name)
         path = self.path.parent / name
         if not path.exists():
             plain = name.replace("\\", "/")
@@ -66,6 +72,7 @@ def read_table(
     *,
     required: Sequence[str] = ("path",),
     optional: Sequence[str] = (),
+    aliases: Mapping[str, str] = MappingProxyType({}),
     allow_empty: bool = False,
     on_bad: Callable[[str], None] | None = None,
 ) -> Table:
@@ -80,6 +87,8 @@ def read_table(
         path: the file.
         required: columns that the file must have.
         optional: columns that it may have.
+        aliases: other names of columns, each with the name whose place it takes where the file does
+            not have that.
         allow_empty: a cell of a required column may be empty.
         on_bad: called with one line of text for each line of the table that cannot be used, which
             is left out. Without it such a line is an error.
@@ -90,9 +99,13 @@ def read_table(
             is left.
     """
     path = Path(path)
-    header, lines = _header_and_lines(path, required)
+    header, lines = _header_and_lines(path, (*required, *aliases))
     named = [*required, *optional]
     spelling = {name.casefold(): name for name in named}
+    there = {name.casefold() for name in header}
+    for alias, name in aliases.items():
+        if name.casefold() not in there:
+            spelling.setdefault(alias.casefold(), name)
     columns = [spelling.get(name.casefold(), name) for name in header]
     missing = [name for name in required if name not in columns]
     if missing:

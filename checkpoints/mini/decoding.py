@@ -342,7 +342,8 @@ def _opening(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise AudioError(f"{name}: no such file") from error
+        hint = "; addresses are not fetched" if "://" in name or ":/" in name else ""
+        raise AudioError(f"{name}: no such file{hint}") from error
     except IsADirectoryError as error:
         raise AudioError(f"{name}: a folder, not an audio file") from error
     except OSError as error:

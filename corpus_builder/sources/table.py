@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from corpus_builder import CorpusError
-from corpus_builder.labels import VOTE_CLASSES, label_of, plain_word
+from corpus_builder.labels import VOTE_CLASSES, check_label_map, label_of, plain_word
 from corpus_builder.sources.base import Rejected, Source, Utterance
 from corpus_builder.tables import TABLE_SUFFIXES, read_table
 from hub_model.labels import EMOTIONS
@@ -46,6 +46,7 @@ class TableSource(Source):
         labels: Sequence[str] = VOTE_CLASSES,
         words: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
+        check_label_map(words, labels)
         tables = [root]
         if root.is_dir():
             tables = sorted(p for p in root.iterdir() if p.suffix.lower() in TABLE_SUFFIXES)

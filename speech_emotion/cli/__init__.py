@@ -22,7 +22,11 @@ class CommandError(Exception):
 
 
 def add_model_arguments(
-    parser: Any, *, what: str = "folder or Hub id of the model", flag: bool = True
+    parser: Any,
+    *,
+    what: str = "folder or Hub id of the model",
+    flag: bool = True,
+    required: bool = False,
 ) -> None:
     """Add the model and ``--trust-remote-code``.
 
@@ -30,9 +34,12 @@ def add_model_arguments(
         parser: or a group of one.
         what: help for the model.
         flag: the model is ``--model``; otherwise an optional positional argument.
+        required: there is no default.
     """
     help_text = f"{what} (default: the embedded checkpoint, mini)"
-    if flag:
+    if required:
+        parser.add_argument("--model", metavar="MODEL", required=True, help=what)
+    elif flag:
         parser.add_argument("--model", metavar="MODEL", default=str(DEFAULT_MODEL), help=help_text)
     else:
         parser.add_argument("model", nargs="?", default=str(DEFAULT_MODEL), help=help_text)

@@ -1,6 +1,7 @@
 """fit a model's confidence to labelled clips that it was not trained on"""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="CSV table with the columns path (relative to the table's folder), emotion and, if "
         "there are any, transcript; or the folder of a corpus built by corpus_builder",
     )
-    add_model_arguments(parser, what="model folder, whose config.json is changed")
+    add_model_arguments(parser, what="model folder, whose config.json is changed", required=True)
     corpus = parser.add_argument_group("a built corpus")
     corpus.add_argument(
         "--config",
@@ -73,6 +74,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_work_arguments(work)
 
 
+def _trained_on(folder: Path, clips: list[str]) -> int:
+    """Number of the recordings that are in the training data of a model, where it names them."""
+    from hub_model.audio import AudioError, audio_hash, load_audio
+    from speech_emotion.evaluation.leaks import TrainingRecord, read_record
+    from speech_emotion.training.provenance import HASH_DIGITS
+
+    try:
+        hashes = TrainingRecord.of(read_record(folder)).hashes
+    except (OSError, ValueError):
+        return 0
+    found = 0
+    for clip in clips if hashes else ():
+        with suppress(AudioError):
+            found += audio_hash(load_audio(clip))[:HASH_DIGITS] in hashes
+    return found
+
+
 def run(options: argparse.Namespace) -> int:
     """Fit temperature and class-mean logits, and write both into ``config.json``.
 
@@ -100,6 +118,12 @@ def run(options: argparse.Namespace) -> int:
         if corpus
         else read_labelled_table(data, **known)
     )
+    heard = 0 if corpus or options.keep_temperature else _trained_on(folder, clips)
+    if heard:
+        print_note(
+            f"{heard} of the clips are in the training data of the model: it is surer of them "
+            "than of others, and the temperature will be too low"
+        )
     before, refused = config.temperature, list[str]()
     try:
         temperature = classifier.calibrate(
@@ -123,7 +147,12 @@ def run(options: argparse.Namespace) -> int:
         print_note(f"no clips of {', '.join(absent)}: the class-mean logits, for adapt, stay")
     used = len(labels) - len(refused)
     few = "; few, which draws it towards 1" if used < FEW else ""
-    print(f"temperature {temperature:.4f} from {used} clips{few}; it was {before:.4f}")
+    if options.keep_temperature:
+        stored = "the class-mean logits stay" if absent else "class-mean logits stored"
+        print(f"temperature {temperature:.4f}, as it was; {stored} ({used} clips)")
+    else:
+        clips_used = "1 clip" if used == 1 else f"{used} clips"
+        print(f"temperature {temperature:.4f} from {clips_used}{few}; it was {before:.4f}")
     if not options.dry_run:
         means = config.class_mean_logits
         write_fitted(folder, {"temperature": temperature, "class_mean_logits": means})

@@ -53,9 +53,9 @@ def find_recordings(names: Iterable[str], *, on_note: Note | None = None) -> lis
 
     Args:
         names: files; folders, which are searched for recordings; patterns such as
-            ``"calls/**/*.wav"``; tables with the column ``path`` and, if there are any,
-            ``transcript`` and ``speaker``; or ``-`` for standard input, which holds a recording, or
-            names, one a line.
+            ``"calls/**/*.wav"``; tables with the column ``path`` (or ``file``, as ``--format csv``
+            writes it) and, if there are any, ``transcript`` and ``speaker``; or ``-`` for standard
+            input, which holds a recording, or names, one a line.
         on_note: called with a line on what a folder or table holds that is left out.
 
     Returns:
@@ -118,7 +118,9 @@ def _of_folder(name: str, on_note: Note) -> list[Recording]:
 
 
 def _of_table(name: str, on_note: Note) -> list[Recording]:
-    table = read_table(name, optional=("transcript", "speaker"), on_bad=on_note)
+    table = read_table(
+        name, optional=("transcript", "speaker"), aliases={"file": "path"}, on_bad=on_note
+    )
     found: dict[str, Recording] = {}
     for number, row in zip(table.lines, table.rows, strict=True):
         path = str(table.file(row["path"]))

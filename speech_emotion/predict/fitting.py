@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import hub_model
-from corpus_builder.labels import label_of
+from corpus_builder.labels import check_label_map, label_of
 from corpus_builder.tables import read_table
 from speech_emotion.predict import PredictError
 from speech_emotion.predict.loading import loading_reason
@@ -163,8 +163,10 @@ def known_labels(
         where: the data, for messages.
 
     Raises:
+        CorpusError: the label map names a label that is none of them.
         PredictError: no clip has one of the labels.
     """
+    check_label_map(words, labels)
     meant = [label_of(word, labels, words) for word in found]
     others = Counter(word for word, label in zip(found, meant, strict=True) if label is None)
     if others:
@@ -216,7 +218,11 @@ def read_labelled_corpus(
             )
         names = rows.features["label"].names
     except Exception as error:  # `datasets` raises a dozen unrelated types here
-        raise PredictError(f"{where}: {loading_reason(error)}") from error
+        reason = loading_reason(error)
+        if "BuilderConfig" in reason:
+            there = reason.partition("Available: ")[2].strip("[]").replace("'", "")
+            reason = f"it has no configuration {name}, but {there}; choose one with --config"
+        raise PredictError(f"{where}: {reason}") from error
     if corpus is not None:
         of_corpus = [index for index, other in enumerate(rows["corpus"][:]) if other == corpus]
         if not of_corpus:

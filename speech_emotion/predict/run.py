@@ -118,6 +118,9 @@ class Prediction:
                 contributions=self.contributions,
                 speakers=named,
             )
+            if self.resume and (known := writer.example(files)):
+                (again,) = predict([recordings[known]])
+                writer.compare(known, again)
             todo, failed = writer.missing(files), writer.failed_before
             to_file = self.out is not None or not sys.stdout.isatty()
             with tqdm(total=len(todo), unit="clip", disable=None if to_file else True) as bar:
@@ -131,7 +134,8 @@ class Prediction:
                     if "error" in result:
                         failed += 1
                         on_error(result["error"])
-        self.summary = speakers.table(labels, part=len(todo) < len(files)) if named else ""
+        if named and todo:
+            self.summary = speakers.table(labels, part=len(todo) < len(files))
         return len(files), failed
 
     def _recordings(self, on_note: Callable[[str], None]) -> dict[str, Recording]:

@@ -8,6 +8,7 @@ import datasets
 import numpy as np
 import pytest
 
+from hub_model.audio import audio_hash, load_audio
 from hub_model.labels import EMOTIONS
 from speech_emotion.cli.main import main
 from tests.helpers.answers import load
@@ -143,6 +144,27 @@ def test_a_careless_table(model, table, capsys):
     assert "missing.wav: no such file" in shown.err
     assert main([*asked, "-q"]) == 1
     assert capsys.readouterr().err.count("\n") == 1  # the file that is missing
+
+
+def test_clips_of_the_training_data_are_noted(model, table, capsys):
+    hashes = [audio_hash(load_audio(table.parent / "clips" / f"{n}.wav"))[:12] for n in range(2)]
+    record = {"audio_hashes": " ".join(hashes), "speakers": ["a"]}
+    (model / "training_record.json").write_text(json.dumps(record))
+    asked = ["calibrate", str(table), "--model", str(model)]
+    assert main([*asked, "--dry-run"]) == 0
+    assert "2 of the clips are in the training data" in capsys.readouterr().err
+    assert main([*asked, "--keep-temperature"]) == 0
+    shown = capsys.readouterr()
+    assert "training data" not in shown.err and "as it was; the class-mean logits" in shown.out
+
+
+def test_a_label_map_to_a_label_that_the_model_lacks(model, table, capsys):
+    asked = ["calibrate", str(table), "--model", str(model), "--map", "sad=gloomy"]
+    assert main(asked) == 2
+    assert "--map sad=gloomy: gloomy is none of angry, calm" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):  # no model: none is changed unasked
+        main(asked[:2])
+    assert "--model" in capsys.readouterr().err
 
 
 def test_means_of_every_emotion_survive_clips_of_a_few(model, table, capsys):

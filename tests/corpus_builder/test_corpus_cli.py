@@ -146,6 +146,7 @@ def test_a_table_with_a_label_set_of_its_own(tmp_path, capsys):
         (["--labels", "a,b", "--keep-neutral"], "exclude each other"),
         (["--map", "frustrated"], "--map frustrated: expected WORD=LABEL"),
         (["--map", "a=sad,A=happy"], "--map: A is there twice"),
+        (["--labels", "a,b", "--map", "x=c"], "--map x=c: c is none of a, b"),
     ],
 )
 def test_bad_label_options_are_one_line(tmp_path, capsys, own, line):

@@ -130,3 +130,13 @@ def test_names_of_windows_and_of_macos(table, tmp_path):
     read = read_table(table)
     files = [read.file(row["path"]) for row in read.rows]
     assert [file.exists() for file in files] == [True, True, False]
+    address = (tmp_path / "calls" / "Gr\u00fc\u00dfe.wav").as_uri()
+    assert read.file(address) == tmp_path / "calls" / "Gr\u00fc\u00dfe.wav"
+    assert str(read.file("D:\\calls\\a.wav")) == "D:\\calls\\a.wav"
+
+
+def test_another_name_of_a_column(table):
+    write(table, "File;emotion\na.wav;sad\n")
+    assert read_table(table, aliases={"file": "path"}).rows == [{"path": "a.wav", "emotion": "sad"}]
+    write(table, "file,path\nno.wav,a.wav\n")
+    assert read_table(table, aliases={"file": "path"}).rows[0]["path"] == "a.wav"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pandas
 import pytest
 
 from speech_emotion.cli.main import main
@@ -34,7 +35,9 @@ def test_a_name_that_is_not_utf8_stops_nothing(folder, model_folder, tmp_path, k
     assert written.count(b"\n") == (3 if kind == "json" else 4)
     if kind == "json":
         names = {json.loads(line)["file"] for line in written.decode("utf-8").split("\n")[:-1]}
-        assert names == {recording.name for recording in find_recordings([str(folder)])}
+        found = {recording.name for recording in find_recordings([str(folder)])}
+        assert names == {name.encode(errors="backslashreplace").decode() for name in found}
+        assert len(pandas.read_json(out, lines=True)) == 3
     assert main([*command, "--resume"]) == 0
     assert out.read_bytes() == written
     capfd.readouterr()

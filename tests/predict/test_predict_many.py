@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -288,6 +289,35 @@ def test_rows_that_are_there_are_kept(predict, folder, tmp_path, kind):
     before = out.read_bytes()
     assert predict(folder, "--format", kind, "--out", out, "--resume")[0] == 1
     assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--segments", "--window-s", 1)], ids=["whole", "segments"]
+)
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_results_of_another_model_are_not_mixed(
+    predict, model_folder, folder, tmp_path, kind, options
+):
+    other = tmp_path / "other"
+    shutil.copytree(model_folder, other)
+    settings = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(settings | {"logit_bias": [9.0] + [0.0] * 6}))
+    out, some = tmp_path / "out", [folder / "a" / "clip01.wav", folder / "a" / "clip03.wav"]
+    asked = ["--format", kind, "--out", out, *options]
+    assert predict(*some, *asked)[0] == 0
+    before = out.read_bytes()
+    code, _, errors = predict(folder, *asked, "--resume", model=other)
+    assert code == 2 and "holds results of another model or of other options" in errors[-1]
+    assert before.startswith(out.read_bytes())
+    assert predict(*some, *asked, "--resume")[0] == 0 and out.read_bytes() == before
+
+
+def test_the_table_that_is_written_can_be_read(predict, folder, tmp_path):
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    files = [folder / "a" / "clip01.wav", folder / "a" / "clip01.wav"]
+    assert predict(*files, "--format", "csv", "--out", first)[0] == 0
+    assert predict(first, "--format", "csv", "--out", second)[0] == 0
+    assert second.read_text() == first.read_text()
 
 
 def test_the_segments_of_a_killed_recording_are_done_again(predict, talk, folder, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import HubertModel
+from transformers import HubertConfig, HubertModel
 
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from recipes.mini import distill, frame_batches
@@ -213,6 +213,19 @@ def test_a_student_goes_on_where_another_stopped(teach, tmp_path):
     assert read_stages(tmp_path / "first") == [first] and (first["step"], second["step"]) == (2, 1)
     for name, value in weights(tmp_path / "first").items():
         torch.testing.assert_close(weights(tmp_path / "second")[name], value)
+
+
+def test_a_student_can_be_made_deeper(teach, tmp_path):
+    teach("first", max_steps=1)
+    layers = HubertConfig.from_pretrained(tmp_path / "first").num_hidden_layers
+    more = {"init_from": str(tmp_path / "first"), "student": {"num_hidden_layers": layers + 1}}
+    teach("deeper", max_steps=1, learning_rate=1e-12, **more)
+    assert HubertConfig.from_pretrained(tmp_path / "deeper").num_hidden_layers == layers + 1
+    before, after = weights(tmp_path / "first"), weights(tmp_path / "deeper")
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value)
+    new = set(after) - set(before)
+    assert new and all(f"layers.{layers}." in name for name in new)
 
 
 def test_a_student_can_do_without_a_corpus(teach, tmp_path):

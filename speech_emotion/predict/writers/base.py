@@ -28,6 +28,13 @@ class Writer(ABC):
     def missing(self, files: Sequence[str]) -> list[str]:
         """Return the recordings that have no result yet."""
 
+    def example(self, files: Sequence[str]) -> str | None:
+        """Return one of the recordings whose result can be compared, if there is one."""
+        return None
+
+    def compare(self, file: str, result: Result) -> None:  # noqa: B027
+        """Refuse to go on where the result of :meth:`example` is now another one."""
+
     @abstractmethod
     def write(self, file: str, result: Result) -> None:
         """Take one result; when this returns, it survives a kill of the process."""
@@ -56,6 +63,10 @@ class Screen(Writer):
             sys.stdout.flush()
 
 
+CLOSE = 0.01
+"""Scores of one model on one recording differ by less, whatever is computed in one batch."""
+
+
 class OneFile(Writer):
     """One file to which results are appended, errors included.
 
@@ -74,7 +85,9 @@ class OneFile(Writer):
     """How names of files that are not UTF-8 are written: as the bytes that they are."""
 
     def __init__(self, path: Path, *, resume: bool, header: str = "") -> None:
+        self._path = path
         self._done: set[str] = set()
+        self._example: dict[str, Any] | None = None
         refuse_existing(path, resume)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +97,7 @@ class OneFile(Writer):
                 kept, results = self._kept(path, text[: text.rfind("\n") + 1])
                 self._done = {result["file"] for result in results}
                 self.failed_before = sum(bool(result.get("error")) for result in results)
+                self._example = next((row for row in results if not row.get("error")), None)
             _write_whole(path, kept or header, errors=self.errors)
             self._file = path.open("a", encoding="utf-8", errors=self.errors, newline="")
         except OSError as error:
@@ -91,7 +105,42 @@ class OneFile(Writer):
 
     def missing(self, files: Sequence[str]) -> list[str]:
         """Those that are not in the file."""
-        return [file for file in files if file not in self._done]
+        return [file for file in files if self.name_of(file) not in self._done]
+
+    def name_of(self, file: str) -> str:
+        """The name of a recording, as the file has it."""
+        return file
+
+    def example(self, files: Sequence[str]) -> str | None:
+        """The first of the recordings whose result is kept, if it is one of these."""
+        names = {self.name_of(file): file for file in files}
+        return names.get(self._example["file"]) if self._example else None
+
+    def compare(self, file: str, result: Result) -> None:
+        """Refuse to go on in a file whose results are those of another model.
+
+        Args:
+            file: of :meth:`example`.
+            result: its result now.
+
+        Raises:
+            PredictError: the most likely label in the file, or its score, is another one.
+        """
+        assert self._example is not None
+        kept, found = (self._answer(one) for one in (self._example, self._first(result)))
+        if kept[0] != found[0] or abs(kept[1] - found[1]) > CLOSE:
+            raise PredictError(
+                f"--out {self._path}: holds results of another model or of other options ({file}: "
+                f"{kept[0]} {kept[1]:.2f} there, {found[0]} {found[1]:.2f} now); name another file"
+            )
+
+    @abstractmethod
+    def _first(self, result: Result) -> dict[str, Any]:
+        """The first entry of a result, as :meth:`_kept` returns it."""
+
+    @abstractmethod
+    def _answer(self, entry: dict[str, Any]) -> tuple[str, float]:
+        """The most likely label of an entry, and its score."""
 
     def write(self, file: str, result: Result) -> None:
         """Append all lines of a recording with one call."""

@@ -69,6 +69,12 @@ class CsvTable(OneFile):
     def _text(self, file: str, result: Result) -> str:
         return as_csv(file, result, self._columns)
 
+    def _first(self, result: Result) -> dict[str, Any]:
+        return _entries(result, self._columns)[0]
+
+    def _answer(self, entry: dict[str, Any]) -> tuple[str, float]:
+        return entry.get("label") or "", float(entry.get("score") or 0.0)
+
     def _kept(self, path: Path, text: str) -> tuple[str, list[dict[str, Any]]]:
         header = header_of(self._columns)
         if text and not text.startswith(header):

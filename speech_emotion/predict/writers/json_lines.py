@@ -10,7 +10,12 @@ from speech_emotion.predict.writers.base import OneFile, Result
 
 def as_json(file: str, result: Result) -> str:
     """Return the line of one recording."""
-    return json.dumps({"file": file, **result}, ensure_ascii=False) + "\n"
+    return json.dumps({"file": _readable(file), **result}, ensure_ascii=False) + "\n"
+
+
+def _readable(file: str) -> str:
+    r"""A name that is not UTF-8 with ``\udc..`` in its place: JSON has no bytes."""
+    return file.encode("utf-8", errors="backslashreplace").decode()
 
 
 class JsonLines(OneFile):
@@ -19,8 +24,19 @@ class JsonLines(OneFile):
     errors = "backslashreplace"
     """JSON must be UTF-8; what is not, in the name of a file, is written as an escape of JSON."""
 
+    def name_of(self, file: str) -> str:
+        """The name of a recording, as the file has it."""
+        return _readable(file)
+
     def _text(self, file: str, result: Result) -> str:
         return as_json(file, result)
+
+    def _first(self, result: Result) -> dict[str, Any]:
+        return result
+
+    def _answer(self, entry: dict[str, Any]) -> tuple[str, float]:
+        emotions = entry.get("emotions") or [{"label": "", "score": 0.0}]
+        return emotions[0]["label"], float(emotions[0]["score"])
 
     def _kept(self, path: Path, text: str) -> tuple[str, list[dict[str, Any]]]:
         try:
