@@ -1,7 +1,7 @@
 """Speech and text encoders: one way to build, feed and mask whatever ``AutoModel`` knows.
 
 Speech encoders are of two kinds. Those of the wav2vec 2.0 family (HuBERT, wav2vec 2.0, WavLM,
-data2vec-audio, UniSpeech) read a waveform through a stack of convolutions. Whisper's encoder reads
+data2vec-audio) read a waveform through a stack of convolutions. Whisper's encoder reads
 a log-mel spectrogram. Both give 50 frames a second.
 """
 

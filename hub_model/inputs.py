@@ -93,7 +93,7 @@ class Preparation:
     """Decoding and cleaning of a clip, without weights, so that it runs in any process.
 
     Args:
-        cleaning: as the training clips were cleaned.
+        cleaning: of the model's config.
         window_s: longest chunk in seconds that goes through the model at once.
         clean: whether to clean at all.
         check_speech: whether a clip without speech is refused.

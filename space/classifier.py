@@ -351,7 +351,7 @@ class Classifier:
         options: dict[str, Any] = {"trust_remote_code": trusted}
         if not trusted:
             options["model_kwargs"] = {"use_safetensors": True}
-        if self.settings.transcriber and self.model == self.settings.model:
+        if self.settings.transcriber and trusted:
             options["transcriber"] = self.settings.transcriber
         if is_zero():
             options["device"] = "cuda"

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +94,17 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
             models = [classifier, others.get(name)]
             return [(model, model.classify(path, clip)) for model in models]
 
-    def show(audio: str | None, name: str | None) -> tuple[str, str]:
+    def show(audio: str | None, name: str | None) -> Iterator[tuple[str, str]]:
         """Show both results side by side, or one line with the error."""
+        yield page.status("hint", "Asking both models."), ""
         try:
             pair = both(audio, name)
         except ClipError as error:
-            return page.status("error", str(error)), ""
+            yield page.status("error", str(error)), ""
+            return
         same = len({result.emotions[0]["label"] for _, result in pair}) == 1
         summary = "The models agree." if same else "The models do not agree."
-        return page.status("ok", summary), compared_html(pair)
+        yield page.status("ok", summary), compared_html(pair)
 
     def compare(audio: str, model: str) -> dict[str, Any]:
         """Classify the emotion of one short clip of speech with two models.
@@ -126,7 +129,9 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
         "show_progress_on": [answer],
         "js": page.sends("compare"),
     }
-    ask.click(show, [audio, choice], [line, answer], **options, **page.CLIPS)
+    asked = ask.click(show, [audio, choice], [line, answer], **options, **page.CLIPS)
+    for field in (audio, choice):
+        page.forget_answers(field, [asked], [line, answer], lambda: (line.value, ""))
     inputs = [
         gr.Audio(type="filepath", label="audio", visible=False),
         gr.Textbox(label="model", visible=False),
@@ -144,5 +149,8 @@ def compared_html(pair: list[tuple[Classifier, Result]]) -> str:
     ]
     rows.append(["words", *(page.escaped(result.transcript) or "-" for _, result in pair)])
     rows.append(["seconds", *(f"{result.elapsed_seconds:.2f}" for _, result in pair)])
-    heads = ["emotion", *(model.name for model, _ in pair)]
+    names = [model.name for model, _ in pair]
+    if names[0] == names[1]:
+        names = [f"{names[0]}, this Space's", f"{names[1]}, the other"]
+    heads = ["emotion", *names]
     return page.answer_html(page.table(heads, rows, caption="Two models on one clip"))

@@ -82,9 +82,18 @@ def one_clip_tab(classifier: Classifier) -> None:
                 again = gr.Button("Classify again with this text", elem_id="again")
     why = gr.HTML(elem_id="why")
     picture = gr.HTML(elem_id="picture")
+    # Whether the visitor has typed a text that no answer has used yet.
+    typed = gr.State(False)
 
-    def show(audio: str | None, text: str | None = None) -> dict[Any, Any]:
-        """Show the result, or one line with the error."""
+    def first(audio: str | None, text: str, is_typed: bool) -> Iterator[dict[Any, Any]]:
+        yield from show(audio, text if is_typed else None)
+
+    def show(audio: str | None, text: str | None) -> Iterator[dict[Any, Any]]:
+        """Show the result, or one line with the error; a generator, so that it can be cancelled."""
+        yield {line: page.status("hint", "Working on the clip.")}
+        yield {**answered(audio, text), typed: False}
+
+    def answered(audio: str | None, text: str | None) -> dict[Any, Any]:
         filled: dict[Any, Any] = {emotions: None, why: "", picture: ""}
         try:
             with received_clip(audio, classifier) as (path, clip):
@@ -97,22 +106,25 @@ def one_clip_tab(classifier: Classifier) -> None:
         filled |= {transcript: result.transcript or "", why: contributions_html(result)}
         return {**filled, line: result_status(result, classifier.settings.threshold)}
 
-    outputs = [line, emotions, transcript, why, picture]
+    outputs = [line, emotions, transcript, why, picture, typed]
     options = {
         "api_visibility": "private",
         "show_progress_on": [emotions],
         "js": page.sends("clip"),
     }
-    ask.click(show, audio, outputs, **options, **page.CLIPS)
-    again.click(show, [audio, transcript], outputs, **options, **page.CLIPS)
-    # A result is removed when its clip is.
-    audio.change(
-        lambda: (line.value, None, "", "", ""),
-        None,
-        outputs,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+    requests = [
+        ask.click(first, [audio, transcript, typed], outputs, **options, **page.CLIPS),
+        again.click(show, [audio, transcript], outputs, **options, **page.CLIPS),
+    ]
+    transcript.input(
+        lambda: True, None, typed, queue=False, show_progress="hidden", api_visibility="private"
+    )
+    page.forget_answers(
+        audio,
+        requests,
+        outputs[:-1],
+        lambda text, is_typed: (line.value, None, text if is_typed else "", "", ""),
+        [transcript, typed],
     )
     stop = f"(wanted) => window.ser.stopAfter(wanted, {PAPER_SECONDS}, 'clip')"
     audio.start_recording(None, short, js=stop, api_visibility="private")

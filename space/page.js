@@ -41,10 +41,13 @@ window.ser = (() => {
     if (audio && copy) audio.src = URL.createObjectURL(copy.blob);
   }
 
-  // Stop the microphone after the paper's three seconds, if that is wanted.
+  // Stop the microphone after the paper's three seconds, if that is wanted. The timer of a recording
+  // that was stopped by hand must not stop the next one.
+  let timer;
   function stopAfter(wanted, seconds, field) {
+    clearTimeout(timer);
     if (!wanted) return;
-    setTimeout(() => {
+    timer = setTimeout(() => {
       document.querySelector(`#${field} .stop-button`)?.click();
     }, seconds * 1000);
   }

@@ -30,6 +30,7 @@ COLOURS = {
     "happy": "#f59e0b",
     "sad": "#2563eb",
     "surprised": "#ec4899",
+    "neutral": "#64748b",
 }
 OTHER_COLOUR = "#9ca3af"
 
@@ -170,6 +171,35 @@ def sends(field: str) -> str:
     return f"(...inputs) => window.ser.send('{field}', ...inputs)"
 
 
+def forget_answers(
+    field: gr.components.Component,
+    requests: list[Any],
+    outputs: list[Any],
+    reset: Callable[..., Any],
+    inputs: Any = None,
+) -> None:
+    """Cancel what was asked about an input, and remove its answer, when the input changes.
+
+    Otherwise the answer to the old input would appear beside the new one.
+
+    Args:
+        field: the input.
+        requests: events that ask about it.
+        outputs: components that show the answer.
+        reset: takes the values of ``inputs`` and returns those of the outputs without an answer.
+        inputs: components, if it needs any.
+    """
+    field.change(
+        reset,
+        inputs,
+        outputs,
+        cancels=requests,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
 def run_and_cancel_buttons(label: str, name: str) -> tuple[gr.Button, gr.Button]:
     """Return the buttons that start and cancel a long request.
 
@@ -206,9 +236,16 @@ def run_and_cancel(
         The event of the request, to add events that follow it.
     """
     quietly = {"show_progress": "hidden", "api_visibility": "private"}
+    hint = outputs[0].value
     asked = ask.click(show, inputs, outputs, js=sends(field), **quietly, **LONG)
+    forget_answers(inputs[0], [asked], outputs, lambda: (hint, *[""] * (len(outputs) - 1)))
     # In a second step, so that the last status of the cancelled request does not overwrite it.
     stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
-        lambda: status("hint", cancelled), None, outputs[0], queue=False, **quietly
+        # Nothing is said where nothing ran.
+        lambda now: status("hint", cancelled) if "<progress" in now else now,
+        outputs[0],
+        outputs[0],
+        queue=False,
+        **quietly,
     )
     return asked

@@ -224,18 +224,22 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
 
 
+LESS_THAN = "\ue000"
+"""Stands for ``<`` while the library writes: it takes ``<...>`` for markup and drops it."""
+
+
 def as_srt(segments: Sequence[dict[str, Any]]) -> str:
     """Return subtitles for the segments with speech: label and score, then the transcript."""
     captions = []
     for segment in segments:
         if segment["label"] != NO_SPEECH:
             # An arrow in a transcript would be read as a time.
-            words = (segment["transcript"] or "").replace("-->", "->")
+            words = (segment["transcript"] or "").replace("-->", "->").replace("<", LESS_THAN)
             line = f"{segment['label']} {segment['score']:.0%}" + (f"\n{words}" if words else "")
             captions.append(Caption(_time(segment["start"]), _time(segment["end"]), line))
     text = io.StringIO()
     WebVTT(captions=captions).write(text, format="srt")
-    return text.getvalue() + ("\n" if captions else "")
+    return text.getvalue().replace(LESS_THAN, "<") + ("\n" if captions else "")
 
 
 def _time(seconds: float) -> str:

@@ -38,7 +38,8 @@ LONG_RECORDING_S = 60
 class SpeechTextEmotionPipeline(FittedPipeline):
     """Emotions in the voice and the words of a clip (paper, Figure 6).
 
-    A clip is cleaned as the training clips were, transcribed, and classified from audio and text.
+    A clip is cleaned with the settings in the model's config, transcribed, and classified from
+    audio and text.
 
     Args:
         transcriber: ``"none"``; a transformers id or folder of a transcriber; or
@@ -46,6 +47,8 @@ class SpeechTextEmotionPipeline(FittedPipeline):
             its weights are not found, the model classifies from audio only, with one warning.
         language: spoken language, for multilingual classifiers; detected when not given.
         transcript_cache: folder in which transcripts are kept by the hash of the audio.
+        short_context: let Whisper read the length of the clip instead of 30 s: faster, but the
+            transcript may differ.
 
     Any option of a call may be given here as well, and is then the default.
 

@@ -220,10 +220,8 @@ def _shortest(encoder: HubertModel) -> int:
 
 def distillation_record(config: DistillConfig, history: list[dict[str, float]]) -> dict[str, Any]:
     """Return the training record of a student; speakers are those of the corpus."""
-    sources, speakers = [], []
-    if config.data:
-        rows = training_rows(config)
-        sources, speakers = sorted(set(rows["corpus"])), sorted(set(rows["speaker_id"]))
+    rows = training_rows(config) if config.data else {"corpus": [], "speaker_id": []}
+    sources, speakers = sorted(set(rows["corpus"])), sorted(set(rows["speaker_id"]))
     sources += [Path(name).name for name in config.folders]
     if config.synthetic_clips:
         sources.append("espeak-ng")
@@ -394,8 +392,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{program}: stopped; --resume goes on from the last saved state", file=sys.stderr)
         return 130
     if PartialState().is_main_process:
-        step, loss = history[-1]["step"], history[-1]["loss"]
-        print(f"step {step}: loss {loss:.4f}, student in {config.output_dir}")
+        print("step {step}: loss {loss:.4f}, student in".format(**history[-1]), config.output_dir)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Made corpora in the published layout of all five sources: real names, made sounds."""
+"""Made corpora in the published layout of all sources: real names, made sounds."""
 
 import itertools
 import wave

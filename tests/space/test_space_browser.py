@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import time
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import soundfile as sf
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
+from classifier import Classifier
 from selenium.webdriver.common.by import By
 from uploads import sweep, upload_folder
 
@@ -231,6 +233,95 @@ def test_compare_two_models(browser, serve, text_model, stock_model, angry_clip)
     assert len(rows) == 9 and all(len(row) == 3 for row in rows)
     heads = browser.find_element(By.CSS_SELECTOR, "#compare-answer thead").text
     assert text_model.name in heads and stock_model.name in heads
+
+
+@pytest.fixture
+def slow(monkeypatch) -> None:
+    """Let every clip take two seconds."""
+    classify = Classifier.classify
+
+    def wait_and_classify(self, *arguments, **options):
+        time.sleep(2)
+        return classify(self, *arguments, **options)
+
+    monkeypatch.setattr(Classifier, "classify", wait_and_classify)
+
+
+def clear(driver, field: str) -> None:
+    """Remove the file of a field."""
+    page.click(driver, f"#{field} button[aria-label='Clear']")
+
+
+@pytest.mark.usefixtures("slow")
+def test_an_answer_never_appears_beside_another_clip(browser, url, angry_clip, talk):
+    browser.get(url)
+    page.upload(browser, angry_clip)
+    page.click(browser, "#ask")
+    page.wait_for(browser, "#status", "working on the clip")
+    clear(browser, "clip")
+    page.wait_for(browser, "#status", "upload or record a clip")
+    page.upload(browser, talk)
+    time.sleep(4)
+    assert not chart(browser)
+    assert "upload or record" in page.wait_for(browser, "#status")
+    page.click(browser, "#ask")
+    assert "(17." in page.wait_for(browser, "#status", "classified from") or chart(browser)
+
+
+def test_an_answer_goes_with_its_file(browser, serve, text_model, stock_model, angry_clip):
+    url = serve(model=str(text_model), compare_models=(str(stock_model),))
+    for tab, field, name, said in (
+        ("Compare", "compare-clip", "compare", "agree"),
+        ("Long recording", "recording", "recording", "segments in"),
+        ("Many clips", "clips", "clips", "1 of 1 clips classified"),
+    ):
+        page.open_tab(browser, url, tab)
+        page.upload(browser, angry_clip, field=field)
+        page.click(browser, f"#{name}-ask")
+        page.wait_for(browser, f"#{name}-status", said)
+        assert browser.find_element(By.ID, f"{name}-answer").text
+        clear(browser, field)
+        page.wait_for(browser, f"#{name}-status", "upload")
+        assert not browser.find_element(By.ID, f"{name}-answer").text
+
+
+def test_a_text_that_is_typed_first_is_used_once(browser, url, angry_clip, talk):
+    browser.get(url)
+    page.wait_for(browser, "#transcript")
+    words = browser.find_element(By.CSS_SELECTOR, "#transcript textarea")
+    words.send_keys("no leave me alone")
+    page.upload(browser, angry_clip)
+    page.click(browser, "#ask")
+    page.wait_for(browser, "#status", "audio and your text")
+    clear(browser, "clip")
+    page.wait_for(browser, "#status", "upload or record a clip")
+    assert words.get_attribute("value") == ""
+    page.upload(browser, talk)
+    page.click(browser, "#ask")
+    page.wait_for(browser, "#status", "classified from audio only")
+
+
+def test_cancel_says_nothing_where_nothing_runs(browser, url):
+    page.open_tab(browser, url, "Many clips")
+    before = page.wait_for(browser, "#clips-status", "upload several clips")
+    page.click(browser, "#clips-stop")
+    time.sleep(1)
+    assert page.wait_for(browser, "#clips-status") == before
+
+
+def test_the_timer_of_one_recording_does_not_stop_the_next(browser, url):
+    browser.get(url)
+    page.wait_for(browser, "#ask")
+    script = """const done = arguments[0], field = document.createElement("div");
+        field.id = "made"; field.innerHTML = "<button class='stop-button'></button>";
+        document.body.append(field);
+        let stops = 0; field.firstChild.onclick = () => { stops += 1; };
+        const seen = [];
+        window.ser.stopAfter(true, 0.4, "made");
+        setTimeout(() => window.ser.stopAfter(true, 0.6, "made"), 200);
+        setTimeout(() => seen.push(stops), 600);
+        setTimeout(() => { seen.push(stops); field.remove(); done(seen); }, 1100);"""
+    assert browser.execute_async_script(script) == [0, 1]
 
 
 def test_about(browser, url):

@@ -149,7 +149,7 @@ def test_recordings_that_cannot_be_used(text_model, recording, tmp_path):
 
 
 SEGMENTS = [
-    {"start": 0.0, "end": 2.5, "label": "angry", "score": 0.5, "transcript": '=no --> "you"'},
+    {"start": 0.0, "end": 2.5, "label": "angry", "score": 0.5, "transcript": "=no --> <you>"},
     {"start": 2.5, "end": 4.0, "label": "no speech", "score": None, "transcript": None},
     {"start": 4.0, "end": 3725.25, "label": "unsure", "score": 0.2, "transcript": None},
 ]
@@ -158,9 +158,9 @@ SEGMENTS = [
 def test_downloads():
     rows = list(csv.DictReader(io.StringIO(as_csv(SEGMENTS))))
     assert [row["label"] for row in rows] == ["angry", "no speech", "unsure"]
-    assert rows[0]["transcript"] == '\'=no --> "you"'  # no formula for a spreadsheet
+    assert rows[0]["transcript"] == "'=no --> <you>"  # no formula for a spreadsheet
     assert as_srt(SEGMENTS) == (
-        '1\n00:00:00,000 --> 00:00:02,500\nangry 50%\n=no -> "you"\n\n'
+        "1\n00:00:00,000 --> 00:00:02,500\nangry 50%\n=no -> <you>\n\n"
         "2\n00:00:04,000 --> 01:02:05,250\nunsure 20%\n"
     )
     assert as_csv([]).strip() == "" and as_srt([]) == ""
