@@ -52,8 +52,10 @@ $(VENV)/installed-dev: $(VENV)/installed-extras
 
 install: $(VENV)/installed-extras ## make .venv and install the package with its extras (TORCH=gpu for CUDA)
 
-demo: $(VENV)/installed ## predict the emotion of a clip, offline (CLIP=path, TRANSCRIBER=id)
-	@$(OFFLINE) $(VENV)/bin/speech-emotion predict $(CLIP) --model $(MODEL) $(if $(TRANSCRIBER),--transcriber $(TRANSCRIBER))
+demo: $(VENV)/installed ## predict the emotion of a clip, offline (CLIP=path; TRANSCRIBER=id may be fetched)
+	@$(if $(TRANSCRIBER),,$(OFFLINE)) $(VENV)/bin/speech-emotion predict $(CLIP) --model $(MODEL) \
+	  $(if $(TRANSCRIBER),--transcriber $(TRANSCRIBER))
+	@$(if $(TRANSCRIBER),,echo "for a transcript: make demo TRANSCRIBER=openai/whisper-tiny.en")
 
 test: $(VENV)/installed-dev ## run the whole test suite, offline
 	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder

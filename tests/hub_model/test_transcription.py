@@ -21,11 +21,13 @@ from transformers import (
     pipeline,
 )
 
+from hub_model.transcript import Transcript
 from hub_model.transcription import (
     OpenAIWhisperTranscriber,
     TranscriberUnavailable,
     TransformersTranscriber,
     make_transcriber,
+    sensible,
 )
 from tests.helpers.sounds import tone
 from tests.helpers.tiny_models import HUBERT
@@ -191,6 +193,56 @@ def test_a_language_does_not_stop_an_english_only_model(openai_whisper, transfor
     for name in (f"openai-whisper:{openai_whisper}", str(transformers_whisper)):
         plain = make_transcriber(name).transcribe(SHORT[:1])
         assert make_transcriber(name, language="en").transcribe(SHORT[:1]) == plain
+
+
+def test_an_english_only_model_refuses_another_language(openai_whisper, transformers_whisper):
+    for name in (f"openai-whisper:{openai_whisper}", str(transformers_whisper)):
+        with pytest.raises(TranscriberUnavailable, match="transcribes English only, and not pl$"):
+            make_transcriber(name, language="pl").transcribe(SHORT[:1])
+
+
+def test_a_text_that_repeats_itself_is_no_transcript():
+    spoken = (
+        "She had your dark suit in greasy wash water all year, and nobody asked her why she did "
+        "not simply buy another one for the weekend."
+    )
+    assert sensible(f" {spoken} ", 0.5, 0.1) == Transcript(spoken, 0.5, 0.1)
+    assert sensible("no no no", 0.5, 0.1).text == "no no no"
+    looped = sensible("I don't know what to do, " * 20, 0.9, 0.1)
+    assert not looped.text and looped.error == "the transcriber repeated itself"
+
+
+def test_the_number_of_tokens_is_bounded_by_the_length(monkeypatch, transformers_whisper):
+    transcriber = make_transcriber(str(transformers_whisper))
+    transcriber.load()
+    model = transcriber._pipeline.model
+    model.generation_config.max_length = 448
+    asked = []
+
+    def generate(**options):
+        asked.append(options["max_length"])
+        raise StopIteration
+
+    monkeypatch.setattr(model, "generate", generate)
+    for clip in (SHORT[0], tone(300, 4.0), tone(300, 30.0)):
+        with pytest.raises(StopIteration):
+            transcriber.transcribe([clip])
+    assert asked == [36, 72, 384]
+
+
+def test_half_precision_is_read_in_single_precision_on_a_cpu(tmp_path, transformers_whisper):
+    half = shutil.copytree(transformers_whisper, tmp_path / "half")
+    config = json.loads((half / "config.json").read_text()) | {"dtype": "float16"}
+    (half / "config.json").write_text(json.dumps(config))
+    weights = load_file(half / "model.safetensors")
+    save_file(
+        {name: value.half() for name, value in weights.items()},
+        half / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    transcriber = make_transcriber(str(half))
+    transcriber.load()
+    assert transcriber._pipeline.model.dtype == torch.float32
 
 
 def test_a_classifier_that_is_not_whisper(tmp_path):
