@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
 from itertools import repeat
 from typing import Any
 
@@ -15,9 +15,15 @@ from .audio import AudioError, Cleaning
 from .calibration import FittedPipeline
 from .inputs import Clip, Preparation, as_list, check_texts, each, is_one_clip, prepared, unbatched
 from .labels import Labels
-from .results import Options, clip_result, recording_result
+from .results import (
+    Options,
+    clip_result,
+    conversation_result,
+    recording_result,
+    speaker_names,
+)
 from .scoring import ClipScorer, return_freed_memory
-from .timeline import RecordingWindows, Window, length_of
+from .timeline import RecordingWindows, Window, channels_of, length_of
 from .transcription import make_transcriber
 
 logger = logging.get_logger(__name__)
@@ -72,6 +78,9 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         window_s: length of a window in seconds; 4 when not given.
         hop_s: seconds from one window to the next; half a window when not given.
         smoothing: windows, an odd number, of the moving average; 3 when not given, 1 for none.
+        speakers: with ``return_segments``: ``"channels"``, or a list of their names, when every
+            channel of the recording holds one speaker, as in recorded calls. Segments and windows
+            then have a ``speaker``, and ``speakers`` sums up each.
         clean: ``False`` when the audio has already been cleaned.
         check_speech: ``False`` to classify noise as well. Otherwise a clip of noise is an error,
             and a window without speech has the label ``"no speech"``.
@@ -210,12 +219,31 @@ class SpeechTextEmotionPipeline(FittedPipeline):
                     "text: the times of its words are not known; with return_segments it can only "
                     "be empty, for audio-only results"
                 )
-            try:
+
+            def result(source: Any, asked: Options, text: str | None = text) -> dict[str, Any]:
                 windows = self._windows(source, text, asked, batch_size, workers)
+                return recording_result(
+                    windows, asked=asked, labels=labels, temperature=temperature
+                )
+
+            try:
+                yield (
+                    self._conversation(source, asked, result)
+                    if asked.speakers
+                    else result(source, asked)
+                )
             except AudioError as error:
                 yield {"error": str(error)}
-                continue
-            yield recording_result(windows, asked=asked, labels=labels, temperature=temperature)
+
+    def _conversation(
+        self, source: Any, asked: Options, result: Callable[[Any, Options], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The result of a recording with a speaker on each channel."""
+        channels = channels_of(source)
+        names = speaker_names(asked, len(channels))
+        whole = replace(asked, top_k=None)
+        rows = {name: result(channel, whole) for name, channel in zip(names, channels, strict=True)}
+        return conversation_result(rows, abstain_below=asked.abstain_below, top_k=asked.top_k)
 
     def preprocess(
         self, input_: Any, *, text: str | None = None, clean: bool = True, check_speech: bool = True

@@ -144,6 +144,36 @@ def length_of(source: Any) -> float | None:
         return stream.seconds
 
 
+def channels_of(source: Any) -> list[dict[str, Any]]:
+    """Return the channels of a recording as recordings of their own.
+
+    Args:
+        source: of one recording, as in a call; what can be read only once is read into memory.
+
+    Raises:
+        AudioError: it cannot be opened, or has one channel only.
+    """
+    source = unwrap(source)
+    if hasattr(source, "read") and not hasattr(source, "get_all_samples"):
+        source = source.read()
+    elif isinstance(source, str | os.PathLike) and not Path(source).is_file() and _exists(source):
+        source = Path(source).read_bytes()
+    if isinstance(source, str | os.PathLike):
+        source = {"path": source}
+    elif isinstance(source, bytes | bytearray | memoryview):
+        source = {"bytes": source}
+    elif isinstance(source, tuple) and len(source) == 2:
+        rate, array = source if np.isscalar(source[0]) else source[::-1]
+        source = {"array": array, "sampling_rate": rate}
+    elif not isinstance(source, dict):
+        source = {"array": source, "sampling_rate": SAMPLING_RATE}
+    with AudioStream(source) as stream:
+        name, number = stream.name, stream.channels
+    if number == 1:
+        raise AudioError(f"{name}: it has one channel, so its speakers are not told by channels")
+    return [{**source, "channel": channel} for channel in range(number)]
+
+
 def _exists(source: str | os.PathLike) -> bool:
     return Path(source).exists() and not Path(source).is_dir()
 

@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from .channels import Mixdown
 from .containers import Bytes, DamagedError, Stream, StreamFile, streams_of
 from .ffmpeg import FfmpegSound
 
@@ -42,13 +43,6 @@ MP3_SLACK = 2 * 1152
 UNKNOWN_FRAMES = 2**63 - 1
 """Length that libsndfile gives for a FLAC stream whose header leaves it open."""
 
-CANCELLED = 0.2
-"""The channels of a frame cancel each other when the power of their mean is below this share of
-``1 / channels`` of their mean power; for independent channels it is ``1 / channels``."""
-
-CANCELLED_SHARE = 0.1
-"""Share of the energy of a block in frames that cancel, from which on one channel is used."""
-
 VIDEO_SUFFIXES = frozenset((".mp4", ".mkv", ".mov", ".webm"))
 """File name endings of videos, whose sound ffmpeg reads."""
 
@@ -70,13 +64,14 @@ class AudioStream:
 
     Args:
         source: anything that :func:`~hub_model.audio.load_audio` takes. Files are read block by
-            block.
+            block. Of a dict with ``channel``, from 0, only that channel is read.
         sampling_rate: rate in Hz of a bare array.
 
     Attributes:
         name: for messages.
         rate: of the recording, in Hz.
         seconds: length, where it is known beforehand.
+        channels: number of channels of the recording.
         notes: what is unusual about the file, one line each; complete after the last block.
 
     Iterating yields float32 ``(num_samples,)``, 10 s at most (16 kHz). Unlike ``load_audio`` it
@@ -88,6 +83,7 @@ class AudioStream:
 
     def __init__(self, source: Any, *, sampling_rate: float | None = None) -> None:
         self.seconds: float | None = None
+        self.channels = 1
         self.notes: list[str] = []
         self.name = "audio"
         self.rate: float = SAMPLING_RATE if sampling_rate is None else sampling_rate
@@ -117,31 +113,14 @@ class AudioStream:
 
     def native(self) -> Iterator[np.ndarray]:
         """Yield mono blocks at the recording's own rate, :attr:`rate`."""
-        count = 0
+        count, mixdown = 0, Mixdown(self.rate, self.notes, self._channel)
         for block in self._blocks:
             if not np.isfinite(block).all():
                 raise AudioError(f"{self.name}: holds NaN or infinite samples")
             count += len(block)
-            yield self._mixed(block)
+            yield mixdown(block)
         refuse_short(count / self.rate, self.name)
-
-    def _mixed(self, block: np.ndarray) -> np.ndarray:
-        """Average the channels of ``(num_samples, channels)``, unless they cancel each other."""
-        if block.shape[1] == 1 or not len(block):
-            return block[:, 0]
-        mean = block.mean(axis=1)
-        if self._channel is None and self._cancels(block, mean):
-            self._channel = int(np.square(block).sum(axis=0).argmax())
-            self.notes.append("its channels cancel each other; the loudest one is used")
-        return mean if self._channel is None else np.ascontiguousarray(block[:, self._channel])
-
-    def _cancels(self, block: np.ndarray, mean: np.ndarray) -> bool:
-        size = max(1, min(len(block), round(0.05 * self.rate)))
-        edges = np.arange(0, len(block), size)
-        power = np.add.reduceat(np.square(block).mean(axis=1), edges)
-        mixed = np.add.reduceat(np.square(mean), edges)
-        lost = mixed < CANCELLED / block.shape[1] * power
-        return bool(power[lost].sum() > CANCELLED_SHARE * power.sum())
+        mixdown.finish()
 
     def _open(self, source: Any) -> Iterator[np.ndarray]:
         if isinstance(source, dict):
@@ -156,6 +135,7 @@ class AudioStream:
                 self.name = "audio bytes"
             return self._open_bytes(bytes(source), None)
         samples = self._samples_of(source)
+        self._has_channels(samples.shape[1])
         refuse_rate(self.rate, self.name)
         self.seconds = len(samples) / self.rate
         step = round(BLOCK_S * self.rate)
@@ -163,6 +143,7 @@ class AudioStream:
 
     def _of_dict(self, source: dict[str, Any]) -> Any:
         """The array, bytes or path of a dict; sets name and rate."""
+        self._channel = source.get("channel")
         path = source.get("path")
         if path and not isinstance(path, str | os.PathLike):
             raise AudioError(f"the path of a clip must be text, not {type(path).__name__}")
@@ -243,6 +224,7 @@ class AudioStream:
         if sound is None or sound.frames == UNKNOWN_FRAMES:
             return self._open_ffmpeg(path or self._temporary(data))
         self.notes += notes
+        self._has_channels(sound.channels)
         self.rate = sound.samplerate
         if len(streams) == 1:
             self.seconds = (streams[0].samples or sound.frames) / sound.samplerate
@@ -295,6 +277,13 @@ class AudioStream:
         if count < (stream.samples or expected):
             raise AudioError(f"{self.name}: truncated, {count} of {sound.frames} samples are there")
 
+    def _has_channels(self, number: int) -> None:
+        self.channels = number
+        if self._channel is not None and not 0 <= self._channel < number:
+            raise AudioError(
+                f"{self.name}: there is no channel {self._channel}, it has {number}, from 0"
+            )
+
     def _temporary(self, data: Bytes) -> Path:
         """A file with these bytes, for the ffmpeg program."""
         folder = self._stack.enter_context(tempfile.TemporaryDirectory())
@@ -308,6 +297,7 @@ class AudioStream:
         except DamagedError as error:
             raise AudioError(f"{self.name}: {error}") from error
         refuse_rate(sound.rate, self.name)
+        self._has_channels(sound.channels)
         self.rate = sound.rate
         if sound.tracks > 1:
             self.notes.append(f"its {sound.tracks} audio tracks are mixed")

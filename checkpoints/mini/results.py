@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from .audio import AudioError
 from .inputs import Clip, mean_clip
 from .labels import Labels, contributions, decided, ranked
 from .timeline import (
+    NO_SPEECH,
     SMOOTHING,
     WINDOW_S,
     Timeline,
@@ -43,6 +45,7 @@ class Options:
     abstain_below: float | None = None
     clean: bool = True
     check_speech: bool = True
+    speakers: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("top_k", "window_s", "hop_s", "smoothing", "abstain_below"):
@@ -53,11 +56,16 @@ class Options:
             raise ValueError(f"top_k must be at least 1, not {self.top_k}")
         if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
             raise ValueError(f"abstain_below must be 0 to 1, not {self.abstain_below}")
-        for name in ("window_s", "hop_s", "smoothing"):
+        for name in ("window_s", "hop_s", "smoothing", "speakers"):
             if getattr(self, name) is not None and not self.return_segments:
                 raise ValueError(f"{name} needs return_segments=True")
         if self.return_segments:
             _ = self.timeline
+        names = self.speakers
+        if isinstance(names, str) and names != "channels":
+            raise ValueError(f'speakers must be "channels" or a list of names, not {names!r}')
+        if names is not None and len(set(names)) < len(names) and not isinstance(names, str):
+            raise ValueError("speakers: two have one name")
 
     @property
     def given(self) -> dict[str, Any]:
@@ -141,6 +149,71 @@ def recording_result(
     row["segments"] = segments_of(windows, table)
     row["windows"] = table
     return row
+
+
+def speaker_names(asked: Options, channels: int) -> list[str]:
+    """The names of the channels of a recording.
+
+    Raises:
+        AudioError: there are more or fewer channels than names.
+    """
+    if isinstance(asked.speakers, str):
+        stereo = channels == 2
+        return ["left", "right"] if stereo else [f"channel {n + 1}" for n in range(channels)]
+    names = list(asked.speakers or ())
+    if len(names) != channels:
+        raise AudioError(f"{len(names)} speakers were named, and there are {channels} channels")
+    return names
+
+
+def conversation_result(
+    rows: Mapping[str, dict[str, Any]], *, abstain_below: float | None, top_k: int | None
+) -> dict[str, Any]:
+    """Join the results of the speakers of one recording.
+
+    Args:
+        rows: by speaker, of :func:`recording_result`, with all labels.
+        abstain_below, top_k: as in a call.
+
+    Returns:
+        the result of a recording: its segments and windows have a ``speaker`` and are in the order
+        of time; ``emotions`` are the mean over the speakers by their seconds of speech; and
+        ``speakers``, by name ``seconds`` of speech, ``emotions`` and ``transcript``.
+    """
+    joined: dict[str, Any] = dict(next(iter(rows.values())))
+    for part in ("segments", "windows"):
+        lines = [{"speaker": name, **line} for name, row in rows.items() for line in row[part]]
+        joined[part] = sorted(lines, key=lambda line: line["start"])
+    spoken = {
+        name: sum(s["end"] - s["start"] for s in row["segments"] if s["label"] != NO_SPEECH)
+        for name, row in rows.items()
+    }
+    scores: dict[str, float] = {}
+    for name, row in rows.items():
+        for emotion in row["emotions"]:
+            share = spoken[name] / sum(spoken.values())
+            scores[emotion["label"]] = scores.get(emotion["label"], 0.0) + share * emotion["score"]
+    joined["emotions"] = ranked(scores, top_k)
+    texts = [line["transcript"] for line in joined["segments"] if line["transcript"]]
+    joined["transcript"] = " ".join(texts) or None
+    notes = dict.fromkeys(row["note"] for row in rows.values() if row["note"])
+    joined["note"] = "; ".join(notes) or None
+    joined["modalities"] = max((row["modalities"] for row in rows.values()), key=len)
+    joined["seconds"] = max(row["seconds"] for row in rows.values())
+    if abstain_below is not None:
+        joined["label"], joined["abstained"] = None, True
+        if scores:
+            joined["label"], _, joined["abstained"] = decided(scores, abstain_below)
+    joined.pop("contributions", None)
+    joined["speakers"] = {
+        name: {
+            "seconds": round(spoken[name], 3),
+            "emotions": row["emotions"][:top_k],
+            "transcript": row["transcript"],
+        }
+        for name, row in rows.items()
+    }
+    return joined
 
 
 def _probabilities(logits: torch.Tensor, temperature: float) -> np.ndarray:

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import math
 import os
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,14 @@ WHISPER_WINDOW = 30 * SAMPLING_RATE
 
 BEAMS = 5
 """Beams of Whisper's search, as in the stock pipeline of transformers."""
+
+TOKENS_A_SECOND, TOKENS_AT_LEAST = 12, 24
+"""Most tokens of a transcript, by the length of its clip: fast English speech has 5 a second, and
+languages that Whisper spells in small pieces have twice as many."""
+
+COMPRESSION_LIMIT, COMPRESSION_BYTES = 2.4, 80
+"""A text of so many bytes that zlib makes smaller by more than this factor repeats itself; the
+limit is that of openai-whisper."""
 
 CONTEXT_STEP = 125
 """A short context is a multiple of so many frames (2.5 s), so that clips of about one length share
@@ -79,6 +88,8 @@ class OpenAIWhisperTranscriber:
             self._model = whisper.load_model(self._model_name, device=str(self._device))
         except Exception as error:  # a file that is no checkpoint fails in many ways
             raise TranscriberUnavailable(f"{self.name}: {_one_line(error)}") from error
+        if not self._model.is_multilingual:
+            _refuse_language(self.name, self._language)
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcribe; clips of up to 30 s share one batch, longer ones are read in windows."""
@@ -102,11 +113,17 @@ class OpenAIWhisperTranscriber:
             # An English-only model has no language to detect, and fails when asked to.
             language = self._language if model.is_multilingual else "en"
             options = whisper.DecodingOptions(
-                language=language, without_timestamps=True, fp16=False
+                task="transcribe",
+                language=language,
+                without_timestamps=True,
+                fp16=False,
+                sample_len=_most_tokens(
+                    [waveforms[i] for i in members], model.dims.n_text_ctx // 2
+                ),
             )
             for i, result in zip(members, whisper.decode(model, batch, options), strict=True):
-                found[i] = Transcript(
-                    result.text.strip(), math.exp(result.avg_logprob), result.no_speech_prob
+                found[i] = sensible(
+                    result.text, math.exp(result.avg_logprob), result.no_speech_prob
                 )
         return [found[i] for i in range(len(waveforms))]
 
@@ -115,7 +132,9 @@ class OpenAIWhisperTranscriber:
         devices = [self._model.device] if self._model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)
-            result = self._model.transcribe(waveform, language=self._language, fp16=False)
+            result = self._model.transcribe(
+                waveform, task="transcribe", language=self._language, fp16=False
+            )
         parts = result["segments"]
         tokens = sum(len(part["tokens"]) for part in parts)
         if not tokens:
@@ -171,10 +190,14 @@ class TransformersTranscriber:
                 "automatic-speech-recognition",
                 model=source,
                 device=self._device,
+                # Half precision takes three times as long on a CPU.
+                dtype=torch.float32 if torch.device(self._device).type == "cpu" else "auto",
                 trust_remote_code=False,
             )
         except Exception as error:  # the loaders raise many kinds; each means "no transcript"
             raise TranscriberUnavailable(f"{self.name}: {_one_line(error)}") from error
+        if self._pipeline.type == "seq2seq_whisper" and not self._is_multilingual():
+            _refuse_language(self.name, self._language)
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcribe; clips of up to 30 s share one batch, longer ones are read in windows."""
@@ -192,17 +215,20 @@ class TransformersTranscriber:
                 found |= dict(zip(members, read, strict=True))
         return [found[i] for i in range(len(waveforms))]
 
-    def _language_option(self) -> dict[str, Any]:
-        # An English-only model refuses to be told a language.
-        generation = self._pipeline.model.generation_config
-        if self._language is None or not getattr(generation, "is_multilingual", True):
+    def _is_multilingual(self) -> bool:
+        return getattr(self._pipeline.model.generation_config, "is_multilingual", True)
+
+    def _language_options(self) -> dict[str, Any]:
+        # An English-only model refuses to be told a task or a language.
+        if not self._is_multilingual():
             return {}
-        return {"language": self._language}
+        language = {} if self._language is None else {"language": self._language}
+        return {"task": "transcribe", **language}
 
     def _read(self, waveforms: Sequence[np.ndarray], **options: Any) -> list[Transcript]:
         if not waveforms:
             return []
-        if options and (language := self._language_option()):
+        if options and (language := self._language_options()):
             options["generate_kwargs"] = language
         clips = [{"raw": waveform, "sampling_rate": SAMPLING_RATE} for waveform in waveforms]
         results = self._pipeline(clips, batch_size=len(clips), **options)
@@ -223,7 +249,8 @@ class TransformersTranscriber:
         silence = model(**encoded, decoder_input_ids=first).logits[:, 0].float().softmax(-1)
         output = model.generate(
             **encoded,
-            **self._language_option(),
+            **self._language_options(),
+            max_length=_most_tokens(waveforms, model.generation_config.max_length),
             num_beams=BEAMS,
             length_penalty=1.0,  # the score of a text is then the mean over its tokens
             return_dict_in_generate=True,
@@ -236,7 +263,7 @@ class TransformersTranscriber:
         # Its name changed with the third large model.
         quiet = vocabulary.get("<|nospeech|>", vocabulary.get("<|nocaptions|>"))
         return [
-            Transcript(text.strip(), math.exp(score), None if quiet is None else float(odds[quiet]))
+            sensible(text, math.exp(score), None if quiet is None else float(odds[quiet]))
             for text, score, odds in zip(texts, scores, silence, strict=True)
         ]
 
@@ -279,6 +306,27 @@ def make_transcriber(
         return transcriber
     settings = {"language": language, "short_context": short_context}
     return CachedTranscriber(transcriber, cache, settings)
+
+
+def _most_tokens(waveforms: Sequence[np.ndarray], limit: int) -> int:
+    """Most tokens of a transcript of the longest of these clips; the model allows ``limit``."""
+    seconds = max(waveform.size for waveform in waveforms) / SAMPLING_RATE
+    return min(limit, TOKENS_AT_LEAST + math.ceil(TOKENS_A_SECOND * seconds))
+
+
+def sensible(text: str, confidence: float, no_speech: float | None) -> Transcript:
+    """A transcript, or an error in place of one that repeats itself."""
+    text, content = text.strip(), text.strip().encode()
+    ratio = len(content) / len(zlib.compress(content))
+    if len(content) >= COMPRESSION_BYTES and ratio > COMPRESSION_LIMIT:
+        return Transcript("", error="the transcriber repeated itself")
+    return Transcript(text, confidence, no_speech)
+
+
+def _refuse_language(name: str, language: str | None) -> None:
+    """Refuse a language that an English-only model does not have."""
+    if language is not None and language.lower() not in ("en", "english"):
+        raise TranscriberUnavailable(f"{name}: transcribes English only, and not {language}")
 
 
 def _batches(

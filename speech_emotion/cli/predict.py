@@ -113,6 +113,12 @@ def _add_audio(group: argparse._ArgumentGroup) -> None:
         help="cut long recordings into windows and segments with a label each",
     )
     group.add_argument(
+        "--speakers",
+        metavar="NAMES",
+        help="every channel of a recording is one speaker, as in recorded calls: channels; or "
+        "their names, such as agent,customer or left=agent,right=customer. Implies --segments",
+    )
+    group.add_argument(
         "--windows",
         action="store_true",
         help="with --segments and --format csv: a line for each window instead of each segment",

@@ -74,6 +74,7 @@ class Prediction:
     window_s: float | None = None
     hop_s: float | None = None
     smoothing: int | None = None
+    speakers: str | None = None
     batch_size: int = 8
     workers: int = 0
     engine: str = "processes"
@@ -104,7 +105,7 @@ class Prediction:
         self._check()
         recordings = self._recordings(on_note)
         files, speakers = list(recordings), SpeakerSummary(segments=self.segments)
-        named = any(recording.speaker for recording in recordings.values())
+        named = bool(self.speakers) or any(one.speaker for one in recordings.values())
         options = self._options()
         with self._predictor(options) as (predict, labels):
             writer = make_writer(
@@ -127,7 +128,8 @@ class Prediction:
                 asked = [recordings[file] for file in todo]
                 for recording, result in zip(asked, predict(asked), strict=True):
                     if named:
-                        result = {"speaker": recording.speaker, **result}
+                        if not self.speakers:
+                            result = {"speaker": recording.speaker, **result}
                         speakers.add(recording.speaker, result)
                     writer.write(recording.name, result)
                     bar.update()
@@ -153,7 +155,7 @@ class Prediction:
         return found
 
     def _check(self) -> None:
-        if self.format in SUBTITLES:
+        if self.format in SUBTITLES or self.speakers:
             self.segments = True
         if self.windows and (self.format != "csv" or not self.segments):
             raise PredictError("--windows needs --segments and --format csv")
@@ -172,6 +174,8 @@ class Prediction:
         options |= {"clean": self.clean, "check_speech": self.check_speech}
         if self.labels is not None:
             options["labels"] = read_labels(self.labels)
+        if self.speakers is not None:
+            options["speakers"] = read_speakers(self.speakers)
         try:
             Options(**options)
         except ValueError as error:
@@ -198,6 +202,27 @@ class Prediction:
         workers = max(1, self.workers)
         with closing(RayCluster(workers)) as cluster:
             yield partial(_on_ray, cluster, make, workers=workers), labels
+
+
+def read_speakers(text: str) -> str | list[str]:
+    """Read ``--speakers``: ``channels``, names in the order of the channels, or both sides' names.
+
+    >>> read_speakers("channels"), read_speakers("agent, customer")
+    ('channels', ['agent', 'customer'])
+    >>> read_speakers("right=customer,left=agent")
+    ['agent', 'customer']
+    """
+    names = [name.strip() for name in text.split(",")]
+    if names == ["channels"]:
+        return "channels"
+    sides = {side.strip(): name.strip() for side, _, name in (n.partition("=") for n in names)}
+    if "=" in text:
+        if len(names) != 2 or set(sides) != {"left", "right"}:
+            raise PredictError(f"--speakers {text}: expected left=NAME,right=NAME")
+        names = [sides["left"], sides["right"]]
+    if not all(names) or len(set(names)) < len(names):
+        raise PredictError(f"--speakers {text}: every speaker needs a name of its own")
+    return names
 
 
 def read_labels(text: str) -> Any:

@@ -23,7 +23,12 @@ class SpeakerSummary:
         self._failed: Counter[str] = Counter()
 
     def add(self, speaker: str, result: dict[str, Any]) -> None:
-        """Take the result of a recording."""
+        """Take the result of a recording, or of every speaker of it."""
+        for one in result.get("speakers", ()):
+            parts = [part for part in result["segments"] if part["speaker"] == one]
+            self.add(one, {"segments": parts})
+        if "speakers" in result:
+            return
         name = speaker or "(unknown)"
         totals = self._totals.setdefault(name, Counter())
         self._recordings[name] += 1

@@ -12,10 +12,11 @@ UNSURE = "unsure"
 
 
 def caption_of(segment: dict[str, Any]) -> str:
-    """Return label and score, such as ``happy 51%``."""
+    """Return label and score, such as ``happy 51%``, after the speaker if there is one."""
+    who = f"{segment['speaker']}: " if segment.get("speaker") else ""
     if segment["score"] is None:
-        return segment["label"]
-    return f"{segment['label'] or UNSURE} {segment['score']:.0%}"
+        return who + segment["label"]
+    return f"{who}{segment['label'] or UNSURE} {segment['score']:.0%}"
 
 
 def clock(seconds: float) -> str:

@@ -1,0 +1,124 @@
+"""A speaker on each channel: kept apart when that is asked for, and noted when it is not."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from hub_model.audio import SAMPLING_RATE, AudioError, decode
+from hub_model.channels import TURNS_NOTE
+from speech_emotion.cli.main import main
+from tests.helpers.answers import load
+from tests.helpers.sounds import voice
+
+WINDOW = {"return_segments": True, "window_s": 1.0, "hop_s": 1.0, "smoothing": 1}
+
+
+def turns() -> np.ndarray:
+    """Four seconds of the left speaker, then four of the right one: float32 ``(samples, 2)``."""
+    left, right = voice(4.0), voice(4.0)[::-1]
+    silence = np.zeros_like(left)
+    both = np.stack([np.concatenate([left, silence]), np.concatenate([silence, right])], 1)
+    return both.astype(np.float32)
+
+
+@pytest.fixture
+def call(tmp_path):
+    path = tmp_path / "call.wav"
+    soundfile.write(path, turns(), SAMPLING_RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def classifier(model_folder):
+    return load(model_folder, transcriber="none")
+
+
+def test_each_speaker_is_answered_as_a_recording_of_the_own_channel(classifier, call, tmp_path):
+    found = classifier(call, speakers="channels", **WINDOW)
+    assert [line["start"] for line in found["segments"]] == sorted(
+        line["start"] for line in found["segments"]
+    )
+    for place, name in enumerate(("left", "right")):
+        alone = tmp_path / f"{name}.wav"
+        soundfile.write(alone, turns()[:, place], SAMPLING_RATE, subtype="FLOAT")
+        expected = classifier(alone, **WINDOW)
+        for part in ("segments", "windows"):
+            lines = [dict(line) for line in found[part] if line["speaker"] == name]
+            for line in lines:
+                del line["speaker"]
+            assert lines == expected[part]
+        assert found["speakers"][name]["emotions"] == expected["emotions"]
+        assert 3 < found["speakers"][name]["seconds"] < 6
+    assert sum(emotion["score"] for emotion in found["emotions"]) == pytest.approx(1)
+    assert found["seconds"] == pytest.approx(8)
+
+
+def test_every_kind_of_source_has_channels(classifier, call):
+    expected = classifier(call, speakers=["agent", "customer"], **WINDOW)
+    assert {line["speaker"] for line in expected["segments"]} == {"agent", "customer"}
+    content = call.read_bytes()
+    for source in (
+        content,
+        io.BytesIO(content),
+        {"bytes": content, "path": None},
+        {"audio": {"path": str(call), "bytes": None}},
+        turns(),
+        (SAMPLING_RATE, turns()),
+        (turns(), SAMPLING_RATE),
+    ):
+        found = classifier(source, speakers=["agent", "customer"], **WINDOW)
+        assert found["speakers"] == expected["speakers"]
+
+
+def test_what_cannot_be_told_apart_is_one_line(classifier, call):
+    with pytest.raises(ValueError, match="it has one channel, so its speakers"):
+        classifier(voice(2.0), speakers="channels", **WINDOW)
+    with pytest.raises(ValueError, match="^3 speakers were named, and there are 2 channels$"):
+        classifier(call, speakers=["a", "b", "c"], **WINDOW)
+    rows = classifier([str(call), voice(2.0)], speakers="channels", **WINDOW)
+    assert "speakers" in rows[0] and "one channel" in rows[1]["error"]
+    for wrong, message in (
+        ({"speakers": "channels"}, "speakers needs return_segments=True"),
+        ({"speakers": "auto", **WINDOW}, 'must be "channels" or a list of names'),
+        ({"speakers": ["a", "a"], **WINDOW}, "two have one name"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            classifier(call, **wrong)
+
+
+def test_one_channel_of_a_file_is_read(call):
+    for channel in (0, 1):
+        found, notes = decode({"path": str(call), "channel": channel})
+        assert np.array_equal(found, turns()[:, channel].astype(np.float32)) and not notes
+    with pytest.raises(AudioError, match="there is no channel 2, it has 2, from 0"):
+        decode({"path": str(call), "channel": 2})
+
+
+def test_channels_that_take_turns_are_noted(call):
+    assert decode(str(call))[1] == [TURNS_NOTE]
+    sound = voice(4.0)
+    for together in (np.stack([sound, 0.3 * sound], 1), np.stack([sound, 0 * sound], 1)):
+        assert decode(together)[1] == []
+
+
+def test_the_command_names_the_speakers(model_folder, call, tmp_path, capsys):
+    command = ["predict", str(call), "--model", str(model_folder), "--transcriber", "none"]
+    command += ["--speakers", "right=customer,left=agent"]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "agent: " in shown and "customer: " in shown and "by speaker, percent" in shown
+    out = tmp_path / "out.csv"
+    assert main([*command, "--format", "csv", "--out", str(out)]) == 0
+    lines = out.read_text().splitlines()
+    assert lines[0].startswith("file,speaker,start,end,label")
+    assert {line.split(",")[1] for line in lines[1:]} == {"agent", "customer"}
+    capsys.readouterr()
+    assert main([*command, "--format", "json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["speakers"]) == {"agent", "customer"}
+    assert main([*command, "--format", "srt"]) == 0
+    assert "agent: " in capsys.readouterr().out
+    assert main([*command[:-1], "left=agent"]) == 2
+    assert "expected left=NAME,right=NAME" in capsys.readouterr().err
