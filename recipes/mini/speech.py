@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from speech_emotion.training.goemotions import read_texts
 from speech_emotion.training.parsing import ConfigError
 
 MAX_SECONDS = 30
+CHUNK = 16
 VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan")
 
 
@@ -84,8 +86,11 @@ def _folder(folder: Path) -> Iterator[np.ndarray]:
     files = [path for path in files_below(folder) if path.suffix.lower() in AUDIO_SUFFIXES]
     if not files:
         raise ConfigError(f"{folder}: no audio files")
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        cleaned = pool.map(_cleaned, files, chunksize=16)
+    with ExitStack() as stack:
+        cleaned: Iterator[Any] = map(_cleaned, files)
+        if len(files) > CHUNK:  # processes take seconds to start
+            pool = ProcessPoolExecutor(mp_context=get_context("spawn"))
+            cleaned = stack.enter_context(pool).map(_cleaned, files, chunksize=CHUNK)
         for clip in tqdm(cleaned, desc=folder.name, total=len(files)):
             if isinstance(clip, AudioError):
                 tqdm.write(f"left out: {clip}")
