@@ -12,9 +12,9 @@ CANCELLED_SHARE = 0.1
 ALONE = 10.0
 """A channel is alone where its power is more than so many times that of the other."""
 
-TURNS_SHARE, LEAST_SHARE = 0.7, 0.07
+TURNS_SHARE, LEAST_SHARE = 0.7, 0.002
 """Channels take turns where so much of the energy lies in frames of one alone, and at least so much
-in those of each."""
+in those of each: one speaker may be 25 dB louder than the other, noise is fainter."""
 
 TURNS_NOTE = 'its channels take turns, as in a call; speakers="channels" keeps them apart'
 
