@@ -101,12 +101,17 @@ class StreamFile(io.RawIOBase):
         return len(read)
 
 
+EBML = b"\x1a\x45\xdf\xa3"
+"""First bytes of Matroska and WebM."""
+
+
 def streams_of(data: Bytes) -> tuple[list[Stream], list[str]]:
     """Find the streams of a file, in order.
 
     Returns:
         the streams, a single one over all bytes for a container that is not known here, none for
-        one with several tracks; and notes on headers that are wrong though nothing is missing.
+        one with several tracks or one that ffmpeg reads; and notes on headers that are wrong though
+        nothing is missing.
 
     Raises:
         DamagedError: bytes are missing at the end of a file.
@@ -119,6 +124,8 @@ def streams_of(data: Bytes) -> tuple[list[Stream], list[str]]:
         return _ogg(data, start)
     if magic[:4] == b"fLaC":
         return _flac(data, start)
+    if magic[:4] == EBML or magic[4:8] == b"ftyp":  # what they hold may look like MPEG frames
+        return [], []
     if next(_frames(data, start, min(len(data), start + 65_536)), None) is not None:
         return _mpeg(data, start, len(data))
     return [Stream(0, len(data))], []

@@ -239,8 +239,8 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         self, source: Any, asked: Options, result: Callable[[Any, Options], dict[str, Any]]
     ) -> dict[str, Any]:
         """The result of a recording with a speaker on each channel."""
-        channels = channels_of(source)
-        names = speaker_names(asked, len(channels))
+        name, channels = channels_of(source)
+        names = speaker_names(asked, name, len(channels))
         whole = replace(asked, top_k=None)
         rows = {name: result(channel, whole) for name, channel in zip(names, channels, strict=True)}
         return conversation_result(rows, abstain_below=asked.abstain_below, top_k=asked.top_k)

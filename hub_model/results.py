@@ -62,9 +62,13 @@ class Options:
         if self.return_segments:
             _ = self.timeline
         names = self.speakers
-        if isinstance(names, str) and names != "channels":
+        if names is None or names == "channels":
+            return
+        if not isinstance(names, list | tuple) or not names:
             raise ValueError(f'speakers must be "channels" or a list of names, not {names!r}')
-        if names is not None and len(set(names)) < len(names) and not isinstance(names, str):
+        if not all(isinstance(name, str) and name.strip() for name in names):
+            raise ValueError(f"speakers: every one needs a name, not {list(names)}")
+        if len(set(names)) < len(names):
             raise ValueError("speakers: two have one name")
 
     @property
@@ -151,8 +155,8 @@ def recording_result(
     return row
 
 
-def speaker_names(asked: Options, channels: int) -> list[str]:
-    """The names of the channels of a recording.
+def speaker_names(asked: Options, name: str, channels: int) -> list[str]:
+    """The names of the channels of a recording, whose own name is for the message.
 
     Raises:
         AudioError: there are more or fewer channels than names.
@@ -162,7 +166,7 @@ def speaker_names(asked: Options, channels: int) -> list[str]:
         return ["left", "right"] if stereo else [f"channel {n + 1}" for n in range(channels)]
     names = list(asked.speakers or ())
     if len(names) != channels:
-        raise AudioError(f"{len(names)} speakers were named, and there are {channels} channels")
+        raise AudioError(f"{name}: it has {channels} channels, and {len(names)} speakers are named")
     return names
 
 

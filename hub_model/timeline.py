@@ -144,8 +144,8 @@ def length_of(source: Any) -> float | None:
         return stream.seconds
 
 
-def channels_of(source: Any) -> list[dict[str, Any]]:
-    """Return the channels of a recording as recordings of their own.
+def channels_of(source: Any) -> tuple[str, list[dict[str, Any]]]:
+    """Return the name of a recording, and its channels as recordings of their own.
 
     Args:
         source: of one recording, as in a call; what can be read only once is read into memory.
@@ -171,7 +171,7 @@ def channels_of(source: Any) -> list[dict[str, Any]]:
         name, number = stream.name, stream.channels
     if number == 1:
         raise AudioError(f"{name}: it has one channel, so its speakers are not told by channels")
-    return [{**source, "channel": channel} for channel in range(number)]
+    return name, [{**source, "channel": channel} for channel in range(number)]
 
 
 def _exists(source: str | os.PathLike) -> bool:

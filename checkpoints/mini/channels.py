@@ -27,8 +27,9 @@ class Mixdown:
     Args:
         rate: in Hz.
         notes: lines on what is unusual are appended to it.
-        channel: use this one; otherwise the channels are averaged, or, when they cancel each
-            other, the loudest one is used from there on.
+        channel: use this one, silenced where another one is far louder: there it holds only what
+            leaks from that. Otherwise the channels are averaged, or, when they cancel each other,
+            the loudest one is used from there on.
     """
 
     def __init__(self, rate: float, notes: list[str], channel: int | None = None) -> None:
@@ -42,11 +43,11 @@ class Mixdown:
         """Mix float32 ``(num_samples, channels)`` to ``(num_samples,)``."""
         if block.shape[1] == 1 or not len(block):
             return block[:, 0]
-        if self._given:
-            return np.ascontiguousarray(block[:, self._channel])
-        mean = block.mean(axis=1)
         frames = np.arange(0, len(block), self._frame)
         power = np.add.reduceat(np.square(block, dtype=np.float64), frames)
+        if self._given:
+            return self._without_leaks(block[:, self._channel], power)
+        mean = block.mean(axis=1)
         if block.shape[1] == 2:
             self._count_alone(power)
         if self._channel is None:
@@ -64,6 +65,14 @@ class Mixdown:
         alone = self._alone[:2]
         if total > 0 and alone.sum() > TURNS_SHARE * total and alone.min() > LEAST_SHARE * total:
             self._notes.append(TURNS_NOTE)
+
+    def _without_leaks(self, samples: np.ndarray, power: np.ndarray) -> np.ndarray:
+        """Silence a channel where another is far louder, without clicks."""
+        heard = power[:, self._channel] * ALONE >= power.max(axis=1)
+        middles = (np.arange(len(heard)) + 0.5) * self._frame
+        fading = np.interp(np.arange(len(samples)), middles, heard.astype(np.float32))
+        whole = np.repeat(heard, self._frame)[: len(samples)]
+        return np.where(whole, samples, samples * fading).astype(np.float32)
 
     def _count_alone(self, power: np.ndarray) -> None:
         """Add up the energy of the frames in which one channel is alone, and of the rest."""

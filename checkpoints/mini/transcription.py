@@ -123,7 +123,10 @@ class OpenAIWhisperTranscriber:
             )
             for i, result in zip(members, whisper.decode(model, batch, options), strict=True):
                 found[i] = sensible(
-                    result.text, math.exp(result.avg_logprob), result.no_speech_prob
+                    result.text,
+                    math.exp(result.avg_logprob),
+                    result.no_speech_prob,
+                    is_cut=len(result.tokens) >= (options.sample_len or 0),
                 )
         return [found[i] for i in range(len(waveforms))]
 
@@ -263,8 +266,15 @@ class TransformersTranscriber:
         # Its name changed with the third large model.
         quiet = vocabulary.get("<|nospeech|>", vocabulary.get("<|nocaptions|>"))
         return [
-            sensible(text, math.exp(score), None if quiet is None else float(odds[quiet]))
-            for text, score, odds in zip(texts, scores, silence, strict=True)
+            sensible(
+                text,
+                math.exp(score),
+                None if quiet is None else float(odds[quiet]),
+                is_cut=model.generation_config.eos_token_id not in tokens[first.shape[1] :],
+            )
+            for text, score, odds, tokens in zip(
+                texts, scores, silence, output.sequences.tolist(), strict=True
+            )
         ]
 
 
@@ -314,11 +324,14 @@ def _most_tokens(waveforms: Sequence[np.ndarray], limit: int) -> int:
     return min(limit, TOKENS_AT_LEAST + math.ceil(TOKENS_A_SECOND * seconds))
 
 
-def sensible(text: str, confidence: float, no_speech: float | None) -> Transcript:
-    """A transcript, or an error in place of one that repeats itself."""
+def sensible(text: str, confidence: float, no_speech: float | None, *, is_cut: bool) -> Transcript:
+    """A transcript, or an error in place of one that repeats itself and was cut at its bound.
+
+    What is said may repeat itself too, but it comes to an end.
+    """
     text, content = text.strip(), text.strip().encode()
     ratio = len(content) / len(zlib.compress(content))
-    if len(content) >= COMPRESSION_BYTES and ratio > COMPRESSION_LIMIT:
+    if is_cut and len(content) >= COMPRESSION_BYTES and ratio > COMPRESSION_LIMIT:
         return Transcript("", error="the transcriber repeated itself")
     return Transcript(text, confidence, no_speech)
 

@@ -76,7 +76,7 @@ def test_every_kind_of_source_has_channels(classifier, call):
 def test_what_cannot_be_told_apart_is_one_line(classifier, call):
     with pytest.raises(ValueError, match="it has one channel, so its speakers"):
         classifier(voice(2.0), speakers="channels", **WINDOW)
-    with pytest.raises(ValueError, match="^3 speakers were named, and there are 2 channels$"):
+    with pytest.raises(ValueError, match="call.wav: it has 2 channels, and 3 speakers are named$"):
         classifier(call, speakers=["a", "b", "c"], **WINDOW)
     rows = classifier([str(call), voice(2.0)], speakers="channels", **WINDOW)
     assert "speakers" in rows[0] and "one channel" in rows[1]["error"]
@@ -84,6 +84,8 @@ def test_what_cannot_be_told_apart_is_one_line(classifier, call):
         ({"speakers": "channels"}, "speakers needs return_segments=True"),
         ({"speakers": "auto", **WINDOW}, 'must be "channels" or a list of names'),
         ({"speakers": ["a", "a"], **WINDOW}, "two have one name"),
+        ({"speakers": ["a", " "], **WINDOW}, "every one needs a name"),
+        ({"speakers": {"left": "a", "right": "b"}, **WINDOW}, 'must be "channels" or a list'),
     ):
         with pytest.raises(ValueError, match=message):
             classifier(call, **wrong)
@@ -95,6 +97,16 @@ def test_one_channel_of_a_file_is_read(call):
         assert np.array_equal(found, turns()[:, channel].astype(np.float32)) and not notes
     with pytest.raises(AudioError, match="there is no channel 2, it has 2, from 0"):
         decode({"path": str(call), "channel": 2})
+
+
+def test_what_leaks_from_the_other_channel_is_no_speech(classifier, call, tmp_path):
+    clean = classifier(call, speakers="channels", **WINDOW)
+    leaking = turns() + 0.03 * turns()[:, ::-1]
+    found = classifier(leaking, speakers="channels", **WINDOW)
+    for part in ("segments", "windows"):
+        assert [(line["speaker"], line["start"], line["label"]) for line in found[part]] == [
+            (line["speaker"], line["start"], line["label"]) for line in clean[part]
+        ]
 
 
 def test_channels_that_take_turns_are_noted(call):

@@ -206,9 +206,11 @@ def test_a_text_that_repeats_itself_is_no_transcript():
         "She had your dark suit in greasy wash water all year, and nobody asked her why she did "
         "not simply buy another one for the weekend."
     )
-    assert sensible(f" {spoken} ", 0.5, 0.1) == Transcript(spoken, 0.5, 0.1)
-    assert sensible("no no no", 0.5, 0.1).text == "no no no"
-    looped = sensible("I don't know what to do, " * 20, 0.9, 0.1)
+    assert sensible(f" {spoken} ", 0.5, 0.1, is_cut=True) == Transcript(spoken, 0.5, 0.1)
+    assert sensible("no no no", 0.5, 0.1, is_cut=True).text == "no no no"
+    text = "I don't know what to do, " * 20
+    assert sensible(text, 0.9, 0.1, is_cut=False).text == text.strip()
+    looped = sensible(text, 0.9, 0.1, is_cut=True)
     assert not looped.text and looped.error == "the transcriber repeated itself"
 
 

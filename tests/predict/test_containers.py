@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from corpus_builder.shards import read_rows
+from hub_model.containers import streams_of
 from speech_emotion.cli.main import main
 from speech_emotion.predict.clips import Recordings, find_recordings
 from tests.helpers.containers import CODECS, decoded_seconds, needs_ffmpeg, write_containers
@@ -42,6 +43,13 @@ def test_standard_input(files, classifier, monkeypatch):
 
 
 @needs_ffmpeg
+@pytest.mark.parametrize("head", [b"\x1a\x45\xdf\xa3", b"\0\0\0\x18ftyp"])
+def test_what_looks_like_mpeg_inside_a_container_is_no_stream(head):
+    inside = b"\xff\xfb\x90\x64" + bytes(413)  # a whole frame at 128 kbit/s
+    assert len(streams_of(inside * 8)[0]) == 1
+    assert streams_of(head + bytes(20) + inside * 8) == ([], [])
+
+
 def test_a_corpus(files, tmp_path):
     rows = [f"{path},{('sad', 'happy')[i % 2]},s{i // 2}" for i, path in enumerate(files)]
     table, out = tmp_path / "clips.csv", tmp_path / "out"

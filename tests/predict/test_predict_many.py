@@ -312,6 +312,16 @@ def test_results_of_another_model_are_not_mixed(
     assert predict(*some, *asked, "--resume")[0] == 0 and out.read_bytes() == before
 
 
+@pytest.mark.parametrize("more", [("--segments", "--window-s", 1), ("--top-k", 2)])
+def test_results_of_other_options_are_not_mixed(predict, folder, tmp_path, more):
+    out = tmp_path / "out.jsonl"
+    asked = [folder / "a" / "clip01.wav", "--format", "json", "--out", out]
+    assert predict(*asked)[0] == 0
+    before = out.read_bytes()
+    code, _, errors = predict(*asked, "--resume", *more)
+    assert code == 2 and "holds results of" in errors[-1] and out.read_bytes() == before
+
+
 def test_the_table_that_is_written_can_be_read(predict, folder, tmp_path):
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
     files = [folder / "a" / "clip01.wav", folder / "a" / "clip01.wav"]

@@ -31,6 +31,14 @@ class JsonLines(OneFile):
     def _text(self, file: str, result: Result) -> str:
         return as_json(file, result)
 
+    def compare(self, file: str, result: Result) -> None:
+        """As of a table; other options also show in the keys, or in the number of emotions."""
+        super().compare(file, result)
+        kept = self._example or {}
+        same = set(kept) - {"file", "speaker"} == set(result)
+        if not same or len(kept["emotions"]) != len(result["emotions"]):
+            raise PredictError(f"--out {self._path}: holds results of other options")
+
     def _first(self, result: Result) -> dict[str, Any]:
         return result
 
