@@ -279,7 +279,7 @@ class AudioStream:
 
     def _has_channels(self, number: int) -> None:
         self.channels = number
-        if self._channel is not None and not 0 <= self._channel < number:
+        if self._channel is not None and self._channel not in range(number):
             raise AudioError(
                 f"{self.name}: there is no channel {self._channel}, it has {number}, from 0"
             )

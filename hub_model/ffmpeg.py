@@ -1,6 +1,7 @@
 """Decoding by the ffmpeg program, for what libsndfile does not know (M4A, WebM, videos)."""
 
 import io
+import json
 import shutil
 import struct
 import subprocess
@@ -38,12 +39,15 @@ class FfmpegSound:
         program = shutil.which("ffmpeg")
         if program is None:
             raise DamagedError(f"{NOT_AUDIO}; ffmpeg, which knows more formats, is not installed")
-        self.tracks = _audio_tracks(path)
+        self.tracks, longest = _audio_tracks(path)
         mix = ["-vn"]
         if self.tracks > 1:
-            inputs = "".join(f"[0:a:{track}]" for track in range(self.tracks))
-            mix = ["-filter_complex", f"{inputs}amix=inputs={self.tracks}:normalize=0[mixed]"]
-            mix += ["-map", "[mixed]"]
+            # amix of ffmpeg 5 may end with a shorter track, so that all are padded to one length.
+            pad = f"apad=whole_dur={longest}" if longest else "anull"
+            padded = "".join(f"[0:a:{track}]{pad}[t{track}];" for track in range(self.tracks))
+            inputs = "".join(f"[t{track}]" for track in range(self.tracks))
+            mixed = f"{padded}{inputs}amix=inputs={self.tracks}:normalize=0[mixed]"
+            mix = ["-filter_complex", mixed, "-map", "[mixed]"]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [
@@ -89,16 +93,26 @@ class FfmpegSound:
         self._errors.close()
 
 
-def _audio_tracks(path: Path) -> int:
-    """How many audio tracks a file has, by ffprobe; 1 where that is not installed or fails."""
+def _audio_tracks(path: Path) -> tuple[int, float]:
+    """How many audio tracks a file has, by ffprobe, and the seconds of the longest.
+
+    1 and 0 where ffprobe is not installed or fails. A track that does not tell its length is taken
+    to be as long as the file.
+    """
     program = shutil.which("ffprobe")
     if program is None:
-        return 1
-    asked = ("-select_streams", "a", "-show_entries", "stream=index", "-of", "csv=p=0")
+        return 1, 0.0
+    asked = ("-select_streams", "a", "-show_entries", "stream=index,duration:format=duration")
     found = subprocess.run(
-        [program, "-v", "quiet", *SAFE, *asked, f"file:{path}"],
+        [program, "-v", "quiet", *SAFE, *asked, "-of", "json", f"file:{path}"],
         capture_output=True,
         stdin=subprocess.DEVNULL,
         check=False,
     )
-    return max(1, len(set(found.stdout.split())))
+    try:
+        told = json.loads(found.stdout or b"{}")
+    except ValueError:
+        return 1, 0.0
+    tracks, whole = told.get("streams") or [], told.get("format", {}).get("duration", 0.0)
+    lengths = [float(track.get("duration", whole)) for track in tracks]
+    return max(1, len(tracks)), max(lengths, default=0.0)

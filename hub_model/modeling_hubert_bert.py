@@ -330,10 +330,10 @@ class HubertBertForEmotion(PreTrainedModel):
         features = torch.cat([audio, text], dim=-1)
         if self.config.standardize_features:
             features = (features.float() - self.feature_mean) / self.feature_std
-        # Dropout replaces a value by zero, which is the mean of a standardised one; so does a clip
-        # without audio.
+        # Dropout replaces a value by zero, which is the mean of a standardised one.
         audio_part, text_part = features.split([audio.shape[-1], text.shape[-1]], dim=-1)
-        audio_part = audio_part * has_audio[:, None]
+        if self.config.standardize_features:  # no audio is the mean as well, not a zero vector
+            audio_part = audio_part * has_audio[:, None]
         features = torch.cat([self.audio_dropout(audio_part), self.text_dropout(text_part)], dim=-1)
         # A quantised layer has no parameters and takes float32.
         weight = next(self.classifier.parameters(), features)

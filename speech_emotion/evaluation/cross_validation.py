@@ -155,7 +155,7 @@ def figures_of(table: pd.DataFrame) -> dict[str, Any]:
         for each text mode: WA and UA of each fold, their mean, the pooled scores with
         their intervals over speakers, and the temperature fitted to the pooled logits.
     """
-    classes = classes_of(table)
+    classes = classes_of(table.columns)
     found: dict[str, Any] = {"folds": {}, "mean": {}, "pooled": {}, "temperature": {}}
     for text, part in table.groupby("text"):
         by_fold = fold_scores(part, classes=classes)

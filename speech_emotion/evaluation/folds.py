@@ -15,7 +15,7 @@ from speech_emotion.evaluation.benchmark import Result
 from speech_emotion.evaluation.clips import EmptyError
 from speech_emotion.evaluation.leaks import TrainingRecord, read_record
 from speech_emotion.evaluation.provenance import portable
-from speech_emotion.evaluation.scoring import columns_of, fold_scores, restricted, score
+from speech_emotion.evaluation.scoring import classes_of, columns_of, fold_scores, restricted, score
 from speech_emotion.evaluation.tables import (
     ResultsFile,
     estimate,
@@ -96,7 +96,7 @@ def predicted_classes(folder: str) -> tuple[str, ...]:
         names = parquet.read_schema(Path(folder) / PREDICTIONS_FILE).names
     except (OSError, ValueError):
         return ()
-    return tuple(name[2:] for name in names if name.startswith("p_"))
+    return classes_of(names)
 
 
 def folds_result(

@@ -1,7 +1,7 @@
 """Tables of predictions, and their scores."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,9 @@ def columns_of(classes: Sequence[str]) -> list[str]:
 PROBABILITIES = columns_of(EMOTIONS)
 
 
-def classes_of(table: pd.DataFrame) -> tuple[str, ...]:
-    """The classes of a table of predictions, in the order of its columns."""
-    return tuple(name[2:] for name in table.columns if name.startswith("p_"))
+def classes_of(columns: Iterable[str]) -> tuple[str, ...]:
+    """The classes of a table of predictions, by the names of its columns and in their order."""
+    return tuple(name[2:] for name in columns if name.startswith("p_"))
 
 
 def restricted(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def restricted(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
         table: see :func:`prediction_table`.
         classes: some of its classes.
     """
-    left = set(classes_of(table)) - set(classes)
+    left = set(classes_of(table.columns)) - set(classes)
     if not left:
         return table.reset_index(drop=True)
     table = table[table["label"].isin(classes)].drop(columns=columns_of(sorted(left)))

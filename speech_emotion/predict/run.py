@@ -121,7 +121,8 @@ class Prediction:
             )
             if self.resume and (known := writer.example(files)):
                 (again,) = predict([recordings[known]])
-                writer.compare(known, again)
+                if "error" not in again:  # it may be gone, or no longer be readable
+                    writer.compare(known, again)
             todo, failed = writer.missing(files), writer.failed_before
             to_file = self.out is not None or not sys.stdout.isatty()
             with tqdm(total=len(todo), unit="clip", disable=None if to_file else True) as bar:

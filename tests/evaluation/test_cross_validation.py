@@ -201,7 +201,7 @@ def test_with_neutral_there_are_eight_classes_and_seven_of_them(tmp_path, argume
     given = [*given[:2], "--data", str(corpus), "--output-dir", str(out)]
     assert train.main([*given, "--folds", "all", "--num-train-epochs", "1"]) == 0
     table = pd.read_parquet(out / "predictions.parquet").query("text == 'none'")
-    assert classes_of(table) == predicted_classes(str(out)) == VOTE_CLASSES
+    assert classes_of(table.columns) == predicted_classes(str(out)) == VOTE_CLASSES
     figures = json.loads((out / "cross_validation.json").read_text())["pooled"]["none"]
     right = (table["label"] == table["predicted"]).groupby(table["label"]).mean()
     assert figures["ua"] == pytest.approx(right.mean()) and figures["recall"]["neutral"] is not None

@@ -181,6 +181,19 @@ def test_speech_on_the_second_track_of_a_video(tmp_path):
     assert any("2 audio tracks" in note for note in notes)
 
 
+@pytest.mark.parametrize("kind", ["mp4", "mkv"])
+@pytest.mark.parametrize("seconds", [(5, 3), (3, 5)])
+def test_tracks_of_a_video_are_read_to_the_end_of_the_longest(tmp_path, kind, seconds):
+    made = tmp_path / f"a.{kind}"
+    tones = [
+        part
+        for pitch, length in zip((300, 500), seconds, strict=True)
+        for part in ("-f", "lavfi", "-t", length, "-i", f"sine={pitch}")
+    ]
+    ffmpeg(*tones, "-map", "0:a", "-map", "1:a", "-c:a", "aac", made)
+    assert decode(made)[0].size / 16_000 == pytest.approx(5, abs=0.05)
+
+
 def test_without_ffmpeg_libsndfile_still_reads_its_own(monkeypatch):
     monkeypatch.setattr("hub_model.ffmpeg.shutil.which", lambda name: None)
     assert load_audio(encode(FIRST, format="FLAC")).size == FIRST.size

@@ -312,6 +312,18 @@ def test_results_of_another_model_are_not_mixed(
     assert predict(*some, *asked, "--resume")[0] == 0 and out.read_bytes() == before
 
 
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_a_run_goes_on_when_what_it_has_done_is_gone(predict, folder, tmp_path, kind):
+    done, left = tmp_path / "done.wav", folder / "a" / "clip03.wav"
+    done.write_bytes((folder / "a" / "clip01.wav").read_bytes())
+    out = tmp_path / "out"
+    assert predict(done, "--format", kind, "--out", out)[0] == 0
+    before = out.read_bytes()
+    done.unlink()
+    assert predict(done, left, "--format", kind, "--out", out, "--resume")[0] == 0
+    assert out.read_bytes().startswith(before) and str(left) in out.read_text()
+
+
 @pytest.mark.parametrize("more", [("--segments", "--window-s", 1), ("--top-k", 2)])
 def test_results_of_other_options_are_not_mixed(predict, folder, tmp_path, more):
     out = tmp_path / "out.jsonl"

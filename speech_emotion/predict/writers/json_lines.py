@@ -37,7 +37,9 @@ class JsonLines(OneFile):
         kept = self._example or {}
         same = set(kept) - {"file", "speaker"} == set(result)
         if not same or len(kept["emotions"]) != len(result["emotions"]):
-            raise PredictError(f"--out {self._path}: holds results of other options")
+            raise PredictError(
+                f"--out {self._path}: holds results of other options; name another file"
+            )
 
     def _first(self, result: Result) -> dict[str, Any]:
         return result
