@@ -13,7 +13,7 @@ DATA ?= ../shared/data
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check format checkpoint-code space push-space data fine-tuning speech mini mini-base mini-folds mini-scratch mini-ravdess mini-tess results screenshots
+.PHONY: help install demo test lint check format checkpoint-code space push-space data fine-tuning speech mini mini-base mini-folds mini-scratch mini-unseen results screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -89,7 +89,7 @@ fine-tuning: $(VENV)/installed ## tune checkpoints/mini to DATA/nEMO, and compar
 	@$(OFFLINE) $(PY) evaluate_benchmarks.py corpus --data runs/nemo --protocol natural \
 	  --model runs/fine_tuned --model $(MODEL) --text none --out results/fine_tuning.json
 
-# The shipped checkpoint, in four stages; recipes/mini/README.md describes them and their inputs.
+# The shipped checkpoint, in five stages; recipes/mini/README.md describes them and their inputs.
 # TEACHER and GOEMOTIONS are Hub ids, or folders where they are here already.
 TEACHER ?= openai/whisper-tiny.en
 GOEMOTIONS ?= google-research-datasets/go_emotions
@@ -98,40 +98,44 @@ SPEECH_FILLETS ?= runs/fillets-ng-data
 SPEECH_NEMO ?= $(DATA)/nEMO
 export TEACHER GOEMOTIONS SPEECH_TESS SPEECH_FILLETS SPEECH_NEMO
 DISTILL := $(PY) -m recipes.mini.distill --resume
-TUNE := $(PY) train.py --config recipes/mini/tune.yaml --data corpus
+# Runs share the vectors of the frozen encoders.
+TUNE := $(PY) train.py --config recipes/mini/tune.yaml --data runs/mini_corpus --feature-cache runs/mini_features
 
 runs/fillets-ng-data:
 	@mkdir -p $@.part && cd $@.part && apt-get download -qq fillets-ng-data-cs fillets-ng-data-nl \
 	  && for package in *.deb; do dpkg --extract $$package . && rm $$package; done
 	@mv $@.part $@
 
+runs/mini_corpus: $(VENV)/installed
+	@$(PY) -m corpus_builder build --source ravdess=$(DATA)/RAVDESS --source tess=$(DATA)/TESS \
+	  --source nemo=$(DATA)/nEMO --keep-neutral --config speaker_disjoint --config natural --out $@
+
 speech: $(SPEECH_FILLETS) ## fetch free acted speech without labels (a game in Czech and Dutch; needs Debian)
 
 mini-base: $(VENV)/installed $(SPEECH_FILLETS)
 	@$(DISTILL) --config recipes/mini/distill.yaml --output-dir runs/mini_base
 	@$(DISTILL) --config recipes/mini/robust.yaml --output-dir runs/mini_robust
+	@$(DISTILL) --config recipes/mini/deepen.yaml --output-dir runs/mini_deep
 	@$(PY) -m recipes.mini.text_stage --resume --config recipes/mini/text.yaml --output-dir runs/mini_text
 
 # The class-mean logits, for `speech-emotion adapt`.
-MEANS := $(PY) -m speech_emotion calibrate corpus --corpus ravdess --split train --keep-temperature
+MEANS := $(PY) -m speech_emotion calibrate runs/mini_corpus --corpus ravdess --split train --keep-temperature
 
-mini: data mini-base ## train checkpoints/mini again, all stages
+mini: mini-folds ## train checkpoints/mini again, all stages
 	@$(TUNE) --output-dir checkpoints/mini
 	@$(MEANS) --model checkpoints/mini
 
-mini-folds: data mini-base ## cross-validate the recipe of checkpoints/mini over the speakers of RAVDESS
-	@$(TUNE) --folds all --fold-corpus ravdess --output-dir runs/mini_folds
+mini-folds: runs/mini_corpus mini-base ## cross-validate the recipe of checkpoints/mini over the speakers of all three corpora
+	@$(TUNE) --folds all --output-dir runs/mini_folds
 
 mini-scratch: data ## cross-validate the same architecture from random weights
 	@$(PY) train.py --config configs/mini.yaml --data corpus --corpora ravdess --num-train-epochs 12 \
 	  --folds all --fold-corpus ravdess --validation none --output-dir runs/mini_scratch
 
-mini-ravdess: data mini-base ## the same recipe without TESS, for the results on an unseen corpus
-	@$(PY) train.py --config recipes/mini/ravdess.yaml --data corpus --output-dir runs/mini_ravdess
-	@$(MEANS) --model runs/mini_ravdess
-
-mini-tess: data mini-base ## the classifier trained on one speaker of TESS and tested on the other
-	@$(PY) train.py --config recipes/mini/tess.yaml --data corpus --output-dir runs/mini_tess
+mini-unseen: runs/mini_corpus mini-base ## the same recipe without one corpus each, for the results on an unseen corpus
+	@for corpus in ravdess tess nemo; do $(PY) train.py --config recipes/mini/without_$$corpus.yaml \
+	  --data runs/mini_corpus --feature-cache runs/mini_features --output-dir runs/mini_without_$$corpus \
+	  || exit; done
 
 # Answers are kept in runs/evaluation, so a stopped run goes on; delete that folder to ask again.
 # Cross-validations are shown where `make mini-folds` has made one.

@@ -84,12 +84,15 @@ def fit_temperature(references: ArrayLike, logits: ArrayLike) -> float:
     return float(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
-def class_mean_logits(references: ArrayLike, logits: ArrayLike) -> list[list[float]] | None:
+def class_mean_logits(
+    references: ArrayLike, logits: ArrayLike, *, weights: ArrayLike | None = None
+) -> list[list[float]] | None:
     """Average logits over the clips of each emotion.
 
     Args:
         references: int (num_clips,), the true class ids.
         logits: float (num_clips, num_classes), audio-only.
+        weights: positive (num_clips,), of the clips; equal when not given.
 
     Returns:
         (num_classes, num_classes), a row for each true class; ``None`` when a class has no clip.
@@ -103,7 +106,9 @@ def class_mean_logits(references: ArrayLike, logits: ArrayLike) -> list[list[flo
     classes = range(logits.shape[1])
     if not set(classes) <= set(references.tolist()):
         return None
-    return [logits[references == index].mean(axis=0).tolist() for index in classes]
+    weights = np.ones(len(references)) if weights is None else np.asarray(weights, dtype=float)
+    members = [references == index for index in classes]
+    return [np.average(logits[own], axis=0, weights=weights[own]).tolist() for own in members]
 
 
 def fit_logit_bias(logits: ArrayLike, means: Sequence[Sequence[float]]) -> list[float]:

@@ -49,6 +49,24 @@ LABEL_SETS: dict[str, dict[str, str | None]] = {
 the place of neutral. Surprise is left out of the valence, as it may be either, and disgust out of
 the arousal."""
 
+VALENCE_AROUSAL = {
+    "angry": (-0.51, 0.59),
+    "calm": (0.68, -0.46),
+    "disgust": (-0.60, 0.35),
+    "fearful": (-0.64, 0.60),
+    "happy": (0.81, 0.51),
+    "sad": (-0.63, -0.27),
+    "surprised": (0.16, 0.88),
+    NEUTRAL: (0.0, 0.0),
+}
+"""Valence and arousal of each emotion, -1 to 1: the mean ratings of Russell and Mehrabian,
+"Evidence for a three-factor theory of emotions" (1977). Calm is their "relaxed" and surprised their
+"astonished"; neutral is the origin of the scales."""
+
+HIGHEST = 0.99
+"""No probability is higher: on voices and rooms that a model has never met, its own certainty is
+not evidence of more."""
+
 
 class Labels:
     """The labels of a result: those of the model, renamed, merged or selected.
@@ -87,17 +105,45 @@ class Labels:
         self.names: list[str] = list(dict.fromkeys(name for name in renamed if name is not None))
         if not self.names:
             raise ValueError("labels: none is left")
+        known = set(names) <= set(VALENCE_AROUSAL)
+        self._places = np.array([VALENCE_AROUSAL[name] for name in names]) if known else None
         self._sums = np.array([[new == name for new in self.names] for name in renamed], float)
 
     def scores(self, probabilities: np.ndarray) -> np.ndarray:
-        """Add up and renormalise: float ``(..., model's labels)`` to ``(..., new labels)``."""
+        """Add up and renormalise: float ``(..., model's labels)`` to ``(..., new labels)``.
+
+        What the first of several labels has above :data:`HIGHEST` goes to the others, in
+        proportion.
+        """
         # Where everything that is left has underflown to nothing, all are equally likely.
         kept = np.asarray(probabilities, dtype=float) @ self._sums + 1e-30
-        return kept / kept.sum(axis=-1, keepdims=True)
+        kept /= kept.sum(axis=-1, keepdims=True)
+        if len(self.names) == 1:
+            return kept
+        first = np.arange(len(self.names)) == kept.argmax(axis=-1)[..., None]
+        rest = np.where(first, 0.0, kept)
+        rest *= (1 - HIGHEST) / rest.sum(axis=-1, keepdims=True)
+        certain = kept.max(axis=-1, keepdims=True) > HIGHEST
+        return np.where(certain, np.where(first, HIGHEST, rest), kept)
 
     def named(self, probabilities: np.ndarray) -> dict[str, float]:
         """Probabilities of the model ``(model's labels,)`` by new label."""
         return dict(zip(self.names, self.scores(probabilities).tolist(), strict=True))
+
+    def dimensions(self, probabilities: np.ndarray) -> dict[str, Any] | None:
+        """Valence and arousal: the means of :data:`VALENCE_AROUSAL` by probability.
+
+        Args:
+            probabilities: of the model ``(model's labels,)``.
+
+        Returns:
+            ``valence`` and ``arousal``, -1 to 1, and ``source``, which is ``"probabilities"``;
+            ``None`` when the model has other labels than these emotions.
+        """
+        if self._places is None:
+            return None
+        valence, arousal = (np.asarray(probabilities, dtype=float) @ self._places).tolist()
+        return {"valence": valence, "arousal": arousal, "source": "probabilities"}
 
 
 def ranked(scores: Mapping[str, float], top_k: int | None = None) -> list[dict[str, Any]]:

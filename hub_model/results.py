@@ -41,6 +41,7 @@ class Options:
     hop_s: float | None = None
     smoothing: int | None = None
     contributions: bool = False
+    dimensions: bool = False
     labels: Mapping[str, str | None] | Sequence[str] | str | None = None
     abstain_below: float | None = None
     clean: bool = True
@@ -97,6 +98,7 @@ class Options:
             self.return_transcript
             or self.return_segments
             or self.contributions
+            or self.dimensions
             or self.abstain_below is not None
         )
 
@@ -126,6 +128,11 @@ def clip_result(clip: Clip, *, asked: Options, labels: Labels, temperature: floa
             row["label"], _, row["abstained"] = decided(answers["fused"], asked.abstain_below)
     if asked.contributions:
         row["contributions"] = contributions(answers) if emotions else None
+    if asked.dimensions:
+        fused = clip.logits.get("fused")
+        row["dimensions"] = (
+            None if fused is None else labels.dimensions(_probabilities(fused, temperature))
+        )
     return row
 
 
@@ -146,9 +153,13 @@ def recording_result(
         for window in windows
     ]
     width = asked.timeline.smoothing
-    for window, scores in zip(windows, smoothed(probabilities, width=width), strict=True):
+    probabilities = smoothed(probabilities, width=width)
+    for window, scores in zip(windows, probabilities, strict=True):
         window.scores = None if scores is None else labels.named(scores)
     table = table_of(windows, abstain_below=asked.abstain_below)
+    if asked.dimensions:
+        for line, scores in zip(table, probabilities, strict=True):
+            line["dimensions"] = None if scores is None else labels.dimensions(scores)
     row["seconds"] = round(windows[-1].end, 3)
     row["segments"] = segments_of(windows, table)
     row["windows"] = table

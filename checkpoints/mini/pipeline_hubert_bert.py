@@ -72,6 +72,8 @@ class SpeechTextEmotionPipeline(FittedPipeline):
             Probabilities are added up and renormalised.
         abstain_below: give no label when the highest probability is lower: 0 to 1.
         contributions: return the audio-only and text-only probabilities as well.
+        dimensions: return valence and arousal as well, from the probabilities; see
+            :data:`~hub_model.labels.VALENCE_AROUSAL`.
         return_transcript: return the transcript.
         return_segments: cut a recording of any length into windows and segments; files are read
             from disk block by block.
@@ -90,13 +92,14 @@ class SpeechTextEmotionPipeline(FittedPipeline):
 
     Returns:
         ``[{"label", "score"}]`` sorted by score. With ``return_transcript``, ``return_segments``,
-        ``contributions`` or ``abstain_below`` a dict with
+        ``contributions``, ``dimensions`` or ``abstain_below`` a dict with
 
         - ``emotions``, that list (empty when there is no speech in a recording),
         - ``transcript``, ``transcript_source``, ``transcript_confidence``, and ``note``, the reason
           for a missing transcript; ``modalities``, what the model got,
         - with ``abstain_below``: ``label``, ``None`` when ``abstained``,
         - with ``contributions``: see :func:`~hub_model.labels.contributions`,
+        - with ``dimensions``: that dict, ``{"valence", "arousal", "source"}``, for windows as well,
         - with ``return_segments``: ``seconds``, ``windows`` (:func:`~hub_model.timeline.table_of`)
           and ``segments`` (:func:`~hub_model.timeline.segments_of`).
 

@@ -1,5 +1,6 @@
 """Adaptation: UA of a model fitted to unlabelled recordings of each test speaker."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,7 +62,7 @@ def run(settings: Settings) -> Outcome:
     settings = replace(settings, text="none")
     outcome = Outcome()
     for predictor in predictors(settings, outcome):
-        means = _means(predictor.model)
+        means = means_of(predictor.model)
         with outcome.timed(predictor.name):
             table = predictor.predict()
         answered = answered_of(table)
@@ -77,9 +78,10 @@ def adapted(
     logits: np.ndarray,
     references: np.ndarray,
     speakers: np.ndarray,
-    means: np.ndarray,
+    means: np.ndarray | Mapping[str, np.ndarray],
     *,
     seed: int,
+    fitted_to: Sequence[str] = tuple(FITTED_TO),
 ) -> dict[str, Any]:
     """UA by the clips the model is fitted to, the mean over :data:`DRAWS` halvings.
 
@@ -87,25 +89,28 @@ def adapted(
         logits: float (num_clips, num_classes).
         references: int (num_clips,).
         speakers: str (num_clips,).
-        means: float (num_classes, num_classes), the class-mean logits.
+        means: float (num_classes, num_classes), the class-mean logits; by speaker, where each is
+            predicted by another model.
         seed: of the halves and of the bootstrap.
+        fitted_to: some of :data:`FITTED_TO`.
 
     Returns:
-        for each entry of :data:`FITTED_TO` the UA and its interval over speakers.
+        for each of ``fitted_to`` the UA and its interval over speakers.
     """
     rng = np.random.default_rng(seed)
-    predicted = {name: np.zeros((len(references), DRAWS), dtype=int) for name in FITTED_TO}
+    predicted = {name: np.zeros((len(references), DRAWS), dtype=int) for name in fitted_to}
     for draw in range(DRAWS):
         for speaker in np.unique(speakers):
             clips = rng.permutation(np.flatnonzero(speakers == speaker))
+            own = (means[speaker] if isinstance(means, Mapping) else means).tolist()
             middle = len(clips) // 2
             for half, tested in (
                 (clips[:middle], clips[middle:]),
                 (clips[middle:], clips[:middle]),
             ):
-                for name, choose in FITTED_TO.items():
-                    chosen = choose(half, references[half], draw)
-                    bias = fit_logit_bias(logits[chosen], means.tolist()) if len(chosen) else 0
+                for name in fitted_to:
+                    chosen = FITTED_TO[name](half, references[half], draw)
+                    bias = fit_logit_bias(logits[chosen], own) if len(chosen) else 0
                     predicted[name][tested, draw] = (logits[tested] + bias).argmax(axis=1)
 
     def mean_ua(truth: np.ndarray, found: np.ndarray) -> float:
@@ -122,7 +127,12 @@ def adapted(
     }
 
 
-def _means(model: Model) -> np.ndarray:
+def means_of(model: Model, classes: Sequence[str] = EMOTIONS) -> np.ndarray:
+    """The class-mean logits of a model, for some of its classes.
+
+    Raises:
+        EvaluationError: it has none, or is fitted to recordings already.
+    """
     if model.class_mean_logits is None:
         raise EvaluationError(
             f"--model {model.name}: was not calibrated with clips of every emotion; run "
@@ -130,7 +140,7 @@ def _means(model: Model) -> np.ndarray:
         )
     if model.adapted:
         raise EvaluationError(f"--model {model.name}: has been fitted to recordings already")
-    order = [[emotion for _, emotion in model.labels].index(emotion) for emotion in EMOTIONS]
+    order = [[emotion for _, emotion in model.labels].index(emotion) for emotion in classes]
     return np.asarray(model.class_mean_logits)[np.ix_(order, order)]
 
 

@@ -95,12 +95,12 @@ class ClipSet:
         return replace(self, clips=self.clips.select(np.flatnonzero(np.asarray(wanted))))
 
     def of_emotions(self, emotions: Collection[str]) -> "ClipSet":
-        """Only the clips of some of the seven emotions.
+        """Only the clips of some emotions, where a label is an index into them with neutral last.
 
         Raises:
             EvaluationError: none is left.
         """
-        wanted = np.isin(self.labels, [EMOTIONS.index(n) for n in EMOTIONS if n in emotions])
+        wanted = np.isin(self.labels, [i for i, n in enumerate(VOTE_CLASSES) if n in emotions])
         if not wanted.any():
             raise EvaluationError(f"empty split: no clip is {' or '.join(emotions)}")
         return self.chosen(wanted)
@@ -133,6 +133,19 @@ class ClipSet:
             digest.update(repr(facts).encode())
             digest.update(hashlib.sha256(audio_bytes(row["audio"])).digest())
         return digest.hexdigest()
+
+
+def label_names(data: str) -> tuple[str, ...]:
+    """The seven emotions, and neutral where a built corpus has kept it.
+
+    Raises:
+        EvaluationError: it cannot be opened.
+    """
+    try:
+        label = next(iter(open_corpus(data, WHOLE).values())).features["label"]
+    except Exception as error:
+        raise EvaluationError(f"--data {data}: cannot be opened: {one_line(error)}") from error
+    return VOTE_CLASSES if VOTE_CLASSES[-1] in getattr(label, "names", ()) else EMOTIONS
 
 
 def is_raw_folder(data: str) -> bool:

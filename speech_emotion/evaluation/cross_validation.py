@@ -25,7 +25,7 @@ from speech_emotion.evaluation.classifiers import (
     predict_clips,
 )
 from speech_emotion.evaluation.clips import ClipSet
-from speech_emotion.evaluation.folds import FIGURES_FILE, PREDICTIONS_FILE
+from speech_emotion.evaluation.folds import FIGURES_FILE
 from speech_emotion.evaluation.models import open_model
 from speech_emotion.evaluation.provenance import command_line, git_state, portable
 from speech_emotion.evaluation.scoring import (
@@ -40,6 +40,7 @@ from speech_emotion.evaluation.scoring import (
 from speech_emotion.training.config import ConfigError, TrainConfig
 from speech_emotion.training.data import load_splits, open_splits, speakers_and_fingerprint
 from speech_emotion.training.folds import Selection
+from speech_emotion.training.held_out import PREDICTIONS_FILE
 from speech_emotion.training.provenance import DECIDES_NOTHING, PACKAGES
 from speech_emotion.training.saving import check_settings, refuse_failed_writes
 
@@ -87,6 +88,7 @@ def cross_validate(
             config,
             fold=fold,
             folds=None,
+            temperature_from=None,
             output_dir=str(out / f"fold_{fold}"),
             feature_cache=config.feature_cache or str(out / "features"),
             resume=True,

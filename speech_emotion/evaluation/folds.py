@@ -23,8 +23,9 @@ from speech_emotion.evaluation.tables import (
     percent,
     with_notes,
 )
+from speech_emotion.training.held_out import PREDICTIONS_FILE
 
-FIGURES_FILE, PREDICTIONS_FILE = "cross_validation.json", "predictions.parquet"
+FIGURES_FILE = "cross_validation.json"
 NEEDED = ("fold", "corpus", "text", "speaker_id", "label", "predicted", "error")
 
 

@@ -119,7 +119,13 @@ def cross_predict(
 
 
 def baseline_result(
-    table: pd.DataFrame, clips: ClipSet, speakers: Sequence[str], *, seed: int, **more: Any
+    table: pd.DataFrame,
+    clips: ClipSet,
+    speakers: Sequence[str],
+    *,
+    seed: int,
+    classes: Sequence[str] = EMOTIONS,
+    **more: Any,
 ) -> Result:
     """The result of the baseline on a set of clips.
 
@@ -128,6 +134,7 @@ def baseline_result(
         clips: the clips.
         speakers: those of its training clips.
         seed: of the bootstrap.
+        classes: the emotions that are predicted.
         more: further values of the result.
     """
     return {
@@ -135,5 +142,5 @@ def baseline_result(
         "system": NAME,
         **more,
         **clip_facts(TrainingRecord(speakers=frozenset(speakers)), clips),
-        "scores": score(table, seed=seed),
+        "scores": score(table, classes=classes, seed=seed),
     }

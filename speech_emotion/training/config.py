@@ -122,6 +122,11 @@ class TrainConfig(EpochConfig):
         "temperature of the saved model, from a cross-validation; fitted on the validation clips "
         "when not given",
     )
+    temperature_from: str | None = option(
+        None,
+        "folder of a cross-validation (--folds): fit the temperature to its predictions for the "
+        "speakers of this run; it stays at 1 where that does not help on folds that were left out",
+    )
     model: dict[str, Any] = option(
         {},
         "arguments of HubertBertConfig; audio_config and text_config are each a dict (random "
@@ -221,6 +226,8 @@ class TrainConfig(EpochConfig):
         super().__post_init__()
         if self.temperature is not None and self.temperature <= 0:
             raise ConfigError(f"temperature must be positive, not {self.temperature}")
+        if self.temperature is not None and self.temperature_from is not None:
+            raise ConfigError("temperature and temperature_from exclude each other")
         if not self.max_seconds > 0:
             raise ConfigError(f"max_seconds must be positive, not {self.max_seconds}")
         self.check_minimum(0, "batch_seconds", "augment_copies")

@@ -20,7 +20,7 @@ import torch
 from accelerate.utils import set_seed
 from datasets import Dataset
 
-from hub_model.calibration import DOUBT
+from hub_model.calibration import DOUBT, class_mean_logits
 from hub_model.encoders import encode_speech
 from hub_model.modeling_hubert_bert import HubertBertForEmotion, masked_mean
 from speech_emotion.predict.vector_cache import (
@@ -54,6 +54,22 @@ class Head:
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the weights of the whole model."""
         return self.whole.state_dict()
+
+    @torch.no_grad()
+    def class_mean_logits(self) -> list[list[float]] | None:
+        """Average the audio-only logits of the training clips of each emotion, for ``adapt``.
+
+        A clip counts as in the loss. ``None`` when an emotion has no clip.
+        """
+        clips = self.clips["train"]
+        # The logits are linear in the vector, so those of its mean are the mean over the copies.
+        audio = torch.from_numpy(np.stack([copies.mean(axis=0) for copies in clips.audio]))
+        training = self.model.training
+        logits = self.model.eval()(input_values=audio).logits.float().numpy()
+        self.model.train(training)
+        targets = torch.as_tensor(clips.targets)
+        weights = targets.clamp(min=0).sum(dim=1).numpy() if targets.ndim == 2 else None
+        return class_mean_logits(clips.labels, logits, weights=weights)
 
 
 class PooledClips(torch.utils.data.Dataset):

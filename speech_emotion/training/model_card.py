@@ -53,6 +53,7 @@ class CardFacts:
         protocol: of the training record.
         temperature: as text.
         calibrated: the temperature was fitted.
+        temperature_fit: how it was fitted to a cross-validation; ``None`` when it was not.
         temperature_in_config: of a stock checkpoint, which the stock pipeline does not read.
         adapted: it has a logit bias.
     """
@@ -66,6 +67,7 @@ class CardFacts:
     protocol: str
     temperature: str
     calibrated: bool
+    temperature_fit: dict[str, Any] | None
     temperature_in_config: bool
     adapted: bool
     licences: dict[str, str] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class CardFacts:
             protocol=training.get("protocol", "none"),
             temperature=f"{temperature:.4g}",
             calibrated=temperature != 1,
+            temperature_fit=training.get("temperature_fit"),
             temperature_in_config=stock and config.temperature != 1,
             adapted=config.logit_bias is not None,
             licences=licences_of(training),

@@ -135,6 +135,8 @@ class EmotionTask(Task):
         head = self.head
         weights = head.weights() if head else accelerator.get_state_dict(self.model)
         if accelerator.is_main_process:
+            if head and not self.config.stock_checkpoint:
+                self.model_config.class_mean_logits = head.class_mean_logits()
             save_checkpoint(
                 weights,
                 self.model_config,

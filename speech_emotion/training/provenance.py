@@ -143,6 +143,7 @@ DECIDES_NOTHING = (
     "resume",
     "init_from",
     "folds",
+    "temperature_from",
     "feature_cache",
     "report_to",
     "push_to_hub",

@@ -7,6 +7,7 @@ options of a baseline are shown by ``--config configs/knn.yaml --help``.
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from accelerate import PartialState
@@ -22,6 +23,7 @@ from speech_emotion.training.config import ConfigError, TrainConfig
 from speech_emotion.training.data import load_splits
 from speech_emotion.training.fit import History, fit, kept, start
 from speech_emotion.training.frozen import make_head
+from speech_emotion.training.held_out import held_out_temperature
 from speech_emotion.training.multimodal import EmotionTask
 from speech_emotion.training.parsing import parse_config
 from speech_emotion.training.provenance import refuse_shared_speakers, training_record
@@ -49,6 +51,13 @@ def train(config: TrainConfig) -> History:
     freeze(model, frozen, top_convolutions=2 if config.unfreeze == "top2_conv" else 0)
     record = training_record(config, parts, model)
     refuse_shared_speakers(record, tested)
+    if config.temperature_from is not None:
+        record["temperature_fit"] = fitted = held_out_temperature(
+            config.temperature_from,
+            speakers=record["speakers"],
+            labels=parts["train"].features["label"].names,
+        )
+        config = replace(config, temperature=fitted["temperature"], temperature_from=None)
     settings = record["settings"] | {"model": config.model, "init_from": config.init_from}
     settings |= {key: value for key, value in record.items() if key.endswith("_fingerprint")}
     del settings["num_train_epochs"]  # a finished run may be resumed for more

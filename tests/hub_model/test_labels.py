@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from hub_model.labels import EMOTIONS, LABEL_SETS, Labels, contributions, decided, ranked
+from hub_model.labels import (
+    EMOTIONS,
+    HIGHEST,
+    LABEL_SETS,
+    NEUTRAL,
+    Labels,
+    contributions,
+    decided,
+    ranked,
+)
 from hub_model.scoring import padded_batches
 
 SCORES = np.array([0.1, 0.2, 0.05, 0.15, 0.3, 0.12, 0.08])
@@ -87,6 +96,28 @@ def test_a_set_needs_its_labels():
 def test_what_is_left_may_have_underflown():
     scores = Labels(EMOTIONS, ["happy", "sad"]).scores(np.eye(7)[0])
     np.testing.assert_allclose(scores, [0.5, 0.5])
+
+
+def test_no_probability_is_higher_than_the_highest():
+    labels = Labels(["a", "b", "c"], None)
+    sure, unsure = [0.9999, 0.00009, 0.00001], [0.6, 0.3, 0.1]
+    found = labels.scores(np.array([sure, unsure, [1.0, 0.0, 0.0]]))
+    assert found[0] == pytest.approx([HIGHEST, 0.009, 0.001])
+    assert found[1] == pytest.approx(unsure)
+    assert found[2] == pytest.approx([HIGHEST, 0.005, 0.005])
+    assert Labels(["a", "b"], ["a"]).scores(np.array([0.5, 0.5])) == pytest.approx([1.0])
+
+
+def test_valence_and_arousal():
+    labels = Labels([*EMOTIONS, NEUTRAL], None)
+    one_hot = np.eye(8)
+    angry, calm, neutral = (labels.dimensions(one_hot[i]) for i in (0, 1, 7))
+    assert angry["valence"] < 0 < angry["arousal"]
+    assert calm["arousal"] < 0 < calm["valence"]
+    assert neutral == {"valence": 0.0, "arousal": 0.0, "source": "probabilities"}
+    half = labels.dimensions((one_hot[0] + one_hot[1]) / 2)
+    assert half["valence"] == pytest.approx((angry["valence"] + calm["valence"]) / 2)
+    assert Labels(["frustrated", "angry"], None).dimensions(np.array([0.5, 0.5])) is None
 
 
 def test_ranked_and_decided():

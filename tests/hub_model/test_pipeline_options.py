@@ -6,7 +6,7 @@ import torch
 
 from hub_model.audio import clean_audio
 from hub_model.calibration import fit_temperature
-from hub_model.labels import EMOTIONS
+from hub_model.labels import EMOTIONS, VALENCE_AROUSAL
 from tests.helpers.answers import load, same
 from tests.helpers.sounds import CLIPS, TEXTS, encode, noise, tone
 from tests.helpers.tiny_models import tiny_pipeline
@@ -93,6 +93,16 @@ def test_contributions_follow_the_labels(classifier):
     for name in ("audio", "text", "fused"):
         assert set(row["contributions"][name]) == {"positive", "neutral", "negative"}
     assert len(row["emotions"]) == 1
+
+
+def test_dimensions_of_a_clip_and_of_windows(classifier):
+    row = classifier(CLIP, dimensions=True, labels="valence")
+    whole = {r["label"]: r["score"] for r in classifier(CLIP)}
+    expected = [sum(whole[k] * VALENCE_AROUSAL[k][i] for k in EMOTIONS) for i in (0, 1)]
+    assert [row["dimensions"][k] for k in ("valence", "arousal")] == pytest.approx(expected)
+    row = classifier(CLIP, dimensions=True, return_segments=True, check_speech=False)
+    assert row["dimensions"].keys() == {"valence", "arousal", "source"}
+    assert all(-1 <= line["dimensions"]["arousal"] <= 1 for line in row["windows"])
 
 
 def test_noise_is_refused_unless_it_is_asked_for(classifier, tmp_path):
