@@ -194,17 +194,19 @@ def with_results(
         name: of the model.
 
     Returns:
-        the card, with one entry in ``model-index`` for every benchmark, protocol and measure;
-        unchanged when nothing was measured.
+        the card, with one entry in ``model-index`` for every corpus, protocol and measure, of the
+        first benchmark that has it; unchanged when nothing was measured.
     """
-    found = [
-        entry
-        for result in results
-        if result["benchmark"] in CARDED
-        for row in result["rows"]
-        if row["kind"] == "model" and row["weights_sha256"] == weights
-        for entry in _entries(row, result)
-    ]
+    rows: dict[tuple[Any, ...], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+    for result in sorted(results, key=lambda result: str(result["benchmark"]) != CARDED[0]):
+        for row in result["rows"] if result["benchmark"] in CARDED else ():
+            if row["kind"] == "model" and row["weights_sha256"] == weights:
+                scores = row["scores"]
+                corpus = row.get("corpus", result["benchmark"])
+                paper = row["protocol"] == "paper"
+                same = (corpus, paper, scores["clips"], scores["speakers"])
+                rows.setdefault(same, (row, result))
+    found = [entry for row, result in rows.values() for entry in _entries(row, result)]
     if not found:
         return card
     parsed = ModelCard(card)
