@@ -32,7 +32,8 @@ from speech_emotion.baselines.classical import CLASSIFIERS, new_classifier
 from speech_emotion.baselines.feature_store import stored_features
 from speech_emotion.evaluation import EvaluationError
 from speech_emotion.evaluation.clips import ClipSet
-from speech_emotion.evaluation.cross_validation import FIGURES_FILE, figures_of, logit_columns
+from speech_emotion.evaluation.cross_validation import figures_of, logit_columns
+from speech_emotion.evaluation.folds import FIGURES_FILE, read_folds
 from speech_emotion.evaluation.provenance import command_line, git_state, portable, run_of
 from speech_emotion.evaluation.scoring import prediction_table
 from speech_emotion.training.data import open_splits
@@ -87,15 +88,16 @@ def cross_validate(
         table["fold"], table["text"] = int(fold), "none"
         table[logit_columns()] = np.log(answered.clip(min=np.finfo(np.float64).tiny))
         tables.append(table)
-    return _short(figures_of(pd.concat(tables, ignore_index=True)), "none")
+    figures = figures_of(pd.concat(tables, ignore_index=True))
+    return _short({name: figures[name]["none"] for name in ("folds", "mean", "pooled")})
 
 
-def _short(figures: dict[str, Any], text: str) -> dict[str, Any]:
-    """The figures of one way of giving text, as far as the table shows them."""
-    pooled = figures["pooled"][text]
+def _short(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a cross-validation, as far as the table shows them."""
+    pooled = figures["pooled"]
     return {
-        "folds": figures["folds"][text],
-        "mean": figures["mean"][text],
+        "folds": figures["folds"],
+        "mean": figures["mean"],
         "pooled": {
             "clips": pooled["clips"],
             "speakers": pooled["speakers"],
@@ -115,25 +117,23 @@ def recipe_rows(folders: Iterable[Path]) -> list[dict[str, Any]]:
     """
     rows = []
     for folder in folders:
-        try:
-            figures = json.loads((folder / FIGURES_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise EvaluationError(f"--folds {folder}: no {FIGURES_FILE} in it") from error
-        # Without a pretrained encoder everything was learnt from the labelled clips.
-        start = figures["settings"]["model"].get("audio_config")
-        taught = ", no distillation" if isinstance(start, dict) else ""
         for text, said in (("corpus", "with its transcript"), ("none", "without text")):
-            if text in figures["pooled"]:
-                rows.append(
-                    {
-                        "name": f"{portable(str(folder))}{taught}, {said}",
-                        "heard": ", ".join(figures["settings"]["corpora"]) or "all corpora",
-                        "command": figures["command"],
-                        "commit": figures["commit"],
-                        "temperature": figures["temperature"][text],
-                        **_short(figures, text),
-                    }
-                )
+            result, _ = read_folds(str(folder), corpus=CORPUS, text=text, seed=SEED)
+            if result["text"] != text:  # audio-only
+                continue
+            settings = json.loads((folder / FIGURES_FILE).read_text(encoding="utf-8"))["settings"]
+            # Without a pretrained encoder everything was learnt from the labelled clips.
+            start = settings["model"].get("audio_config")
+            taught = ", no distillation" if isinstance(start, dict) else ""
+            rows.append(
+                {
+                    "name": f"{portable(str(folder))}{taught}, {said}",
+                    "heard": ", ".join(settings["corpora"]) or "all corpora",
+                    "command": result["command"],
+                    "commit": result["commit"],
+                    **_short({**result, "pooled": result["scores"]}),
+                }
+            )
     return rows
 
 

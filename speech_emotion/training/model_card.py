@@ -22,6 +22,7 @@ TEMPLATE = Path(__file__).with_suffix(".md.jinja")
 
 RESULTS_BEGIN, RESULTS_END = "<!-- results:ravdess -->", "<!-- /results:ravdess -->"
 CALIBRATION_BEGIN, CALIBRATION_END = "<!-- results:calibration -->", "<!-- /results:calibration -->"
+CARRIES_BEGIN, CARRIES_END = "<!-- results:cross_corpus -->", "<!-- /results:cross_corpus -->"
 """Markers of the measured tables."""
 
 MEASURES = {
@@ -75,6 +76,8 @@ class CardFacts:
     results_end: str = RESULTS_END
     calibration_begin: str = CALIBRATION_BEGIN
     calibration_end: str = CALIBRATION_END
+    carries_begin: str = CARRIES_BEGIN
+    carries_end: str = CARRIES_END
 
     @classmethod
     def of(cls, config: Any, *, stock: bool) -> "CardFacts":

@@ -290,6 +290,10 @@ def test_cross_corpus_leaves_out_whom_the_model_has_heard():
     assert prior["wa"] == pytest.approx(1 / 3) and prior["clips"] == 6 * (len(TRAIN) + len(TEST))
     assert ours["scores"]["clips"] == 18 and ours["left_out"]["clips"] == 24
     assert leaky["scores"]["clips"] == 6 and leaky["overlap"]["speakers"] == []
+    # Among the three labels of the corpus alone, no answer is one of the other four.
+    assert ours["own_labels"]["labels"] == 3
+    assert ours["own_labels"]["ua"] >= ours["scores"]["ua"]
+    assert "adapted" not in ours  # it has no class-mean logits
 
 
 def test_each_corpus_is_answered_by_what_learnt_from_the_others(capsys):

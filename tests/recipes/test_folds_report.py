@@ -7,8 +7,10 @@ from datasets import Dataset
 from sklearn.neighbors import KNeighborsClassifier
 
 from recipes.mini import folds_report as recipe
-from speech_emotion.evaluation.cross_validation import FIGURES_FILE
-from speech_emotion.evaluation.folds import mini_folds_table
+from speech_emotion.evaluation.clips import ClipSet
+from speech_emotion.evaluation.folds import FIGURES_FILE, mini_folds_table
+from speech_emotion.evaluation.scoring import prediction_table
+from speech_emotion.training.held_out import PREDICTIONS_FILE
 
 
 def rows_of(fold_count=3, corpus="ravdess"):
@@ -61,7 +63,7 @@ def test_the_table_shows_every_row_with_its_folds():
 
 def test_folders_without_figures_and_data_without_folds_are_one_line(tmp_path, capsys):
     assert recipe.main(["--data", "nowhere", "--folds", str(tmp_path)]) == 2
-    assert f"no {FIGURES_FILE} in it" in capsys.readouterr().err
+    assert f"no finished cross-validation ({FIGURES_FILE})" in capsys.readouterr().err
     assert recipe.main(["--data", str(tmp_path)]) == 2
     line = capsys.readouterr().err
     assert line.startswith(f"error: --data {tmp_path}: ") and line.count("\n") == 1
@@ -71,14 +73,14 @@ def test_rows_beside_are_kept_from_an_earlier_file_of_the_same_clips(tmp_path, c
     row = recipe.cross_validate(
         rows_of(), np.eye(7)[rows_of()["label"][:]], KNeighborsClassifier(1), pooled=True
     )
-    pooled = {**row["pooled"], "bootstrap": {"over_speakers": row["pooled"]["over_speakers"]}}
+    rows = rows_of()
+    table = prediction_table(ClipSet(clips=rows, cleaned=True), list(np.eye(7)[rows["label"][:]]))
+    table = table.assign(fold=rows["fold"][:], corpus="ravdess", text="none")
+    table.to_parquet(tmp_path / PREDICTIONS_FILE)
     figures = {
         "command": "python train.py",
         "commit": "c" * 40,
-        "temperature": {"none": 1.0},
         "settings": {"corpora": ["ravdess"], "model": {"audio_config": {"model_type": "hubert"}}},
-        **{name: {"none": row[name]} for name in ("folds", "mean")},
-        "pooled": {"none": pooled},
     }
     (tmp_path / FIGURES_FILE).write_text(json.dumps(figures))
     earlier = tmp_path / "earlier.json"

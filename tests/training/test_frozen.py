@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hub_model.calibration import DOUBT
+from hub_model.calibration import DOUBT, class_mean_logits
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.processing_hubert_bert import HubertBertProcessor
 from speech_emotion.training import fit, frozen
@@ -205,6 +205,27 @@ def test_a_standardised_head_is_saved_with_its_statistics(run, tmp_path, monkeyp
         voice = saved(**processor(audio=clips(3)))
     torch.testing.assert_close(behind.logits, whole.logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(alone.logits, voice.logits, atol=1e-5, rtol=1e-5)
+
+
+def test_the_class_mean_logits_are_those_of_the_training_clips(run, tmp_path, monkeypatch):
+    made = heads_made(monkeypatch)
+    every = {"train": rows((1, 2), labels=range(7)), "validation": rows((3,)), "test": rows((4,))}
+    data = str(write_corpus(tmp_path / "all", **every))
+    settings = {"freeze": FROZEN, "model": STEADY, "max_seconds": 1.0, "num_train_epochs": 1}
+    run("plain", data=data, **settings)
+    run("heavy", data=data, corpus_weights={"ravdess": 0.5}, mask_labels=True, **settings)
+    run("few", **settings)
+    plain, _, few = (
+        HubertBertForEmotion.from_pretrained(tmp_path / name) for name in ("plain", "heavy", "few")
+    )
+    clips_of = made[0].clips["train"]
+    audio = torch.from_numpy(np.concatenate(clips_of.audio))
+    logits = made[0].model.eval()(input_values=audio).logits.detach().numpy()
+    expected = [logits[np.array(clips_of.labels) == label].mean(axis=0) for label in range(7)]
+    assert np.allclose(plain.config.class_mean_logits, expected, atol=1e-5)
+    equal = class_mean_logits([0, 0, 1], [[1.0, 0.0], [3.0, 0.0], [0.0, 1.0]], weights=[1, 3, 9])
+    assert equal == [[2.5, 0.0], [0.0, 1.0]]
+    assert few.config.class_mean_logits is None  # clips of two emotions
 
 
 def test_the_classifier_sees_vectors_of_mean_zero_and_deviation_one(run, monkeypatch):
