@@ -138,6 +138,7 @@ def card_of(config: Any, folder: str | os.PathLike | None, *, stock: bool = Fals
             *([config.audio_config.model_type] if stock else kinds),
         ],
         metrics=["accuracy", "recall"],
+        datasets=list((config.training or {}).get("data") or []) or None,
     )
     facts = CardFacts.of(config, stock=stock)
     card = ModelCard.from_template(data, template_path=str(TEMPLATE), **asdict(facts))
