@@ -10,6 +10,8 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile --c
 CLIP ?= examples/angry.wav
 MODEL ?= checkpoints/mini
 DATA ?= ../shared/data
+# Without this, and with nothing compiled by pip, each process compiles torch and transformers anew.
+unexport PYTHONDONTWRITEBYTECODE
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help

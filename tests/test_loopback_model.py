@@ -4,42 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 from safetensors.torch import load_file, save_file
 
 from hub_model.labels import EMOTIONS
+from speech_emotion.cli.main import main
+from speech_emotion.predict.loading import load_classifier
 from speech_emotion.training.model_card import weights_hash
-from tests.helpers.made_ravdess import ravdess_names, write_ravdess
+from tests.helpers.answers import same
 from tests.helpers.made_results import made_results
 from tests.helpers.marked_models import write_marked
 from tests.helpers.sounds import CLIPS, encode
 from tests.helpers.tiny_models import tiny_pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
-
-USE = """
-import json, sys
-from speech_emotion.predict.loading import load_classifier
-
-clip, *revisions = sys.argv[1:]
-found = {}
-for revision in revisions:
-    classifier = load_classifier("owner/tiny", revision=revision, transcriber="none")
-    row = classifier(clip, check_speech=False)
-    found[revision] = {
-        "temperature": classifier.model.config.temperature,
-        "scores": {entry["label"]: entry["score"] for entry in row},
-    }
-print(json.dumps(found))
-"""
-
-REFUSE = """
-import sys
-from speech_emotion.cli.main import main
-
-for name in ("owner/headless", "owner/shuffled", "owner/no-such-model"):
-    print(name, main(["predict", sys.argv[1], "--model", name, "--transcriber", "none"]))
-"""
 
 
 @pytest.fixture
@@ -49,30 +27,26 @@ def clip(tmp_path) -> Path:
     return path
 
 
-def push(hub, folder: Path, home: Path, *options: str) -> str:
-    command = [
-        "-m",
-        "speech_emotion",
-        "push",
-        "--model",
-        str(folder),
-        "--repo",
-        "owner/tiny",
-        *options,
-    ]
-    return hub.run(command, env=hub.env(home, PYTHONPATH=str(ROOT)))
+def push(folder: Path, *options: str) -> int:
+    return main(["push", "--model", str(folder), "--repo", "owner/tiny", *options])
 
 
-@pytest.mark.slow
-def test_a_pushed_model_is_private_pinned_and_kept(hub, clip, tmp_path):
+def answer(clip: Path, revision: str) -> tuple[float, list[dict]]:
+    """The temperature of the model in a revision, and its answer."""
+    classifier = load_classifier("owner/tiny", revision=revision, transcriber="none")
+    return classifier.model.config.temperature, classifier(clip, check_speech=False)
+
+
+def test_a_pushed_model_is_private_pinned_and_kept(hub, clip, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "model"
     classifier = tiny_pipeline()
     classifier.save_pretrained(folder)
     (folder / "notes.doc").write_text("not for others")
     results = tmp_path / "results.json"
     results.write_text(json.dumps(made_results(weights_hash(folder), wa=0.5, ua=0.4)))
-    said = push(hub, folder, tmp_path / "push", "--private", "--results", str(results))
-    assert said.strip() == f"{hub.url}/owner/tiny"
+    hub.use_here(monkeypatch, tmp_path / "push")
+    assert push(folder, "--private", "--results", str(results)) == 0
+    assert capsys.readouterr().out.strip() == f"{hub.url}/owner/tiny"
 
     api = HfApi(endpoint=hub.url, token=hub.token)
     assert api.model_info("owner/tiny").private
@@ -85,33 +59,31 @@ def test_a_pushed_model_is_private_pinned_and_kept(hub, clip, tmp_path):
     first = api.model_info("owner/tiny").sha
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"temperature": 3.0}))
-    push(hub, folder, tmp_path / "push")
+    assert push(folder) == 0
 
     # The first download breaks off, and goes on; both revisions answer, each with its own config.
-    use = hub.env(tmp_path / "use", PYTHONPATH=str(ROOT))
+    hub.use_here(monkeypatch, tmp_path / "use")
     hub.cut_next_download("model.safetensors", after=20_000)
-    found = json.loads(hub.run(["-c", USE, str(clip), first, "main"], env=use).splitlines()[-1])
-    assert found[first]["temperature"] == 1.0 and found["main"]["temperature"] == 3.0
-    expected = classifier(str(clip), check_speech=False)
-    for entry in expected:
-        assert found[first]["scores"][entry["label"]] == pytest.approx(entry["score"], abs=1e-6)
-    assert max(found["main"]["scores"].values()) < max(found[first]["scores"].values())
-
-    stranger = hub.process(
-        ["-c", USE, str(clip), "main"],
-        env=hub.env(tmp_path / "stranger", PYTHONPATH=str(ROOT)),
-        token=False,
-    )
-    assert stranger.returncode != 0 and "owner/tiny" in stranger.stderr
+    found = {revision: answer(clip, revision) for revision in (first, "main")}
+    assert found[first][0] == 1.0 and found["main"][0] == 3.0
+    same(found[first][1], classifier(str(clip), check_speech=False), atol=1e-6)
+    assert found["main"][1][0]["score"] < found[first][1][0]["score"]
 
     # Nobody answers any more: what is in the cache still does.
     hub.stop()
-    offline = {**use, "HF_HUB_OFFLINE": "1"}
-    again = json.loads(hub.run(["-c", USE, str(clip), "main"], env=offline).splitlines()[-1])
-    assert again["main"] == found["main"]
+    with monkeypatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert answer(clip, "main") == found["main"]
+    hub.start()
+
+    # The model is private.
+    hub.use_here(monkeypatch, tmp_path / "stranger")
+    monkeypatch.delenv("HF_TOKEN")
+    assert main(["predict", str(clip), "--model", "owner/tiny", "--transcriber", "none"]) == 2
+    assert "owner/tiny" in capsys.readouterr().err
 
 
-def test_a_damaged_model_from_the_hub_is_refused(hub, clip, tmp_path):
+def test_a_damaged_model_from_the_hub_is_refused(hub, clip, tmp_path, monkeypatch, capsys):
     api = HfApi(endpoint=hub.url, token=hub.token)
     for name in ("headless", "shuffled"):
         folder = tmp_path / name
@@ -128,31 +100,29 @@ def test_a_damaged_model_from_the_hub_is_refused(hub, clip, tmp_path):
             (folder / "config.json").write_text(json.dumps(config))
         api.create_repo(f"owner/{name}")
         api.upload_folder(repo_id=f"owner/{name}", folder_path=folder)
-    done = hub.process(
-        ["-c", REFUSE, str(clip)], env=hub.env(tmp_path / "use", PYTHONPATH=str(ROOT))
-    )
-    assert done.stdout.split() == [
-        word
-        for name in ("headless", "shuffled", "no-such-model")
-        for word in (f"owner/{name}", "2")
-    ]
-    said = [line for line in done.stderr.splitlines() if line.startswith("speech-emotion: ")]
-    assert len(said) == 3
+    hub.use_here(monkeypatch, tmp_path / "use")
+    capsys.readouterr()
+    for name in ("headless", "shuffled", "no-such-model"):
+        model = f"owner/{name}"
+        assert main(["predict", str(clip), "--model", model, "--transcriber", "none"]) == 2
+    shown = capsys.readouterr()
+    said = [line for line in shown.err.splitlines() if line.startswith("speech-emotion: ")]
+    assert len(said) == 3 and not shown.out
     assert "missing keys in the weights: classifier.weight" in said[0]
     assert "the labels are in the order calm, disgust" in said[1]
     assert "owner/no-such-model" in said[2]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in shown.err
 
 
 TRUST = """
 import json, sys
 from pathlib import Path
 from speech_emotion.cli.main import main
+from speech_emotion.predict.loading import load_classifier
 
-clip, corpus, mark, out = sys.argv[1:]
+clip, table, mark, out = sys.argv[1:]
 quiet = ["--transcriber", "none", "--no-speech-check"]
-evaluate = ["evaluate", "ravdess", "--data", corpus, "--text", "none", "--limit", "7"]
-evaluate += ["--no-cache", "--out", out]
+evaluate = ["evaluate", "corpus", "--data", table, "--text", "none", "--no-cache", "--out", out]
 found = {}
 for flag in ([], ["--trust-remote-code"]):
     for name in ("owner/same", "owner/other"):
@@ -179,9 +149,11 @@ def test_code_of_a_repo_runs_only_with_the_flag(hub, clip, tmp_path):
         folder = write_marked(tmp_path / "tiny", tmp_path / name, mark, model_type=model_type)
         api.create_repo(f"owner/{name}")
         api.upload_folder(repo_id=f"owner/{name}", folder_path=folder)
-    corpus = write_ravdess(tmp_path / "ravdess", ravdess_names(range(1, 25), statements=(1,)))
+    table = tmp_path / "table.csv"
+    table.write_text("path,emotion,speaker\nclip.wav,sad,a\nother.wav,happy,b\n")
+    (tmp_path / "other.wav").write_bytes(encode(CLIPS[2]))
     done = hub.process(
-        ["-c", TRUST, str(clip), str(corpus), str(mark), str(tmp_path / "results.json")],
+        ["-c", TRUST, str(clip), str(table), str(mark), str(tmp_path / "results.json")],
         env=hub.env(tmp_path / "use", PYTHONPATH=str(ROOT)),
     )
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
@@ -250,6 +249,8 @@ def _dump_skops(fitted: BaseEstimator, file: Path) -> None:
     skops names the parts by their memory addresses and adds the time; here they are numbered in
     order, so that the same baseline has the same hash.
     """
+    import skops.io  # slow: it looks at all of scikit-learn and SciPy
+
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(fitted))) as made:
         parts = {name: made.read(name) for name in made.namelist()}
     schema = parts.pop(SCHEMA).decode()
@@ -297,6 +298,8 @@ def check_feature_version(folder: Path, config: dict[str, Any]) -> None:
 
 
 def _load_skops(file: Path) -> Any:
+    import skops.io
+
     unknown = set(skops.io.get_untrusted_types(file=file)) - TRUSTED
     if unknown:
         raise BaselineError(f"{file}: holds types that are not trusted: {', '.join(unknown)}")

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from speech_emotion.cli import add_model_arguments, add_work_arguments, print_error, print_note
+from speech_emotion.predict import FORMATS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +51,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _add_transcript(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--text", metavar="TEXT", help="the transcript, if it is known; of one clip")
+    add_transcriber(group)
+
+
+def add_transcriber(group: argparse._ArgumentGroup) -> None:
+    """Add the options of the transcriber, which ``predict``, ``serve`` and ``embed`` share."""
     group.add_argument(
         "--transcriber",
         metavar="NAME",
@@ -121,7 +127,8 @@ def _add_audio(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--windows",
         action="store_true",
-        help="with --segments and --format csv: a line for each window instead of each segment",
+        help="with --segments and --format csv or parquet: a line for each window instead of each "
+        "segment",
     )
     group.add_argument(
         "--window-s", type=float, metavar="SECONDS", help="length of a window (default: 4)"
@@ -149,6 +156,11 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
         default="processes",
         help="run on this machine or on a Ray cluster (default: %(default)s)",
     )
+    add_backend(group)
+
+
+def add_backend(group: argparse._ArgumentGroup) -> None:
+    """Add ``--backend`` and ``--precision``."""
     group.add_argument(
         "--backend",
         choices=("torch", "onnx"),
@@ -167,16 +179,17 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
 def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--format",
-        choices=("table", "json", "csv", "srt", "vtt", "audacity"),
+        choices=tuple(FORMATS),
         default="table",
-        help="table: for the screen; json: JSON lines; csv; srt, vtt: subtitles; audacity: a "
-        "label track (default: %(default)s)",
+        help="; ".join(f"{name}: {what}" for name, what in FORMATS.items())
+        + " (default: %(default)s)",
     )
     group.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="write here; for subtitles of several recordings a folder (default: the screen)",
+        help="write here; for several recordings in srt or a format after it, a folder "
+        "(default: the screen)",
     )
     group.add_argument(
         "--resume",

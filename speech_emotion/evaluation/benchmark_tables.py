@@ -138,7 +138,7 @@ def corpus_build_table(figures: Figures) -> str:
 
 
 def space_load_table(figures: Figures) -> str:
-    """The demo under load by many clients."""
+    """The demo or the HTTP server under load by many clients."""
     latency, memory = figures["latency_seconds"], figures["memory_megabytes"]
     return (
         f"{figures['clients']} clients for {figures['seconds']:.0f} s: "
@@ -210,6 +210,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "head_training": ("Training a head on frozen encoders", head_training_table),
     "training_equivalence": ("Two processes, and a resumed run", training_equivalence_table),
     "space_load": ("The demo under load", space_load_table),
+    "serve_load": ("The HTTP server under load", space_load_table),
 }
 """Title and table of every benchmark, by the name of its results file, in the order shown."""
 

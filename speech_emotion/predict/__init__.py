@@ -18,6 +18,22 @@ DEFAULT_MODEL = shipped("checkpoints") / "mini"
 """The embedded checkpoint, which the commands use when no model is given."""
 
 
+FORMATS = {
+    "table": "for the screen",
+    "json": "JSON lines",
+    "csv": "a table",
+    "parquet": "the same with types",
+    "srt": "subtitles",
+    "vtt": "subtitles for browsers",
+    "audacity": "a label track",
+    "textgrid": "for Praat",
+    "eaf": "for ELAN",
+    "labelstudio": "tasks with pre-annotations for Label Studio",
+    "rttm": "turns with the emotion as subtype",
+}
+"""Formats of ``predict``, and what each is."""
+
+
 class PredictError(Exception):
     """A request that cannot be carried out. The message is one line."""
 

@@ -13,11 +13,11 @@ from tqdm import tqdm
 from corpus_builder.ray_cluster import RayCluster, RayError
 from hub_model.labels import LABEL_SETS, Labels
 from hub_model.results import Options
-from speech_emotion.predict import DEFAULT_MODEL, PredictError
+from speech_emotion.predict import DEFAULT_MODEL, FORMATS, PredictError
 from speech_emotion.predict.clips import Recording, Recordings, find_recordings
 from speech_emotion.predict.loading import load_classifier
 from speech_emotion.predict.speakers import SpeakerSummary
-from speech_emotion.predict.writers import SUBTITLES, make_writer
+from speech_emotion.predict.writers import ONE_EACH, make_writer
 from speech_emotion.predict.writers.base import Result
 
 GROUP = 32
@@ -44,6 +44,9 @@ OF_CALL = (
     "window_s",
 )
 """Settings that are options of the pipeline's call."""
+
+
+TABLES = ("csv", "parquet")
 
 
 @dataclass(kw_only=True)
@@ -137,6 +140,7 @@ class Prediction:
                     if "error" in result:
                         failed += 1
                         on_error(result["error"])
+            writer.close()
         if named and todo:
             self.summary = speakers.table(labels, part=len(todo) < len(files))
         return len(files), failed
@@ -156,14 +160,17 @@ class Prediction:
         return found
 
     def _check(self) -> None:
-        if self.format in SUBTITLES or self.speakers:
+        if self.format in ONE_EACH or self.speakers:
             self.segments = True
-        if self.windows and (self.format != "csv" or not self.segments):
-            raise PredictError("--windows needs --segments and --format csv")
+        if self.windows and (self.format not in TABLES or not self.segments):
+            raise PredictError(f"--windows needs --segments and --format {' or '.join(TABLES)}")
         if self.resume and self.out is None:
             raise PredictError("--resume needs --out")
         if self.out is not None and self.format == "table":
-            raise PredictError("--out needs a --format: json, csv, srt, vtt or audacity")
+            others = ", ".join(name for name in FORMATS if name != "table")
+            raise PredictError(f"--out needs one of --format {others}")
+        if self.out is None and self.format == "parquet":
+            raise PredictError("--format parquet needs --out FILE")
         if self.workers < 0 or self.batch_size < 1:
             raise PredictError("--workers must be 0 or more, and --batch-size 1 or more")
 

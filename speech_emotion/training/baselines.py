@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def train_classical(config: ClassicalConfig, splits: dict[str, Dataset]) -> dict
     results |= _facts(config, clips, started)
     baseline.config["training"] = _record(config, splits, clips)
     for name in {"sklearn", "skops", type(baseline.classifier).__module__.split(".")[0]}:
-        baseline.config["training"]["versions"][name] = sys.modules[name].__version__
+        baseline.config["training"]["versions"][name] = import_module(name).__version__
     _save(config, baseline.config, results, lambda folder: classical.save(baseline, folder))
     return results
 

@@ -89,36 +89,27 @@ def in_a_process(*arguments) -> subprocess.CompletedProcess:
 
 
 def test_a_good_clip_and_bad_ones_as_a_user_sees_them(model_folder, clips):
-    done = in_a_process(
-        clips / "good.wav", clips / "text.wav", clips / "missing.wav", "--model", model_folder
-    )
+    names = ("good.wav", "text.wav", "missing.wav", "cut.wav")
+    done = in_a_process(*(clips / name for name in names), "--model", model_folder)
     assert done.returncode == 1
     errors = done.stderr.splitlines()
-    assert len(errors) == 2, done.stderr
+    assert len(errors) == 3, done.stderr
     assert "text.wav: not an audio file" in errors[0]
     assert "missing.wav: no such file" in errors[1]
+    assert errors[2].startswith("speech-emotion: ") and "cut.wav: truncated" in errors[2]
     lines = done.stdout.splitlines()
     assert lines[0] == str(clips / "good.wav")
     assert sorted(line.split()[0] for line in lines[1:8]) == sorted(EMOTIONS)
     assert "no transcript: no transcriber was asked for" in lines[8]
 
 
-def test_a_bad_clip_alone_is_one_line(model_folder, clips):
-    done = in_a_process(clips / "cut.wav", "--model", model_folder)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("speech-emotion: ") and "cut.wav: truncated" in line
-
-
-def test_a_model_that_does_not_exist_is_one_line(clips):
-    done = in_a_process(clips / "good.wav", "--model", clips / "no-model")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.splitlines() == [f"speech-emotion: {clips / 'no-model'}: no such folder"]
-
-
 # In this process.
+
+
+def test_a_model_that_does_not_exist_is_one_line(predict, clips):
+    code, lines, errors = predict(clips / "good.wav", model=clips / "no-model")
+    assert (code, lines) == (2, [])
+    assert errors == [f"speech-emotion: {clips / 'no-model'}: no such folder"]
 
 
 def test_chart(predict, clips, classifier):

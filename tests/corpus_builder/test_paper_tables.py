@@ -1,12 +1,15 @@
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
-from corpus_builder.build import BuildConfig, build
+from corpus_builder.balancing import Balancer, rarest_labels
+from corpus_builder.collecting import DESCRIPTION, read_sources
 from corpus_builder.figure import class_figure
 from corpus_builder.paper_tables import compare
-from corpus_builder.records import SPLITS
-from corpus_builder.shards import read_rows
+from corpus_builder.records import SPLITS, Clip
 from corpus_builder.sources import CremaD, Iemocap, Ravdess, Savee, Tess
-from hub_model.audio import Cleaning
+from corpus_builder.splits import PROTOCOLS
 from hub_model.labels import EMOTIONS
 from tests.helpers.made_corpora import TRUE_COUNTS, write_all
 
@@ -140,31 +143,52 @@ def test_figure_2_is_an_image_and_always_the_same_one():
     assert image != class_figure(counts | {"calm": {"ravdess": 192}})
 
 
-@pytest.mark.slow
 def test_five_corpora_of_the_true_sizes_give_the_papers_class_totals(tmp_path):
-    """22,201 very short files with the published names: the counts are those of the paper."""
-    roots = write_all(tmp_path / "raw", TRUE_COUNTS, seconds=0.12)
+    """22,201 files with the published names, without sound: the counts are those of the paper."""
+    roots = write_all(tmp_path / "raw", TRUE_COUNTS, seconds=0)
     readers = {source.name: source for source in (CremaD, Iemocap, Ravdess, Savee, Tess)}
-    report = build(
-        [readers[name](root) for name, root in roots.items()],
-        BuildConfig(
-            out=tmp_path / "out",
-            configs=("paper",),
-            cleaning=Cleaning(denoise=False, trim=False),
-            min_duration=0.1,
-            workers=2,
-        ),
-    )
-    kept = [sum(labels.get(name, 0) for labels in report["kept"].values()) for name in EMOTIONS]
-    assert kept == [3026, 192, 1925, 1963, 2518, 3007, 759]
+    found = read_sources([readers[name](root) for name, root in roots.items()], labels=EMOTIONS)
+    sizes = Counter(found.labels.values())
+    assert [sizes[name] for name in EMOTIONS] == [3026, 192, 1925, 1963, 2518, 3007, 759]
     short = (71, 0, 2, 36, 19, 12, 14)  # what the paper's one-second rule took away
-    assert [n - k for n, k in zip(kept, short, strict=True)] == list(PRINTED_COMBINED[:-1])
-    assert report["removed_labels"]["iemocap"] == {
-        **{"exc": 1041, "fru": 1849, "neu": 1708, "oth": 3, "xxx": 2507}
-    }
-    splits = read_rows(tmp_path / "out", "paper")
+    kept = [sizes[name] - few for name, few in zip(EMOTIONS, short, strict=True)]
+    assert kept == list(PRINTED_COMBINED[:-1])
+    removed = {label: n for (corpus, label), n in found.removed.items() if corpus == "iemocap"}
+    assert removed == {"exc": 1041, "fru": 1849, "neu": 1708, "oth": 3, "xxx": 2507}
+
+    clips = [
+        Clip(
+            **{name: getattr(recording, name) for name in DESCRIPTION},
+            label=found.labels[name],
+            transcript_source=None,
+            duration=2.0,
+            source_id=name,
+            augmentation=None,
+            audio_hash=name,
+            part=recording.path,
+            part_row=0,
+            num_bytes=0,
+        )
+        for name, recording in found.utterances.items()
+    ]
+    balancer = Balancer(
+        seed=42,
+        min_duration=1.0,
+        noise_labels=rarest_labels(clips),
+        make_copies=lambda plan: [
+            replace(
+                source,
+                utterance_id=name,
+                source_id=source.utterance_id,
+                augmentation=parameters,
+                audio_hash=name,
+            )
+            for source, name, parameters in plan
+        ],
+    )
+    splits = PROTOCOLS["paper"](clips, seed=42, balance=balancer)
     for split in ("train", "validation"):
-        labels = [row["label"] for row in splits[split]]
-        assert tuple(map(labels.count, EMOTIONS)) == PRINTED[split]["total"][:-1]
-    noisy = {row["label"] for row in splits["train"] if '"noise"' in (row["augmentation"] or "")}
+        labels = Counter(clip.label for clip in splits[split])
+        assert tuple(labels[name] for name in EMOTIONS) == PRINTED[split]["total"][:-1]
+    noisy = {clip.label for clip in splits["train"] if '"noise"' in (clip.augmentation or "")}
     assert noisy == {"calm", "surprised"}

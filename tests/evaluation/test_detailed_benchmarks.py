@@ -187,6 +187,7 @@ def test_fairness_has_groups_and_gaps():
 
 def test_robustness_goes_on_where_it_stopped_and_repeats_itself(monkeypatch):
     conditions = ("--condition", "as_recorded", "--condition", "noise_0", "--condition", "opus")
+    conditions += ("--limit", "6")
     first = evaluate("robustness", *asked("ours", "nb"), *conditions, "--cache", "kept")
     assert [row["condition"] for row in first["rows"]][:2] == ["as_recorded", "noise_0"]
 
@@ -201,7 +202,7 @@ def test_robustness_goes_on_where_it_stopped_and_repeats_itself(monkeypatch):
 
 
 def test_workers_and_a_cache_change_nothing():
-    conditions = ("--condition", "telephone")
+    conditions = ("--condition", "telephone", "--limit", "6")
     models = asked("ours", "nb")
     alone = evaluate("robustness", *models, *conditions, "--no-cache")
     helped = evaluate("robustness", *models, *conditions, "--workers", "2")

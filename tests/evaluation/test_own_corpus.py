@@ -193,7 +193,7 @@ def test_a_folder_that_load_dataset_opens_is_scored(own):
     assert (found.utterance_id.str.split("/").str[0].str.lower() == found.label).all()
 
 
-def test_a_data_set_of_the_hub_is_scored(bench, hub, own):
+def test_a_data_set_of_the_hub_is_scored(hub, own, tmp_path, monkeypatch):
     lines = clips_of(("Anger", "bored"))
     rows = {
         "Audio": [{"bytes": Path(line["Path"]).read_bytes(), "path": None} for line in lines],
@@ -205,9 +205,9 @@ def test_a_data_set_of_the_hub_is_scored(bench, hub, own):
     Path("calls").mkdir()
     Dataset.from_dict(rows).cast_column("Audio", Audio()).to_parquet("calls/test.parquet")
     api.upload_folder(repo_id="owner/calls", folder_path="calls", repo_type="dataset")
-    command = [str(ROOT / "evaluate_benchmarks.py"), "corpus", "--data", "owner/calls"]
-    hub.run([*command, "--model", str(bench / own), "--out", str(bench / "hub.json")])
-    (result, _) = json.loads(Path("hub.json").read_text())["rows"]
+    hub.use_here(monkeypatch, tmp_path)
+    result, _ = evaluate("--data", "owner/calls", "--model", own)
+    assert any(name.endswith("/test.parquet") for name in hub.downloads())
     assert result["scores"]["clips"] == 18 and result["scores"]["speakers"] == 3
 
 

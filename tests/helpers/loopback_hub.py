@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import datasets
 import pytest
 from huggingface_hub import constants
 
@@ -136,8 +137,8 @@ class LoopbackHub:
     def use_here(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         """Make this the Hub of the test's own process, as its owner, with a cache in ``folder``.
 
-        For code that reads the settings of ``huggingface_hub`` when it is called. What keeps them
-        from its import on, such as ``datasets`` and code from the Hub, needs a process of its own.
+        For code that reads the settings of ``huggingface_hub`` and ``datasets`` when it is called.
+        What keeps them from its import on, such as code from the Hub, needs a process of its own.
         """
         template = f"{self.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         monkeypatch.setattr(constants, "ENDPOINT", self.url)
@@ -147,6 +148,11 @@ class LoopbackHub:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "token"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        data_url = f"{self.url}/datasets/{{repo_id}}/resolve/{{revision}}/{{path}}"
+        monkeypatch.setattr(datasets.config, "HF_ENDPOINT", self.url)
+        monkeypatch.setattr(datasets.config, "HUB_DATASETS_URL", data_url)
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "datasets")
+        monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", False)
         monkeypatch.setenv("HF_TOKEN", self.token)
 
     def process(

@@ -366,22 +366,14 @@ def test_a_file_that_is_there_is_not_written_over(predict, folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_kill_loses_nothing_that_was_written(model_folder, folder, tmp_path):
+def test_a_kill_loses_nothing_that_was_written(model_folder, folder, tmp_path, capsys):
     out = tmp_path / "rows.jsonl"
     files = [str(path) for path in sorted(folder.rglob("clip0[0-4].wav"))]
     slow = tmp_path / "slow.wav"
     os.mkfifo(slow)  # nobody writes into it: the command waits here
-    command = [
-        sys.executable,
-        "-m",
-        "speech_emotion",
-        "predict",
-        *files,
-        slow,
-        "--model",
-        model_folder,
-    ]
-    command += ["--format", "json", "--out", out, "--batch-size", "1"]
+    arguments = ["predict", *files, str(slow), "--model", str(model_folder)]
+    arguments += ["--format", "json", "--out", str(out), "--batch-size", "1"]
+    command = [sys.executable, "-m", "speech_emotion", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     while not out.exists() or len(out.read_text().splitlines()) < 4:
         assert process.poll() is None
@@ -391,8 +383,7 @@ def test_a_kill_loses_nothing_that_was_written(model_folder, folder, tmp_path):
     before = out.read_text()
     slow.unlink()
     slow.write_bytes(Path(files[0]).read_bytes())
-    done = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert main([*arguments, "--resume"]) == 0, capsys.readouterr().err
     assert out.read_text().startswith(before)
     assert list(rows_of(out)) == [*files, str(slow)]
 

@@ -7,7 +7,6 @@ import app
 import gradio
 import pytest
 import settings
-from gradio_client import handle_file
 from huggingface_hub import metadata_load
 from settings import Settings, default_model
 
@@ -68,8 +67,3 @@ def test_settings_come_from_the_environment(monkeypatch):
 def test_a_model_without_a_card_has_no_licence(stock_model, text_model):
     assert about.licences_of(about.card_of(str(text_model))).startswith("- Licence of the weights:")
     assert "no card" in about.licences_of(about.card_of(str(stock_model)))
-
-
-def test_the_folder_works_alone(space_process, angry_clip):
-    answer = space_process.client.predict(handle_file(angry_clip), api_name="/predict")
-    assert len(answer["emotions"]) == 7

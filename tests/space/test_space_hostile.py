@@ -36,6 +36,7 @@ def page(space_process) -> SpaceProcess:
 
 @pytest.fixture(autouse=True)
 def _answers_afterwards(page, angry_clip) -> Iterator[None]:
+    """The folder alone, without the repository, gives an answer."""
     yield
     answer = page.client.predict(handle_file(angry_clip), api_name="/predict")
     assert len(answer["emotions"]) == 7

@@ -5,10 +5,12 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from transformers import pipeline
 
 import train
@@ -27,9 +29,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from accelerate import Accelerator
-import train
+import train, speech_emotion.training.checkpoints as checkpoints, speech_emotion.training.fit as fit
 
-save_state = Accelerator.save_state
+save_state, save = Accelerator.save_state, checkpoints.SpeechTextEmotionPipeline.save_pretrained
+models = []
 
 def die_in_the_second_epoch(self):
     folder = Path(save_state(self))
@@ -37,9 +40,45 @@ def die_in_the_second_epoch(self):
         (folder / "optimizer.bin").write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
 
-Accelerator.save_state = die_in_the_second_epoch
-train.main(sys.argv[1:])
+def die_in_the_second_model(self, folder):
+    save(self, folder)
+    models.append(folder)
+    if len(models) == 2:
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def run(arguments, while_the_model_is_written):
+    if while_the_model_is_written:
+        checkpoints.SpeechTextEmotionPipeline.save_pretrained = die_in_the_second_model
+        fit.kept = lambda history, score: history[-1]
+    else:
+        Accelerator.save_state = die_in_the_second_epoch
+    train.main(arguments)
+
+*arguments, first, second = sys.argv[1:]
+for out in (first, second):
+    child = os.fork()
+    if child == 0:
+        run([*arguments, out], out == second)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+"""Two runs that are killed: in the second epoch, and while the second model is written."""
+
+
+@pytest.fixture(scope="module")
+def killed(corpus, tmp_path_factory):
+    """The folders of the two runs, and the arguments that they were started with."""
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "config.yaml").write_text(yaml.safe_dump(SETTINGS))
+    arguments = ["--config", str(folder / "config.yaml"), "--data", str(corpus), "--output-dir"]
+    outs = [folder / "epoch", folder / "model"]
+    command = [sys.executable, "-c", KILLED, *arguments, *map(str, outs)]
+    done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True)
+    codes = [line for line in done.stdout.splitlines() if line.lstrip("-").isdigit()]
+    assert codes == [str(-signal.SIGKILL)] * 2, done.stderr
+    return *outs, arguments
 
 
 def test_the_checkpoint_serves(whole):
@@ -110,25 +149,31 @@ def test_half_precision_is_saved_and_trained_with(run, tmp_path):
     assert model.dtype == torch.float32
 
 
-def test_a_killed_run_resumes_bit_for_bit(whole, corpus, tmp_path, write_config, monkeypatch):
+def test_a_killed_run_resumes_bit_for_bit(whole, killed, monkeypatch):
     expected, history = whole
-    out = tmp_path / "model"
-    arguments = ["--config", write_config(), "--data", str(corpus), "--output-dir", str(out)]
-    command = [sys.executable, "-c", KILLED, *arguments]
-    killed = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL
+    out, _, arguments = killed
     assert (state(out, 1) / "history.json").exists()
     assert (state(out, 2) / "optimizer.bin").read_bytes() == b"half"
 
     trained = []
     train_epoch = fit._train_epoch
     monkeypatch.setattr(fit, "_train_epoch", lambda *args: trained.append(1) or train_epoch(*args))
-    assert train.main([*arguments, "--resume"]) == 0
+    assert train.main([*arguments, str(out), "--resume"]) == 0
     assert len(trained) == 2
     assert json.loads((state(out, 3) / "history.json").read_text()) == history
     assert same(weights(out), weights(expected))
     assert same(weights(state(out, 3)), weights(state(expected, 3)))
     assert (out / "tokenizer.json").read_text() == (expected / "tokenizer.json").read_text()
+
+
+def test_a_kill_while_the_model_is_written_costs_an_epoch(whole, killed, monkeypatch):
+    _, out, arguments = killed
+    assert Path(f"{out}.new/model.safetensors").stat().st_size == 1000
+    assert same(weights(out), weights(state(out, 1)))
+    monkeypatch.setattr(fit, "kept", lambda history, score: history[-1])
+    assert train.main([*arguments, str(out), "--resume"]) == 0
+    assert same(weights(out), weights(state(whole[0], 3)))
+    assert not Path(f"{out}.new").exists()
 
 
 def test_the_seed_decides(run, tmp_path):
@@ -159,6 +204,7 @@ def test_accumulated_batches_are_one_batch(run):
         assert other == pytest.approx(one, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_curve_of_one(run, corpus, tmp_path, write_config):
     settings = {
         "model": STILL_MODEL,

@@ -1,11 +1,6 @@
 """Early stopping, curves, the Hub, and what happens when a checkpoint is cut short."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -15,29 +10,9 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
-from speech_emotion.training import fit
 from speech_emotion.training.saving import TrainingFailed
 from tests.helpers.toy_corpus import AUDIO, SETTINGS
-from tests.helpers.training_runs import ROOT, environment, same, scored, state
-
-KILLED_WHILE_THE_MODEL_IS_WRITTEN = """
-import os, signal, sys
-import train, speech_emotion.training.checkpoints as checkpoints, speech_emotion.training.fit as fit
-
-save, seen = checkpoints.SpeechTextEmotionPipeline.save_pretrained, []
-
-def die_in_the_second(self, folder):
-    save(self, folder)
-    seen.append(folder)
-    if len(seen) == 2:
-        weights = folder / "model.safetensors"
-        weights.write_bytes(weights.read_bytes()[:1000])
-        os.kill(os.getpid(), signal.SIGKILL)
-
-checkpoints.SpeechTextEmotionPipeline.save_pretrained = die_in_the_second
-fit.kept = lambda history, score: history[-1]
-train.main(sys.argv[1:])
-"""
+from tests.helpers.training_runs import ROOT, same, scored, state
 
 
 def test_a_run_that_gets_no_better_stops(run, tmp_path):
@@ -122,32 +97,6 @@ def test_a_push_that_cannot_be_done_keeps_the_model(run, hub, tmp_path, monkeypa
     with pytest.raises(TrainingFailed, match=message):
         run("model", num_train_epochs=1, push_to_hub=True, hub_model_id=repo)
     assert (tmp_path / "model" / "model.safetensors").exists()
-
-
-def test_a_kill_while_the_model_is_written_costs_an_epoch(
-    corpus, tmp_path, write_config, monkeypatch
-):
-    out = tmp_path / "model"
-    arguments = [
-        "--config",
-        write_config(num_train_epochs=2),
-        "--data",
-        str(corpus),
-        "--out",
-        str(out),
-    ]
-    command = [sys.executable, "-c", KILLED_WHILE_THE_MODEL_IS_WRITTEN, *arguments]
-    killed = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL
-    assert os.path.getsize(f"{out}.new/model.safetensors") == 1000
-    first = load_file(out / "model.safetensors")
-    assert same(first, load_file(state(out, 1) / "model.safetensors"))
-    monkeypatch.setattr(fit, "kept", lambda history, score: history[-1])
-    assert train.main([*arguments, "--resume"]) == 0
-    expected = tmp_path / "expected"
-    assert train.main([*arguments[:-1], str(expected)]) == 0
-    assert same(load_file(out / "model.safetensors"), load_file(expected / "model.safetensors"))
-    assert not Path(f"{out}.new").exists()
 
 
 def test_masking_of_the_encoder_is_for_training_only(run):

@@ -1,19 +1,32 @@
 """Writers of results, one module a format."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from speech_emotion.predict import PredictError
 from speech_emotion.predict.writers.audacity import as_audacity
-from speech_emotion.predict.writers.base import OneFileEach, Screen, Writer
+from speech_emotion.predict.writers.base import OneFileEach, Result, Screen, Writer
 from speech_emotion.predict.writers.chart import as_chart, as_line
 from speech_emotion.predict.writers.csv_table import CsvTable, columns_of, csv_screen
+from speech_emotion.predict.writers.eaf import as_eaf
 from speech_emotion.predict.writers.json_lines import JsonLines, as_json
+from speech_emotion.predict.writers.labelstudio import as_labelstudio
+from speech_emotion.predict.writers.parquet import ParquetTable
+from speech_emotion.predict.writers.rttm import as_rttm
 from speech_emotion.predict.writers.srt import as_srt
+from speech_emotion.predict.writers.textgrid import as_textgrid
 from speech_emotion.predict.writers.vtt import as_vtt
 
-SUBTITLES = {"srt": (".srt", as_srt), "vtt": (".vtt", as_vtt), "audacity": (".txt", as_audacity)}
-"""Formats with one file for each recording: its suffix, and the function that writes it."""
+ONE_EACH: dict[str, tuple[str, Callable[[str, Result], str]]] = {
+    "srt": (".srt", lambda _, result: as_srt(result)),
+    "vtt": (".vtt", lambda _, result: as_vtt(result)),
+    "audacity": (".txt", lambda _, result: as_audacity(result)),
+    "textgrid": (".TextGrid", lambda _, result: as_textgrid(result)),
+    "eaf": (".eaf", as_eaf),
+    "labelstudio": (".json", as_labelstudio),
+    "rttm": (".rttm", as_rttm),
+}
+"""Formats with one file for each recording, of its segments: suffix, and what writes it."""
 
 CHARTS = 8
 """Up to this many recordings the screen shows bars, for more a line each."""
@@ -34,25 +47,26 @@ def make_writer(
     """Make the writer of a format.
 
     Args:
-        kind: ``table``, ``json``, ``csv`` or one of :data:`SUBTITLES`.
-        out: file, or folder for subtitles of several recordings; standard output when not given.
+        kind: ``table``, ``json``, ``csv``, ``parquet`` or one of :data:`ONE_EACH`.
+        out: file, or folder for several recordings in one of :data:`ONE_EACH`; standard output
+            when not given.
         files: all recordings.
         resume: keep what ``out`` holds.
         labels: those of the results.
-        segments, windows, contributions, speakers: what the results hold, for the columns of CSV.
+        segments, windows, contributions, speakers: what the results hold, for the columns.
 
     Raises:
         PredictError: ``out`` exists and ``resume`` is not set, cannot be written, is of another
             kind, or is missing.
     """
-    if kind in SUBTITLES:
-        suffix, show = SUBTITLES[kind]
+    if kind in ONE_EACH:
+        suffix, show = ONE_EACH[kind]
         if out is not None:
             return OneFileEach(out, files, suffix=suffix, show=show, resume=resume)
         if len(files) > 1:
             raise PredictError(f"--format {kind} of several clips needs --out FOLDER")
-        return Screen(lambda _, result: show(result))
-    if kind == "csv":
+        return Screen(show)
+    if kind in ("csv", "parquet"):
         columns = columns_of(
             labels,
             segments=segments,
@@ -60,7 +74,10 @@ def make_writer(
             contributions=contributions,
             speakers=speakers,
         )
-        return csv_screen(columns) if out is None else CsvTable(out, resume=resume, columns=columns)
+        if out is None:
+            return csv_screen(columns)
+        table = CsvTable if kind == "csv" else ParquetTable
+        return table(out, resume=resume, columns=columns)
     if out is not None:
         return JsonLines(out, resume=resume)
     if kind == "json":

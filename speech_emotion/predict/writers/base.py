@@ -39,6 +39,9 @@ class Writer(ABC):
     def write(self, file: str, result: Result) -> None:
         """Take one result; when this returns, it survives a kill of the process."""
 
+    def close(self) -> None:  # noqa: B027
+        """Finish the output, after the last result."""
+
 
 class Screen(Writer):
     """Standard output, without errors, which go to standard error only.
@@ -163,7 +166,7 @@ class OneFileEach(Writer):
         out: the folder, or the file when there is one recording.
         files: all recordings.
         suffix: of the files, such as ``.srt``.
-        show: a result as text.
+        show: a recording and its result as text.
         resume: keep existing files.
 
     Raises:
@@ -176,7 +179,7 @@ class OneFileEach(Writer):
         files: Sequence[str],
         *,
         suffix: str,
-        show: Callable[[Result], str],
+        show: Callable[[str, Result], str],
         resume: bool,
     ) -> None:
         self._show = show
@@ -195,7 +198,7 @@ class OneFileEach(Writer):
         path = self._paths[file]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, self._show(result))
+            _write_whole(path, self._show(file, result))
         except OSError as error:
             raise PredictError(f"--out {path}: {error.strerror}") from error
 
@@ -226,3 +229,8 @@ def _write_whole(path: Path, text: str, *, errors: str = "surrogateescape") -> N
         file.write(text.encode("utf-8", errors=errors))
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
+
+
+def readable(file: str) -> str:
+    r"""A name that is not UTF-8 with ``\udc..`` in its place: JSON and parquet have no bytes."""
+    return file.encode("utf-8", errors="backslashreplace").decode()

@@ -5,17 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from speech_emotion.predict import PredictError
-from speech_emotion.predict.writers.base import OneFile, Result
+from speech_emotion.predict.writers.base import OneFile, Result, readable
 
 
 def as_json(file: str, result: Result) -> str:
     """Return the line of one recording."""
-    return json.dumps({"file": _readable(file), **result}, ensure_ascii=False) + "\n"
-
-
-def _readable(file: str) -> str:
-    r"""A name that is not UTF-8 with ``\udc..`` in its place: JSON has no bytes."""
-    return file.encode("utf-8", errors="backslashreplace").decode()
+    return json.dumps({"file": readable(file), **result}, ensure_ascii=False) + "\n"
 
 
 class JsonLines(OneFile):
@@ -26,7 +21,7 @@ class JsonLines(OneFile):
 
     def name_of(self, file: str) -> str:
         """The name of a recording, as the file has it."""
-        return _readable(file)
+        return readable(file)
 
     def _text(self, file: str, result: Result) -> str:
         return as_json(file, result)
