@@ -20,8 +20,9 @@ from transformers.utils import logging
 
 from .audio import AudioError
 from .inputs import Clip, as_list, check_texts, each, is_one_clip
+from .recordings import Recorded
 from .results import Options
-from .timeline import WINDOW_S, Window
+from .timeline import WINDOW_S
 
 logger = logging.get_logger(__name__)
 
@@ -144,7 +145,7 @@ class FittedPipeline(Pipeline):
     """The part of a pipeline that fits its model's config to recordings."""
 
     _clips: Callable[..., Iterator[Clip]]
-    _windows: Callable[..., list[Window]]
+    _windows: Callable[..., Recorded]
     _sizes: Callable[..., tuple[int, int]]
 
     def calibrate(
@@ -251,11 +252,11 @@ class FittedPipeline(Pipeline):
         recordings = as_list(recordings)
         for source in [recordings] if is_one_clip(recordings) else each(recordings):
             try:
-                windows = self._windows(source, "", asked, batch_size, workers)
+                recorded = self._windows(source, "", asked, batch_size, workers)
             except AudioError as error:
                 (on_error or logger.warning)(str(error))
                 continue
-            clips = [window.clip for window in windows if window.clip is not None]
+            clips = [window.clip for window in recorded.windows if window.clip is not None]
             found += [clip.logits["fused"] for clip in clips if clip.error is None]
         if not found:
             raise ValueError("no recording can be used: there is no speech in any")

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import repeat
 from typing import Any
@@ -15,16 +15,18 @@ from .audio import AudioError, Cleaning
 from .calibration import FittedPipeline
 from .inputs import Clip, Preparation, as_list, check_texts, each, is_one_clip, prepared, unbatched
 from .labels import Labels
+from .recordings import Recorded, RecordingWindows, channels_of, length_of
 from .results import (
     Options,
     clip_result,
     conversation_result,
+    mark_overlap,
     recording_result,
     speaker_names,
 )
 from .scoring import ClipScorer, return_freed_memory
-from .timeline import RecordingWindows, Window, channels_of, length_of
 from .transcription import make_transcriber
+from .turns import WHOLE, Turn
 
 logger = logging.get_logger(__name__)
 
@@ -48,9 +50,10 @@ class SpeechTextEmotionPipeline(FittedPipeline):
     audio and text.
 
     Args:
-        transcriber: ``"none"``; a transformers id or folder of a transcriber; or
-            ``"openai-whisper:<name or file>"``. That of the model's config when not given. When
-            its weights are not found, the model classifies from audio only, with one warning.
+        transcriber: ``"none"``; a transformers id or folder of a transcriber;
+            ``"openai-whisper:<name or file>"``; or ``"faster-whisper:<name or folder>"``. That of
+            the model's config when not given. When its weights are not found, the model classifies
+            from audio only, with one warning.
         language: spoken language, for multilingual classifiers; detected when not given.
         transcript_cache: folder in which transcripts are kept by the hash of the audio.
         short_context: let Whisper read the length of the clip instead of 30 s: faster, but the
@@ -81,8 +84,11 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         hop_s: seconds from one window to the next; half a window when not given.
         smoothing: windows, an odd number, of the moving average; 3 when not given, 1 for none.
         speakers: with ``return_segments``: ``"channels"``, or a list of their names, when every
-            channel of the recording holds one speaker, as in recorded calls. Segments and windows
-            then have a ``speaker``, and ``speakers`` sums up each.
+            channel of the recording holds one speaker, as in recorded calls; or, for a single
+            recording, a list of turns, ``{"start", "end", "speaker"}`` in seconds, within which
+            windows are cut. Segments, windows and words then have a ``speaker``, with turns also
+            ``overlap``: whether another speaker has a turn at that time; and ``speakers`` sums up
+            each.
         clean: ``False`` when the audio has already been cleaned.
         check_speech: ``False`` to classify noise as well. Otherwise a clip of noise is an error,
             and a window without speech has the label ``"no speech"``.
@@ -100,8 +106,10 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         - with ``abstain_below``: ``label``, ``None`` when ``abstained``,
         - with ``contributions``: see :func:`~hub_model.labels.contributions`,
         - with ``dimensions``: that dict, ``{"valence", "arousal", "source"}``, for windows as well,
-        - with ``return_segments``: ``seconds``, ``windows`` (:func:`~hub_model.timeline.table_of`)
-          and ``segments`` (:func:`~hub_model.timeline.segments_of`).
+        - with ``return_segments``: ``seconds``, ``windows`` (:func:`~hub_model.timeline.table_of`),
+          ``segments`` (:func:`~hub_model.timeline.segments_of`), ``words`` (``start``, ``end`` and
+          ``text`` of each; ``None`` without a transcriber that gives their times) and ``summary``
+          (:func:`~hub_model.results.summary_of`, :func:`~hub_model.results.strongest_of`).
 
         For a list of clips a list of these, in which an unusable clip is ``{"error": "one line"}``;
         for a generator or a data set an iterator.
@@ -185,6 +193,8 @@ class SpeechTextEmotionPipeline(FittedPipeline):
             if isinstance(row, dict) and "error" in row:
                 raise AudioError(row["error"])
             return row
+        if asked.turns is not WHOLE:
+            raise ValueError("speakers: turns are those of one recording, so call it for each")
         check_texts(text, inputs)
         ahead = AHEAD * batch_size if hasattr(inputs, "__len__") else batch_size
         rows = self._rows(inputs, text, asked, ahead, batch_size, workers)
@@ -214,7 +224,6 @@ class SpeechTextEmotionPipeline(FittedPipeline):
             for clip in self._clips(sources, texts, asked, ahead, batch_size, workers):
                 yield self.postprocess(clip, **options)
             return
-        labels, temperature = self._labels(asked), self.model.config.temperature
         texts = repeat(None) if texts is None else texts
         for source, text in zip(each(sources), texts, strict=not isinstance(texts, repeat)):
             if text:
@@ -222,30 +231,38 @@ class SpeechTextEmotionPipeline(FittedPipeline):
                     "text: the times of its words are not known; with return_segments it can only "
                     "be empty, for audio-only results"
                 )
-
-            def result(source: Any, asked: Options, text: str | None = text) -> dict[str, Any]:
-                windows = self._windows(source, text, asked, batch_size, workers)
-                return recording_result(
-                    windows, asked=asked, labels=labels, temperature=temperature
-                )
-
             try:
-                yield (
-                    self._conversation(source, asked, result)
-                    if asked.speakers
-                    else result(source, asked)
-                )
+                yield self._recording(source, text, asked, batch_size, workers)
             except AudioError as error:
                 yield {"error": str(error)}
 
-    def _conversation(
-        self, source: Any, asked: Options, result: Callable[[Any, Options], dict[str, Any]]
+    def _recording(
+        self, source: Any, text: str | None, asked: Options, batch_size: int, workers: int
     ) -> dict[str, Any]:
-        """The result of a recording with a speaker on each channel."""
-        name, channels = channels_of(source)
-        names = speaker_names(asked, name, len(channels))
-        whole = replace(asked, top_k=None)
-        rows = {name: result(channel, whole) for name, channel in zip(names, channels, strict=True)}
+        """The result of a recording, or of the speakers in it."""
+        whole = replace(asked, top_k=None) if asked.speakers else asked
+        options = {
+            "asked": whole,
+            "labels": self._labels(asked),
+            "temperature": self.model.config.temperature,
+        }
+        if not asked.speakers:
+            return recording_result(
+                self._windows(source, text, asked, batch_size, workers), **options
+            )
+        turns, rows = asked.turns, {}
+        if turns is not WHOLE:
+            recorded = self._windows(source, text, asked, batch_size, workers, turns)
+            for speaker in dict.fromkeys(turn.speaker for turn in turns):
+                rows[speaker] = recording_result(recorded.of_speaker(speaker), **options)
+            mark_overlap(rows, turns)
+        else:
+            name, channels = channels_of(source)
+            for speaker, channel in zip(
+                speaker_names(asked, name, len(channels)), channels, strict=True
+            ):
+                recorded = self._windows(channel, text, asked, batch_size, workers)
+                rows[speaker] = recording_result(recorded, **options)
         return conversation_result(rows, abstain_below=asked.abstain_below, top_k=asked.top_k)
 
     def preprocess(
@@ -320,40 +337,52 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         return clip
 
     def _windows(
-        self, source: Any, text: str | None, asked: Options, batch_size: int, workers: int
-    ) -> list[Window]:
-        """Score the windows of a recording, holding the audio of only one batch of them."""
+        self,
+        source: Any,
+        text: str | None,
+        asked: Options,
+        batch_size: int,
+        workers: int,
+        turns: Sequence[Turn] = WHOLE,
+    ) -> Recorded:
+        """Score the windows of a recording, holding the audio of few of them.
+
+        Its speech is transcribed chunk by chunk, and a window waits for the words inside it.
+        """
         seconds = length_of(source)
         workers = workers if seconds and seconds >= LONG_RECORDING_S else 0
         prepare = self._preparation(asked.clean, asked.check_speech)
-        data = RecordingWindows(source, asked.timeline, prepare)
-        windows: list[Window] = []
-        notes: list[str] = []
+        transcriber = self._scorer.loaded() if text is None else None
+        recorded = Recorded(turns, transcriber.name if transcriber else None)
+        data = RecordingWindows(
+            source, asked.timeline, prepare, turns=turns, with_speech=transcriber is not None
+        )
         waiting: list[Clip] = []
 
-        def score() -> None:
-            for clip in self.forward(waiting, batch_size=batch_size, separate=asked.separate):
-                clip.forget_audio()
-            waiting.clear()
-            return_freed_memory()
+        def score(least: int) -> None:
+            while len(waiting) >= least:
+                batch = waiting[:batch_size]
+                del waiting[:batch_size]
+                for clip in self.forward(batch, batch_size=batch_size, separate=asked.separate):
+                    clip.forget_audio()
+                return_freed_memory()
 
         with tqdm(total=seconds, unit="s", unit_scale=True, leave=False, disable=None) as bar:
-            for window in unbatched(data, workers):
-                if isinstance(window, str):
-                    raise AudioError(window)
-                if isinstance(window, list):
-                    notes = window
-                    continue
-                bar.update(window.end - (windows[-1].end if windows else 0))
-                windows.append(window)
-                if window.clip is not None:
-                    window.clip = self._with_text(window.clip, text)
-                    waiting.append(window.clip)
-                if len(waiting) == batch_size:
-                    score()
-            score()
-        windows[-1].file_notes = notes
-        return windows
+            for step in unbatched(data, workers):
+                if isinstance(step, str):
+                    raise AudioError(step)
+                for chunk in step.speech:
+                    if recorded.words is not None:
+                        speech = Clip(original=chunk.samples)
+                        self.forward([speech], batch_size=1)
+                        recorded.hear(chunk, speech)
+                waiting += [self._with_text(clip, text) for clip in recorded.take(step)]
+                if step.window is not None:
+                    bar.update(max(0.0, step.window.end - bar.n))
+                score(batch_size)
+            score(1)
+        recorded.windows.sort(key=lambda window: (window.turn, window.start))
+        return recorded
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Write a complete model folder: weights, code, tokenizer and feature extractor."""

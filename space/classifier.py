@@ -317,7 +317,7 @@ class Classifier:
         if found is not inputs:  # ZeroGPU works on copies, and the pipeline on its own clips
             for clip, copy in zip(inputs, found, strict=True):
                 vars(clip).update(vars(copy))
-        after_batch(len(inputs))
+        after_batch(sum(clip.chunks is not None for clip in inputs))  # others are only transcribed
         return inputs
 
     def _samples(self, clip: Clip) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from transformers.utils import logging
 
 from .audio import AudioError
 from .inputs import Clip, as_list, check_texts, each, is_one_clip
+from .recordings import Recorded
 from .results import Options
-from .timeline import WINDOW_S, Window
+from .timeline import WINDOW_S
 
 logger = logging.get_logger(__name__)
 
@@ -84,12 +85,15 @@ def fit_temperature(references: ArrayLike, logits: ArrayLike) -> float:
     return float(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
-def class_mean_logits(references: ArrayLike, logits: ArrayLike) -> list[list[float]] | None:
+def class_mean_logits(
+    references: ArrayLike, logits: ArrayLike, *, weights: ArrayLike | None = None
+) -> list[list[float]] | None:
     """Average logits over the clips of each emotion.
 
     Args:
         references: int (num_clips,), the true class ids.
         logits: float (num_clips, num_classes), audio-only.
+        weights: positive (num_clips,), of the clips; equal when not given.
 
     Returns:
         (num_classes, num_classes), a row for each true class; ``None`` when a class has no clip.
@@ -103,7 +107,9 @@ def class_mean_logits(references: ArrayLike, logits: ArrayLike) -> list[list[flo
     classes = range(logits.shape[1])
     if not set(classes) <= set(references.tolist()):
         return None
-    return [logits[references == index].mean(axis=0).tolist() for index in classes]
+    weights = np.ones(len(references)) if weights is None else np.asarray(weights, dtype=float)
+    members = [references == index for index in classes]
+    return [np.average(logits[own], axis=0, weights=weights[own]).tolist() for own in members]
 
 
 def fit_logit_bias(logits: ArrayLike, means: Sequence[Sequence[float]]) -> list[float]:
@@ -139,7 +145,7 @@ class FittedPipeline(Pipeline):
     """The part of a pipeline that fits its model's config to recordings."""
 
     _clips: Callable[..., Iterator[Clip]]
-    _windows: Callable[..., list[Window]]
+    _windows: Callable[..., Recorded]
     _sizes: Callable[..., tuple[int, int]]
 
     def calibrate(
@@ -246,11 +252,11 @@ class FittedPipeline(Pipeline):
         recordings = as_list(recordings)
         for source in [recordings] if is_one_clip(recordings) else each(recordings):
             try:
-                windows = self._windows(source, "", asked, batch_size, workers)
+                recorded = self._windows(source, "", asked, batch_size, workers)
             except AudioError as error:
                 (on_error or logger.warning)(str(error))
                 continue
-            clips = [window.clip for window in windows if window.clip is not None]
+            clips = [window.clip for window in recorded.windows if window.clip is not None]
             found += [clip.logits["fused"] for clip in clips if clip.error is None]
         if not found:
             raise ValueError("no recording can be used: there is no speech in any")

@@ -13,7 +13,7 @@ import torch
 from .audio import SAMPLING_RATE, AudioError, Cleaning, clean_audio, decode
 from .decoding import one_line_name
 from .speech_activity import is_noise
-from .transcript import Transcript
+from .transcript import Transcript, Word, text_of
 
 
 @dataclass
@@ -22,11 +22,13 @@ class Clip:
 
     Attributes:
         original: float32 ``(num_samples,)`` at 16 kHz, for the transcriber.
-        chunks: the cleaned clip in equal parts, each of which goes through the model at once.
+        chunks: the cleaned clip in equal parts, each of which goes through the model at once;
+            ``None`` for speech that is only transcribed, with the times of its words.
         text: its transcript. text_source: ``given``, or the name of the transcriber.
         text_confidence: of the transcriber, 0 to 1.
         note: why there is no transcript.
         file_notes: what is unusual about the file.
+        words: of such speech; ``None`` when the transcriber gives no times.
         logits: ``(num_labels,)`` by modality: ``fused``, ``audio``, ``text``.
     """
 
@@ -38,6 +40,7 @@ class Clip:
     note: str | None = None
     file_notes: Sequence[str] = ()
     error: str | None = None
+    words: Sequence[Word] | None = None
     logits: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
@@ -58,6 +61,12 @@ class Clip:
         self.text, self.text_source = transcript.text.strip(), source
         self.text_confidence = transcript.confidence
         self.note = None if self.text else "no words were recognised"
+
+    def set_words(self, words: Sequence[Word], source: str) -> None:
+        """Set the words that the transcriber of the whole recording found in this clip."""
+        sure = [word.confidence for word in words if word.confidence is not None]
+        confidence = sum(sure) / len(sure) if sure else None
+        self.set_transcript(Transcript(text_of(words), confidence), source)
 
     def add_logits(self, logits: dict[str, torch.Tensor]) -> None:
         """Add the logits of one chunk to their mean over all chunks."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from numbers import Real
 from typing import Any
 
@@ -11,19 +12,24 @@ import torch
 from .audio import AudioError
 from .inputs import Clip, mean_clip
 from .labels import Labels, contributions, decided, ranked
+from .recordings import Recorded
 from .timeline import (
     NO_SPEECH,
     SMOOTHING,
     WINDOW_S,
     Timeline,
-    Window,
     segments_of,
     smoothed,
     table_of,
     transcript_of,
 )
+from .transcript import Word, text_of
+from .turns import WHOLE, Turn, is_overlapped, turns_of
 
 NO_SPEECH_FOUND = "no speech was found"
+
+UNSURE = "unsure"
+"""Stands in a summary for segments without a decision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,7 @@ class Options:
     abstain_below: float | None = None
     clean: bool = True
     check_speech: bool = True
-    speakers: str | Sequence[str] | None = None
+    speakers: str | Sequence[str] | Sequence[Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("top_k", "window_s", "hop_s", "smoothing", "abstain_below"):
@@ -63,10 +69,12 @@ class Options:
         if self.return_segments:
             _ = self.timeline
         names = self.speakers
-        if names is None or names == "channels":
+        if names is None or names == "channels" or self.turns is not WHOLE:
             return
         if not isinstance(names, list | tuple) or not names:
-            raise ValueError(f'speakers must be "channels" or a list of names, not {names!r}')
+            raise ValueError(
+                f'speakers must be "channels", a list of names or a list of turns, not {names!r}'
+            )
         if not all(isinstance(name, str) and name.strip() for name in names):
             raise ValueError(f"speakers: every one needs a name, not {list(names)}")
         if len(set(names)) < len(names):
@@ -85,6 +93,14 @@ class Options:
             hop_s=self.hop_s,
             smoothing=SMOOTHING if self.smoothing is None else self.smoothing,
         )
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """The turns of the speakers; the whole recording when none are given."""
+        rows = self.speakers
+        if isinstance(rows, list | tuple) and any(isinstance(row, Mapping) for row in rows):
+            return turns_of(rows)
+        return WHOLE
 
     @property
     def separate(self) -> tuple[str, ...]:
@@ -137,33 +153,116 @@ def clip_result(clip: Clip, *, asked: Options, labels: Labels, temperature: floa
 
 
 def recording_result(
-    windows: Sequence[Window], *, asked: Options, labels: Labels, temperature: float
+    recorded: Recorded, *, asked: Options, labels: Labels, temperature: float
 ) -> dict[str, Any]:
-    """The result of a recording: that of a clip, with windows and segments.
+    """The result of a recording: that of a clip, with windows, segments, words and a summary.
 
     The recording as a whole follows the rule for a long clip: the mean of the logits of its
     windows.
     """
+    windows = recorded.windows
     clips = [window.clip for window in windows if window.clip is not None]
     whole = mean_clip(clips) if clips else Clip(note=NO_SPEECH_FOUND)
-    whole.text, whole.file_notes = transcript_of(windows), windows[-1].file_notes
+    table, segments, words = [], [], []
+    for turn, group in groupby(windows, key=lambda window: window.turn):
+        part = list(group)
+        probabilities = [
+            None
+            if window.clip is None
+            else _probabilities(window.clip.logits["fused"], temperature)
+            for window in part
+        ]
+        averaged = smoothed(probabilities, width=asked.timeline.smoothing)
+        for window, scores in zip(part, averaged, strict=True):
+            window.scores = None if scores is None else labels.named(scores)
+        lines = table_of(part, abstain_below=asked.abstain_below)
+        if asked.dimensions:
+            for line, scores in zip(lines, averaged, strict=True):
+                line["dimensions"] = None if scores is None else labels.dimensions(scores)
+        mine = None if recorded.words is None else recorded.words[turn]
+        table += lines
+        segments += segments_of(part, lines, mine)
+        words += mine or []
+    heard = recorded.words is not None
+    whole.text = text_of(words) if heard else transcript_of(windows)
+    whole.file_notes = recorded.notes
     row = clip_result(whole, asked=asked, labels=labels, temperature=temperature)
-    probabilities = [
-        None if window.clip is None else _probabilities(window.clip.logits["fused"], temperature)
-        for window in windows
-    ]
-    width = asked.timeline.smoothing
-    probabilities = smoothed(probabilities, width=width)
-    for window, scores in zip(windows, probabilities, strict=True):
-        window.scores = None if scores is None else labels.named(scores)
-    table = table_of(windows, abstain_below=asked.abstain_below)
-    if asked.dimensions:
-        for line, scores in zip(table, probabilities, strict=True):
-            line["dimensions"] = None if scores is None else labels.dimensions(scores)
-    row["seconds"] = round(windows[-1].end, 3)
-    row["segments"] = segments_of(windows, table)
+    row["seconds"] = round(recorded.seconds, 3)
+    row["segments"] = segments
     row["windows"] = table
+    row["words"] = [_row_of(word) for word in words] if heard else None
+    texts = [window.clip.text if window.clip else None for window in windows]
+    row["summary"] = summary_of(segments, table) | {"strongest": strongest_of(table, texts)}
     return row
+
+
+def _row_of(word: Word) -> dict[str, Any]:
+    times = {"start": round(word.start, 3), "end": round(word.end, 3)}
+    return {**times, "text": word.text.strip()}
+
+
+def summary_of(
+    segments: Sequence[Mapping[str, Any]], windows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Sum up a recording, or what one speaker says in it.
+
+    Args:
+        segments, windows: of a result.
+
+    Returns:
+        ``seconds`` of speech; ``shares``, the share of them by label; and ``trend``, the mean
+        probability of each label in the first, second and last third of the windows with speech,
+        or ``None`` for fewer than three of them.
+    """
+    spoken: dict[str, float] = {}
+    for part in segments:
+        if part["label"] != NO_SPEECH:
+            label = part["label"] or UNSURE
+            spoken[label] = spoken.get(label, 0.0) + part["end"] - part["start"]
+    seconds = sum(spoken.values())
+    shares = sorted(((time / seconds, label) for label, time in spoken.items()), reverse=True)
+    scores = [w["scores"] for w in sorted(windows, key=lambda w: w["start"]) if w["scores"]]
+    trend = None
+    if len(scores) >= 3:
+        thirds = np.array_split(np.array([list(row.values()) for row in scores]), 3)
+        means = np.stack([third.mean(axis=0) for third in thirds], axis=1)
+        trend = dict(zip(scores[0], means.tolist(), strict=True))
+    return {"seconds": round(seconds, 3), "shares": {k: v for v, k in shares}, "trend": trend}
+
+
+def strongest_of(
+    windows: Sequence[Mapping[str, Any]], texts: Sequence[str | None]
+) -> list[dict[str, Any]]:
+    """The window with the highest score of each label, the highest first.
+
+    Args:
+        windows: of a result.
+        texts: their transcripts.
+
+    Returns:
+        ``label``, ``score``, ``start``, ``end`` and ``transcript`` of each.
+    """
+    moments = [
+        {name: window[name] for name in ("label", "score", "start", "end")}
+        | {"transcript": text or None}
+        for window, text in zip(windows, texts, strict=True)
+        if window["label"] and window["scores"]
+    ]
+    return _first_of_each(moments)
+
+
+def _first_of_each(moments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for moment in sorted(moments, key=lambda moment: -moment["score"]):
+        found.setdefault(moment["label"], moment)
+    return list(found.values())
+
+
+def mark_overlap(rows: Mapping[str, dict[str, Any]], turns: Sequence[Turn]) -> None:
+    """Say of each segment and window whether another speaker has a turn at the same time."""
+    for name, row in rows.items():
+        for line in (*row["segments"], *row["windows"]):
+            line["overlap"] = is_overlapped(line["start"], line["end"], name, turns)
 
 
 def speaker_names(asked: Options, name: str, channels: int) -> list[str]:
@@ -175,7 +274,7 @@ def speaker_names(asked: Options, name: str, channels: int) -> list[str]:
     if isinstance(asked.speakers, str):
         stereo = channels == 2
         return ["left", "right"] if stereo else [f"channel {n + 1}" for n in range(channels)]
-    names = list(asked.speakers or ())
+    names = [str(name) for name in asked.speakers or ()]
     if len(names) != channels:
         raise AudioError(f"{name}: it has {channels} channels, and {len(names)} speakers are named")
     return names
@@ -191,18 +290,19 @@ def conversation_result(
         abstain_below, top_k: as in a call.
 
     Returns:
-        the result of a recording: its segments and windows have a ``speaker`` and are in the order
-        of time; ``emotions`` are the mean over the speakers by their seconds of speech; and
-        ``speakers``, by name ``seconds`` of speech, ``emotions`` and ``transcript``.
+        the result of a recording: its segments, windows and words have a ``speaker`` and are in
+        the order of time; ``emotions`` are the mean over the speakers by their seconds of speech;
+        and ``speakers``, by name the summary with ``emotions`` and ``transcript``.
     """
     joined: dict[str, Any] = dict(next(iter(rows.values())))
-    for part in ("segments", "windows"):
-        lines = [{"speaker": name, **line} for name, row in rows.items() for line in row[part]]
+    for part in ("segments", "windows", "words"):
+        lines = [
+            {"speaker": name, **line} for name, row in rows.items() for line in row[part] or ()
+        ]
         joined[part] = sorted(lines, key=lambda line: line["start"])
-    spoken = {
-        name: sum(s["end"] - s["start"] for s in row["segments"] if s["label"] != NO_SPEECH)
-        for name, row in rows.items()
-    }
+    if all(row["words"] is None for row in rows.values()):
+        joined["words"] = None
+    spoken = {name: row["summary"]["seconds"] for name, row in rows.items()}
     scores: dict[str, float] = {}
     for name, row in rows.items():
         for emotion in row["emotions"]:
@@ -211,7 +311,9 @@ def conversation_result(
     joined["emotions"] = ranked(scores, top_k)
     texts = [line["transcript"] for line in joined["segments"] if line["transcript"]]
     joined["transcript"] = " ".join(texts) or None
-    notes = dict.fromkeys(row["note"] for row in rows.values() if row["note"])
+    notes = dict.fromkeys(
+        note for row in rows.values() for note in (row["note"] or "").split("; ") if note
+    )
     joined["note"] = "; ".join(notes) or None
     joined["modalities"] = max((row["modalities"] for row in rows.values()), key=len)
     joined["seconds"] = max(row["seconds"] for row in rows.values())
@@ -220,9 +322,16 @@ def conversation_result(
         if scores:
             joined["label"], _, joined["abstained"] = decided(scores, abstain_below)
     joined.pop("contributions", None)
+    moments = [
+        {"speaker": name, **moment}
+        for name, row in rows.items()
+        for moment in row["summary"]["strongest"]
+    ]
+    joined["summary"] = summary_of(joined["segments"], joined["windows"])
+    joined["summary"]["strongest"] = _first_of_each(moments)
     joined["speakers"] = {
         name: {
-            "seconds": round(spoken[name], 3),
+            **row["summary"],
             "emotions": row["emotions"][:top_k],
             "transcript": row["transcript"],
         }

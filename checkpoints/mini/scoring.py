@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from .audio import SAMPLING_RATE
 from .inputs import Clip
-from .transcript import Transcriber, TranscriberUnavailable
+from .transcript import NO_WORD_TIMES, Transcriber, TranscriberUnavailable
 
 logger = logging.get_logger(__name__)
 
@@ -78,27 +78,49 @@ class ClipScorer:
                 rows[place]["text"] = logits
         return rows
 
+    def loaded(self) -> Transcriber | None:
+        """The transcriber with its weights; ``None`` when there is none."""
+        try:
+            if self._transcriber is not None and self._no_transcript is None:
+                self._transcriber.load()
+                return self._transcriber
+        except TranscriberUnavailable as error:
+            self._give_up(error)
+        return None
+
+    def _give_up(self, error: TranscriberUnavailable) -> None:
+        self._no_transcript = str(error)
+        logger.warning(f"Classifying from audio only. {error}")
+
     def _transcribe(self, clips: list[Clip], batch_size: int) -> None:
-        if self._no_transcript is None:
+        transcriber = self.loaded() if clips else None
+        if transcriber is not None:
             try:
-                self._run_transcriber(clips, batch_size)
-            except TranscriberUnavailable as error:
-                self._no_transcript = str(error)
-                logger.warning(f"Classifying from audio only. {error}")
+                self._run_transcriber(transcriber, clips, batch_size)
+            except TranscriberUnavailable as error:  # of one that is loaded when it is needed
+                self._give_up(error)
         for clip in clips:
             if clip.text is None and clip.note is None:
                 clip.note = self._no_transcript
 
-    def _run_transcriber(self, clips: list[Clip], batch_size: int) -> None:
-        if not clips or self._transcriber is None:
-            return
-        self._transcriber.load()
+    def _run_transcriber(
+        self, transcriber: Transcriber, clips: list[Clip], batch_size: int
+    ) -> None:
+        for clip in clips:
+            if clip.chunks is None and clip.original is not None:
+                found = transcriber.transcribe_words(clip.original)
+                if found is None:
+                    clip.note = NO_WORD_TIMES
+                else:
+                    clip.words = found.words
+                    clip.set_transcript(found, transcriber.name)
+        clips = [clip for clip in clips if clip.chunks is not None]
         for start in range(0, len(clips), batch_size):
             part = clips[start : start + batch_size]
             waveforms = [clip.original for clip in part if clip.original is not None]
-            transcripts = self._transcriber.transcribe(waveforms)
+            transcripts = transcriber.transcribe(waveforms)
             for clip, transcript in zip(part, transcripts, strict=True):
-                clip.set_transcript(transcript, self._transcriber.name)
+                clip.set_transcript(transcript, transcriber.name)
 
 
 def padded_batches(

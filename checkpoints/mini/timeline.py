@@ -1,20 +1,17 @@
 """Long recordings: windows that slide over them, and segments of one emotion."""
 
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from .audio import SAMPLING_RATE, AudioError
-from .decoding import AudioStream
-from .inputs import Clip, Preparation, unwrap
+from .audio import SAMPLING_RATE
+from .inputs import Clip
 from .labels import decided
-from .speech_activity import has_speech
+from .transcript import Word, text_of
+from .turns import WHOLE, Turn, place_of
 
 NO_SPEECH = "no speech"
 """Label of a window, and of a segment, in which nobody speaks."""
@@ -56,30 +53,62 @@ class Timeline:
         """Seconds from one window to the next."""
         return self.window_s / 2 if self.hop_s is None else self.hop_s
 
-    def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-        """Cut a stream (blocks float32 ``(num_samples,)``) into windows.
+    def cut(
+        self, blocks: Iterable[np.ndarray], turns: Sequence[Turn] = WHOLE
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Cut a stream (blocks float32 ``(num_samples,)``) into windows, each within one turn.
 
-        The last window ends where the recording ends, so it may overlap more with the one before;
-        a recording that is shorter than a window is one window.
+        The last window of a turn ends where the turn ends, so it may overlap more with the one
+        before; a turn that is shorter than a window is one window.
 
         Yields:
-            First sample, and float32 ``(window samples,)``.
+            Place of the turn, first sample, and float32 ``(window samples,)``.
         """
         size, hop = round(self.window_s * SAMPLING_RATE), round(self.hop * SAMPLING_RATE)
-        held, first, following, covered = np.zeros(0, dtype=np.float32), 0, 0, 0
+        spans = [[round(min(t, 1e9) * SAMPLING_RATE) for t in (u.start, u.end)] for u in turns]
+        running = {place: _Run(start, size, hop) for place, (start, _) in enumerate(spans)}
+        end = 0
         for block in blocks:
-            held = np.concatenate([held, block])
-            end = first + held.size
-            while following + size <= end:
-                yield following, held[following - first : following - first + size]
-                covered, following = following + size, following + hop
-            # The last window may begin before the one that follows.
-            drop = max(0, min(following, end - size) - first)
-            held, first = held[drop:], first + drop
-        end = first + held.size
-        if covered < end:
-            start = max(0, end - size)
-            yield start, held[start - first :]
+            begin, end = end, end + block.size
+            for place in [place for place in running if spans[place][0] < end]:
+                start, last = spans[place]
+                for window in running[place].add(block[max(0, start - begin) : last - begin]):
+                    yield place, *window
+                if last <= end:
+                    for window in running.pop(place).finish():
+                        yield place, *window
+        for place, run in running.items():
+            for window in run.finish():
+                yield place, *window
+
+
+class _Run:
+    """The windows of one turn, whose samples come block by block."""
+
+    def __init__(self, start: int, size: int, hop: int) -> None:
+        self._size, self._hop = size, hop
+        self._held, self._first = np.zeros(0, dtype=np.float32), start
+        self._following = self._covered = start
+
+    def add(self, block: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the windows that are complete: first sample, and samples."""
+        self._held = np.concatenate([self._held, block])
+        end = self._first + self._held.size
+        while self._following + self._size <= end:
+            at = self._following - self._first
+            yield self._following, self._held[at : at + self._size]
+            self._covered = self._following + self._size
+            self._following += self._hop
+        # The last window may begin before the one that follows.
+        drop = max(0, min(self._following, end - self._size) - self._first)
+        self._held, self._first = self._held[drop:], self._first + drop
+
+    def finish(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the last window, unless the one before reaches the end."""
+        end = self._first + self._held.size
+        if self._covered < end:
+            start = max(self._first, end - self._size)
+            yield start, self._held[start - self._first :]
 
 
 @dataclass
@@ -90,92 +119,14 @@ class Window:
         start, end: in seconds.
         clip: what the model gets; ``None`` where nobody speaks.
         scores: probabilities by label, smoothed; ``None`` where nobody speaks.
-        file_notes: of the last window: what is unusual about the file.
+        turn: place of the turn that it is cut from.
     """
 
     start: float
     end: float
     clip: Clip | None = None
     scores: dict[str, float] | None = None
-    file_notes: Sequence[str] = ()
-
-
-class RecordingWindows(torch.utils.data.IterableDataset):
-    """The windows of one recording; each worker of a ``DataLoader`` prepares every n-th.
-
-    Every worker reads the recording, as decoding takes little beside cleaning. What is wrong with
-    the recording comes as its message, for an exception would lose its line between processes.
-    Notes on the file come as a list, from one worker.
-    """
-
-    def __init__(self, source: Any, timeline: Timeline, prepare: Preparation) -> None:
-        self._source, self._timeline, self._prepare = source, timeline, prepare
-
-    def __iter__(self) -> Iterator[Window | list[str] | str]:
-        worker = torch.utils.data.get_worker_info()
-        mine, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        try:
-            with AudioStream(unwrap(self._source)) as stream:
-                windows = self._timeline.cut(stream)
-                for start, waveform in itertools.islice(windows, mine, None, workers):
-                    yield self._window(start, waveform)
-                if mine == 0:
-                    yield stream.notes
-        except AudioError as error:
-            yield str(error)
-
-    def _window(self, start: int, waveform: np.ndarray) -> Window:
-        clip = None
-        if not self._prepare.check_speech or has_speech(waveform):
-            clip = self._prepare.of(waveform)
-        end = start + waveform.size
-        return Window(start / SAMPLING_RATE, end / SAMPLING_RATE, clip)
-
-
-def length_of(source: Any) -> float | None:
-    """Seconds of a recording, where they are known before it is read.
-
-    Raises:
-        AudioError: it cannot be opened.
-    """
-    if isinstance(source, str | os.PathLike) and not Path(source).is_file() and _exists(source):
-        return None  # what is read from a pipe is gone
-    with AudioStream(unwrap(source)) as stream:
-        return stream.seconds
-
-
-def channels_of(source: Any) -> tuple[str, list[dict[str, Any]]]:
-    """Return the name of a recording, and its channels as recordings of their own.
-
-    Args:
-        source: of one recording, as in a call; what can be read only once is read into memory.
-
-    Raises:
-        AudioError: it cannot be opened, or has one channel only.
-    """
-    source = unwrap(source)
-    if hasattr(source, "read") and not hasattr(source, "get_all_samples"):
-        source = source.read()
-    elif isinstance(source, str | os.PathLike) and not Path(source).is_file() and _exists(source):
-        source = Path(source).read_bytes()
-    if isinstance(source, str | os.PathLike):
-        source = {"path": source}
-    elif isinstance(source, bytes | bytearray | memoryview):
-        source = {"bytes": source}
-    elif isinstance(source, tuple) and len(source) == 2:
-        rate, array = source if np.isscalar(source[0]) else source[::-1]
-        source = {"array": array, "sampling_rate": rate}
-    elif not isinstance(source, dict):
-        source = {"array": source, "sampling_rate": SAMPLING_RATE}
-    with AudioStream(source) as stream:
-        name, number = stream.name, stream.channels
-    if number == 1:
-        raise AudioError(f"{name}: it has one channel, so its speakers are not told by channels")
-    return name, [{**source, "channel": channel} for channel in range(number)]
-
-
-def _exists(source: str | os.PathLike) -> bool:
-    return Path(source).exists() and not Path(source).is_dir()
+    turn: int = 0
 
 
 def smoothed(scores: Sequence[np.ndarray | None], *, width: int) -> list[np.ndarray | None]:
@@ -221,18 +172,25 @@ def table_of(windows: Sequence[Window], *, abstain_below: float | None) -> list[
     return rows
 
 
-def segments_of(windows: Sequence[Window], table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def segments_of(
+    windows: Sequence[Window],
+    table: Sequence[dict[str, Any]],
+    words: Sequence[Word] | None = None,
+) -> list[dict[str, Any]]:
     """Merge neighbouring windows of one label.
 
     Two windows that overlap part in the middle between their centres, so that the segments follow
-    each other without gaps from the start of the recording to its end.
+    each other without gaps from the start of the turn to its end.
 
     Args:
-        windows: all of a recording, in order.
+        windows: all of a turn, in order.
         table: their rows, as :func:`table_of` makes them.
+        words: of the turn; when not given, the windows have transcripts of their own.
 
     Returns:
-        ``start``, ``end``, ``label``, ``score`` (mean over the segment) and ``transcript``.
+        ``start``, ``end``, ``label``, ``score`` (mean over the segment) and ``transcript``: the
+        words whose middle lies there. Those at the edge of a segment without speech belong to the
+        neighbour.
     """
     centres = [(window.start + window.end) / 2 for window in windows]
     edges = [windows[0].start, *(sum(pair) / 2 for pair in itertools.pairwise(centres))]
@@ -251,6 +209,15 @@ def segments_of(windows: Sequence[Window], table: Sequence[dict[str, Any]]) -> l
                 "transcript": transcript_of([windows[i] for i in members]),
             }
         )
+    if words is not None:
+        parts = [Turn(s["start"], s["end"]) for s in segments]
+        spoken = [i for i, s in enumerate(segments) if s["label"] != NO_SPEECH]
+        spoken = spoken or list(range(len(segments)))
+        inside: dict[int, list[Word]] = {place: [] for place in range(len(segments))}
+        for word in words:
+            inside[spoken[place_of(word.middle, [parts[i] for i in spoken])]].append(word)
+        for place, segment in enumerate(segments):
+            segment["transcript"] = text_of(inside[place]) or None
     return segments
 
 

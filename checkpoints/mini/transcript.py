@@ -1,12 +1,15 @@
-"""The interface of transcribers, and a cache of transcripts on disk.
+"""The interface of transcribers, guards against loops, and a cache of transcripts on disk.
 
-A transcriber has two methods: ``load`` loads its weights or raises
-:class:`TranscriberUnavailable`, ``transcribe`` turns waveforms into transcripts.
+A transcriber has three methods: ``load`` loads its weights or raises
+:class:`TranscriberUnavailable`, ``transcribe`` turns clips into transcripts, ``transcribe_words``
+does so with the times of the words, for a recording that is transcribed chunk by chunk.
 """
 
 import json
+import math
 import os
 import tempfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -14,11 +17,56 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from huggingface_hub import constants, get_session
+from huggingface_hub.constants import is_offline_mode
 
-from .audio import audio_hash
+from .audio import SAMPLING_RATE, audio_hash
 
 FORMAT = 1
 """Part of every key: goes up when what a file holds changes."""
+
+TOKENS_A_SECOND, TOKENS_AT_LEAST = 12, 24
+"""Most tokens of a transcript, by the length of its clip: fast English speech has 5 a second, and
+languages that Whisper spells in small pieces have twice as many."""
+
+COMPRESSION_LIMIT, COMPRESSION_BYTES = 2.4, 80
+"""A text of so many bytes that zlib makes smaller by more than this factor repeats itself; the
+limit is that of openai-whisper."""
+
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""With times of words, Whisper's tokens are drawn at the next temperature where those of the one
+before repeat themselves or are unlikely, as in openai-whisper."""
+
+CHUNK_S = 30
+"""Seconds that Whisper reads at once."""
+
+NO_WORD_TIMES = "this transcriber gives no times of words, so every window is transcribed by itself"
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a transcript.
+
+    Args:
+        start, end: in seconds.
+        text: with the space before it, where the language has one.
+        confidence: probability, 0 to 1, of the word or of the transcript that it is from.
+    """
+
+    start: float
+    end: float
+    text: str
+    confidence: float | None = None
+
+    @property
+    def middle(self) -> float:
+        """The time that decides over the window and the segment of a word."""
+        return (self.start + self.end) / 2
+
+
+def text_of(words: Sequence[Word]) -> str:
+    """Join words to a text."""
+    return "".join(word.text for word in words).strip()
 
 
 @dataclass(frozen=True)
@@ -31,12 +79,14 @@ class Transcript:
             transcriber gives none.
         no_speech: Whisper's probability of no speech; ``None`` where it gives none.
         error: why there is no transcript, if the transcriber failed.
+        words: of ``transcribe_words``, in the order of time.
     """
 
     text: str
     confidence: float | None = None
     no_speech: float | None = None
     error: str | None = None
+    words: tuple[Word, ...] = ()
 
 
 class TranscriberUnavailable(RuntimeError):
@@ -53,6 +103,61 @@ class Transcriber(Protocol):
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
         """Return one transcript per waveform (float32 ``(num_samples,)``, 16 kHz)."""
+
+    def transcribe_words(self, speech: np.ndarray) -> Transcript | None:
+        """Return a transcript with words; ``None`` when this transcriber gives them no times.
+
+        Args:
+            speech: float32 ``(num_samples,)``, 16 kHz, at most :data:`CHUNK_S` seconds.
+        """
+
+
+def most_tokens(waveforms: Sequence[np.ndarray], limit: int) -> int:
+    """Most tokens of a transcript of the longest of these clips; the model allows ``limit``."""
+    seconds = max(waveform.size for waveform in waveforms) / SAMPLING_RATE
+    return min(limit, TOKENS_AT_LEAST + math.ceil(TOKENS_A_SECOND * seconds))
+
+
+def sensible(transcript: Transcript, *, is_cut: bool) -> Transcript:
+    """A transcript, or an error in place of one that repeats itself and was cut at its bound.
+
+    What is said may repeat itself too, but it comes to an end.
+    """
+    content = transcript.text.encode()
+    ratio = len(content) / len(zlib.compress(content))
+    if is_cut and len(content) >= COMPRESSION_BYTES and ratio > COMPRESSION_LIMIT:
+        return Transcript("", error="the transcriber repeated itself")
+    return transcript
+
+
+def refuse_language(name: str, language: str | None) -> None:
+    """Refuse a language that an English-only model does not have.
+
+    Raises:
+        TranscriberUnavailable: it is not English.
+    """
+    if language is not None and language.lower() not in ("en", "english"):
+        raise TranscriberUnavailable(f"{name}: transcribes English only, and not {language}")
+
+
+def one_line(error: Exception) -> str:
+    """The first line of a message, for :class:`TranscriberUnavailable`."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def no_hub() -> str | None:
+    """Why nothing can be loaded from the Hub; ``None`` when it can be reached.
+
+    One request, because ``transformers`` retries that of every file for half a minute.
+    """
+    if is_offline_mode():
+        return "offline"
+    try:
+        get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception:  # of the HTTP library that huggingface_hub uses
+        return "the Hub cannot be reached"
+    return None
 
 
 class CachedTranscriber:
@@ -106,9 +211,23 @@ class CachedTranscriber:
                     _write(path, transcript)
         return [kept for path in paths if (kept := found[path]) is not None]
 
-    def _path(self, waveform: np.ndarray) -> Path:
+    def transcribe_words(self, speech: np.ndarray) -> Transcript | None:
+        """Return the transcript with words that is cached, or transcribe.
+
+        Raises:
+            TranscriberUnavailable: the transcriber is, and the speech is not cached.
+        """
+        path = self._path(speech, ".words.json")
+        found = _read(path)
+        if found is None:
+            found = self._transcriber.transcribe_words(speech)
+            if found is not None and found.error is None:
+                _write(path, found)
+        return found
+
+    def _path(self, waveform: np.ndarray, suffix: str = ".json") -> Path:
         name = audio_hash(waveform)
-        return self._folder / name[:2] / f"{name}.json"
+        return self._folder / name[:2] / f"{name}{suffix}"
 
 
 def _files(name: str) -> list[Any]:
@@ -121,8 +240,10 @@ def _files(name: str) -> list[Any]:
 
 def _read(path: Path) -> Transcript | None:
     try:
-        return Transcript(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        words = tuple(Word(**word) for word in kept.pop("words", ()))
+        return Transcript(**kept, words=words)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 

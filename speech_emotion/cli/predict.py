@@ -59,7 +59,8 @@ def add_transcriber(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--transcriber",
         metavar="NAME",
-        help="transformers id or folder, openai-whisper:NAME, or none (default: the model's own)",
+        help="transformers id or folder, openai-whisper:NAME, faster-whisper:NAME, or none "
+        "(default: the model's own)",
     )
     group.add_argument(
         "--language", metavar="CODE", help="spoken language, such as en (default: detected)"
@@ -120,9 +121,11 @@ def _add_audio(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--speakers",
-        metavar="NAMES",
+        metavar="NAMES|FILE",
         help="every channel of a recording is one speaker, as in recorded calls: channels; or "
-        "their names, such as agent,customer or left=agent,right=customer. Implies --segments",
+        "their names, such as agent,customer or left=agent,right=customer; or who speaks when: an "
+        "RTTM file, or a table (.csv, .tsv) of start, end, speaker and perhaps file. Implies "
+        "--segments",
     )
     group.add_argument(
         "--windows",

@@ -26,12 +26,14 @@ class Recording:
         content: its bytes, when they were read from standard input.
         text: the transcript, when it is known.
         speaker: who speaks; empty when that is not known.
+        turns: who speaks when, each a dict with start, end and speaker; none are an error.
     """
 
     name: str
     content: bytes | None = None
     text: str | None = None
     speaker: str = ""
+    turns: Sequence[dict[str, Any]] | None = None
 
 
 class Recordings:

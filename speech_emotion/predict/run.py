@@ -11,12 +11,14 @@ from typing import Any
 from tqdm import tqdm
 
 from corpus_builder.ray_cluster import RayCluster, RayError
+from hub_model.audio import AudioError
 from hub_model.labels import LABEL_SETS, Labels
 from hub_model.results import Options
 from speech_emotion.predict import DEFAULT_MODEL, FORMATS, PredictError
 from speech_emotion.predict.clips import Recording, Recordings, find_recordings
 from speech_emotion.predict.loading import load_classifier
 from speech_emotion.predict.speakers import SpeakerSummary
+from speech_emotion.predict.turns import SUFFIXES, read_turns, turns_for
 from speech_emotion.predict.writers import ONE_EACH, make_writer
 from speech_emotion.predict.writers.base import Result
 
@@ -121,6 +123,7 @@ class Prediction:
                 windows=self.windows,
                 contributions=self.contributions,
                 speakers=named,
+                overlap=self._has_turns,
             )
             if self.resume and (known := writer.example(files)):
                 (again,) = predict([recordings[known]])
@@ -145,8 +148,28 @@ class Prediction:
             self.summary = speakers.table(labels, part=len(todo) < len(files))
         return len(files), failed
 
+    @property
+    def _has_turns(self) -> bool:
+        """Whether ``speakers`` names a file of turns."""
+        return Path(self.speakers or "").suffix.lower() in SUFFIXES
+
     def _recordings(self, on_note: Callable[[str], None]) -> dict[str, Recording]:
-        """The recordings by name, with their transcripts."""
+        """The recordings by name, with their transcripts and turns."""
+        found = self._with_texts(on_note)
+        if not self._has_turns:
+            return found
+        turns = read_turns(Path(self.speakers or ""))
+        mine = {name: turns_for(name, turns, only=len(found) == 1) for name in found}
+        if not any(mine.values()):
+            about = ", ".join(sorted(filter(None, turns))[:3])
+            why = f"its turns are of {about}" if about else "it has no column file"
+            raise PredictError(f"--speakers {self.speakers}: {why}; expected {next(iter(found))}")
+        return {
+            name: replace(one, turns=mine[name] or ())  # none is an error of that recording alone
+            for name, one in found.items()
+        }
+
+    def _with_texts(self, on_note: Callable[[str], None]) -> dict[str, Recording]:
         found = {one.name: one for one in find_recordings(self.clips, on_note=on_note)}
         if self.text is not None:
             if len(found) > 1:
@@ -182,7 +205,7 @@ class Prediction:
         options |= {"clean": self.clean, "check_speech": self.check_speech}
         if self.labels is not None:
             options["labels"] = read_labels(self.labels)
-        if self.speakers is not None:
+        if self.speakers is not None and not self._has_turns:
             options["speakers"] = read_speakers(self.speakers)
         try:
             Options(**options)
@@ -254,9 +277,27 @@ def read_labels(text: str) -> Any:
 def _in_this_process(
     classifier: Any, options: dict[str, Any], recordings: list[Recording]
 ) -> Iterator[Result]:
+    if any(recording.turns is not None for recording in recordings):
+        return _by_turns(classifier, options, recordings)
     if any(recording.text is not None for recording in recordings):
         options = {**options, "text": [recording.text for recording in recordings]}
     return classifier(Recordings(recordings), **options)
+
+
+def _by_turns(
+    classifier: Any, options: dict[str, Any], recordings: list[Recording]
+) -> Iterator[Result]:
+    """Classify one by one: the turns of each are its own."""
+    sources = Recordings(recordings)
+    for place, recording in enumerate(recordings):
+        if not recording.turns:
+            yield {"error": f"{recording.name}: the file of --speakers has no turn of it"}
+            continue
+        own = {"speakers": list(recording.turns), "text": recording.text}
+        try:
+            yield classifier(sources[place], **options, **own)
+        except AudioError as error:
+            yield {"error": str(error)}
 
 
 def _on_ray(

@@ -6,7 +6,8 @@ from corpus_builder.shards import read_rows
 from corpus_builder.sources import Ravdess, Savee
 from corpus_builder.transcripts import public_name
 from hub_model.audio import Cleaning
-from hub_model.transcription import OpenAIWhisperTranscriber, make_transcriber
+from hub_model.transcription import make_transcriber
+from hub_model.whisper_packages import OpenAIWhisperTranscriber
 from tests.helpers.made_corpora import savee, write_clip
 from tests.helpers.tiny_models import write_openai_whisper
 

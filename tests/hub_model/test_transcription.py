@@ -21,14 +21,9 @@ from transformers import (
     pipeline,
 )
 
-from hub_model.transcript import Transcript
-from hub_model.transcription import (
-    OpenAIWhisperTranscriber,
-    TranscriberUnavailable,
-    TransformersTranscriber,
-    make_transcriber,
-    sensible,
-)
+from hub_model.transcript import TranscriberUnavailable, Transcript, sensible
+from hub_model.transcription import TransformersTranscriber, make_transcriber
+from hub_model.whisper_packages import OpenAIWhisperTranscriber
 from tests.helpers.sounds import tone
 from tests.helpers.tiny_models import HUBERT
 
@@ -206,11 +201,11 @@ def test_a_text_that_repeats_itself_is_no_transcript():
         "She had your dark suit in greasy wash water all year, and nobody asked her why she did "
         "not simply buy another one for the weekend."
     )
-    assert sensible(f" {spoken} ", 0.5, 0.1, is_cut=True) == Transcript(spoken, 0.5, 0.1)
-    assert sensible("no no no", 0.5, 0.1, is_cut=True).text == "no no no"
+    for text in (spoken, "no no no"):
+        assert sensible(Transcript(text, 0.5, 0.1), is_cut=True) == Transcript(text, 0.5, 0.1)
     text = "I don't know what to do, " * 20
-    assert sensible(text, 0.9, 0.1, is_cut=False).text == text.strip()
-    looped = sensible(text, 0.9, 0.1, is_cut=True)
+    assert sensible(Transcript(text, 0.9, 0.1), is_cut=False).text == text
+    looped = sensible(Transcript(text, 0.9, 0.1), is_cut=True)
     assert not looped.text and looped.error == "the transcriber repeated itself"
 
 
@@ -265,6 +260,10 @@ def test_a_classifier_that_is_not_whisper(tmp_path):
     found = make_transcriber(str(tmp_path)).transcribe([SHORT[0], SHORT[1]])
     assert all(row.text for row in found) and found[0].text != found[1].text
     assert [row.confidence for row in found] == [None, None]
+    timed = make_transcriber(str(tmp_path)).transcribe_words(SHORT[1])
+    assert timed is not None and timed.text == found[1].text
+    assert "".join(word.text for word in timed.words).split() == timed.text.split()
+    assert 0 <= timed.words[0].start < timed.words[-1].end <= 2.1
 
 
 @pytest.mark.parametrize("name", ["none", None])

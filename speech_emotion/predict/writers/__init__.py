@@ -43,6 +43,7 @@ def make_writer(
     windows: bool,
     contributions: bool,
     speakers: bool = False,
+    overlap: bool = False,
 ) -> Writer:
     """Make the writer of a format.
 
@@ -53,7 +54,8 @@ def make_writer(
         files: all recordings.
         resume: keep what ``out`` holds.
         labels: those of the results.
-        segments, windows, contributions, speakers: what the results hold, for the columns.
+        segments, windows, contributions, speakers, overlap: what the results hold, for the
+            columns.
 
     Raises:
         PredictError: ``out`` exists and ``resume`` is not set, cannot be written, is of another
@@ -73,6 +75,7 @@ def make_writer(
             windows=windows,
             contributions=contributions,
             speakers=speakers,
+            overlap=overlap,
         )
         if out is None:
             return csv_screen(columns)

@@ -5,10 +5,11 @@ from typing import Any
 
 from webvtt import Caption
 
+from hub_model.results import UNSURE
 from hub_model.timeline import NO_SPEECH
 from speech_emotion.predict.writers.base import Result
 
-UNSURE = "unsure"
+__all__ = ["UNSURE", "caption_of", "clock", "subtitles_of"]
 
 
 def caption_of(segment: dict[str, Any]) -> str:

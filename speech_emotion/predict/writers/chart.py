@@ -8,6 +8,12 @@ from speech_emotion.predict.writers.captions import UNSURE, caption_of, clock
 
 BAR_WIDTH = 40
 
+STRONGEST = 3
+"""Moments that are shown."""
+
+CHANGE = 0.1
+"""Least change of a mean probability, between the first and the last third, that is shown."""
+
 
 def _block() -> str:
     """What bars are made of: a block, or a sign that every terminal has."""
@@ -25,7 +31,9 @@ def as_chart(file: str, result: Result) -> str:
         times = f"{clock(segment['start'])} - {clock(segment['end'])}"
         lines.append(f"  {times}  {caption_of(segment)}  {segment['transcript'] or ''}".rstrip())
     if "segments" in result:
-        lines.append("  as a whole:")
+        for name, part in result.get("speakers", {}).items():
+            lines += _summary(part, f"{name}: ")
+        lines += ["  as a whole:", *_summary(result["summary"])]
     for emotion in result["emotions"]:
         bar = _block() * round(emotion["score"] * BAR_WIDTH)
         lines.append(f"  {emotion['label']:<10}{emotion['score']:6.1%}  {bar}")
@@ -40,6 +48,21 @@ def as_chart(file: str, result: Result) -> str:
         lines.append(f"  moved by the audio {moved['audio']:.0%}, the text {moved['text']:.0%}")
     lines.append(f"  from {' and '.join(result['modalities'])}")
     return "\n".join(lines) + "\n"
+
+
+def _summary(summary: Result, who: str = "") -> list[str]:
+    """Lines on speaking time, strongest moments and trend, of a recording or a speaker."""
+    shares = ", ".join(f"{label} {share:.0%}" for label, share in summary["shares"].items())
+    lines = [f"  {who}{summary['seconds']:.1f} s of speech: {shares or NO_SPEECH}"]
+    for moment in summary["strongest"][:STRONGEST]:
+        words = f'  "{moment["transcript"]}"' if moment["transcript"] else ""
+        lines.append(f"    strongest at {clock(moment['start'])}: {caption_of(moment)}{words}")
+    trend = summary["trend"] or {}
+    for label in sorted(trend, key=lambda name: -abs(trend[name][2] - trend[name][0])):
+        first, middle, last = trend[label]
+        if abs(last - first) >= CHANGE:
+            lines.append(f"    from start to end: {label} {first:.0%}, {middle:.0%}, {last:.0%}")
+    return lines
 
 
 def as_line(file: str, result: Result) -> str:

@@ -18,6 +18,7 @@ def columns_of(
     windows: bool,
     contributions: bool,
     speakers: bool = False,
+    overlap: bool = False,
 ) -> list[str]:
     """Return the columns of a table.
 
@@ -27,6 +28,7 @@ def columns_of(
         windows: with ``segments``, a line for each window.
         contributions: with the audio-only and text-only probabilities of a recording.
         speakers: with the speaker.
+        overlap: with ``true`` where another speaker has a turn at the same time.
     """
     scores = [] if segments and not windows else list(labels)
     moved = [f"{kind}_{label}" for kind in ("audio", "text") for label in labels]
@@ -37,6 +39,7 @@ def columns_of(
         *("label", "score"),
         *scores,
         *([*moved, "moved_audio", "moved_text"] if contributions and not segments else []),
+        *(["overlap"] if overlap else []),
         *(["transcript"] if not windows else []),
         *(["note"] if not segments else []),
         "error",
@@ -95,12 +98,16 @@ def _lines(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     return text.getvalue()
 
 
+def _overlap(entry: dict[str, Any]) -> dict[str, str]:
+    return {"overlap": str(entry["overlap"]).lower()} if "overlap" in entry else {}
+
+
 def _entries(result: Result, columns: Sequence[str]) -> list[dict[str, Any]]:
     if "error" in result:
         return [result]
     if "start" in columns:
         entries = result["segments"] if "transcript" in columns else result["windows"]
-        return [{**entry, **(entry.get("scores") or {})} for entry in entries]
+        return [{**entry, **(entry.get("scores") or {}), **_overlap(entry)} for entry in entries]
     scores = {emotion["label"]: emotion["score"] for emotion in result["emotions"]}
     best = result["emotions"][0] if scores else {"label": NO_SPEECH, "score": None}
     if result.get("abstained") and scores:
