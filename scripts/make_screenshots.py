@@ -131,7 +131,6 @@ def classify(driver: WebDriver, url: str, clip: Path) -> str:
     """Open the page, classify the clip, and return the status line of the result."""
     driver.get(url)
     upload(driver, clip)
-    click(driver, "#ask")
     return wait_for(driver, "#status", "classified from")
 
 
@@ -146,30 +145,31 @@ def take(driver: WebDriver, path: Path, *, width: int = 1200) -> None:
 
 
 def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
-    """Take the pictures: a clip, a recording, several clips, and a phone in the dark."""
+    """Take the pictures: a clip, a recording, several clips, a phone in the dark, and the link."""
     with chromium() as driver:
         classify(driver, url, clips[0])
-        wait_for(driver, "#picture img")
         words = driver.find_element(By.CSS_SELECTOR, "#transcript textarea")
         words.send_keys("No! Leave me alone!")
         click(driver, "#again")
         wait_for(driver, "#status", "and your text")
+        resize(driver, 1200, 630)
+        driver.save_screenshot(str(ROOT / "space" / "picture.png"))
+        driver.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
         take(driver, out / "space.png")
 
-        open_tab(driver, url, "Long recording")
+        open_tab(driver, url, "Recording")
         upload(driver, recording, field="recording")
         click(driver, "#recording-ask")
-        wait_for(driver, "#recording-status", "segments")
+        wait_for(driver, "#recording-status", "segments in")
         take(driver, out / "space_timeline.png")
 
-        open_tab(driver, url, "Many clips")
+        open_tab(driver, url, "Batch")
         upload(driver, *clips, recording.with_name("broken.wav"), field="clips")
         click(driver, "#clips-ask")
         wait_for(driver, "#clips-status", "clips classified")
         take(driver, out / "space_batch.png")
     with chromium(width=390, height=844, dark=True) as driver:
         classify(driver, url, clips[0])
-        wait_for(driver, "#picture img")
         take(driver, out / "space_phone.png", width=390)
 
 

@@ -15,30 +15,29 @@ CARD_CHARACTERS = 20_000
 """A longer card is cut."""
 
 INTRO = f"""# {page.TITLE}
-How does a voice sound: angry, calm, disgusted, fearful, happy, sad or surprised?
-Three seconds of one speaker are enough (WAV, FLAC, OGG, MP3, or your microphone).
+{page.DESCRIPTION}
 """
 
-ABOUT = """### What it does
+ABOUT = """## What it does
 The model **{name}** classifies the audio of a clip together with its transcript, if it has one.
 The result is a probability for each of: {labels}.
 
-### What to expect
+## What to expect
 - This project's models were trained on **acted** English speech. Results for spontaneous or noisy
   speech and for other languages are less reliable, and a high probability is not certainty.
 - If no emotion reaches {threshold:.0%}, the page says that it is not sure.
 - This project's models refuse clips of noise or silence. Stock models have no such check and
   classify noise as well.
 
-### Intended use
+## Intended use
 Research, teaching, and personal use. The model classifies how a voice *sounds*, not what a person
 feels. Do not use it to judge people. In the European Union the law forbids inferring emotions at
 work and in school.
 
-### Data and licences
+## Data and licences
 {licences}
 
-### Your clips
+## Your clips
 - A clip is used for its result only. Its file is removed from the server **at the end of the
   request**, also if the request fails or is cancelled. There are no logs of clips and no history.
   Pictures and downloads are part of the page.
@@ -46,12 +45,12 @@ work and in school.
 - A clip that was uploaded but not used is removed after {minutes} minutes, and so is the copy that
   Gradio makes of a clip in an MCP request.
 
-### Limits
+## Limits
 A clip: {max_seconds:g} seconds and {max_megabytes:g} MB. A recording: {max_recording_minutes:g}
 minutes. Any upload: {max_upload_megabytes:g} MB. In one request: {max_clips} clips.
 
-### From a program
-```python
+## From a program
+```text
 from gradio_client import Client, handle_file
 
 client = Client("ADDRESS OF THIS PAGE")

@@ -18,12 +18,18 @@ from about import INTRO, about_tab
 from benchmark_tab import benchmark_tab
 from classifier import Classifier
 from compare import OtherModels, compare_tab
+from interface import Page, ResultSchemas
 from long_recording import long_recording_tab
 from many_clips import many_clips_tab
 from one_clip import one_clip_tab
-from settings import Settings
+from settings import HERE, Settings
 from starlette.middleware import Middleware
+from starlette.responses import FileResponse
+from starlette.routing import Route
 from uploads import BodyLimit, SeparateUploads, start_sweeping
+
+PICTURE = "/picture.png"
+"""What links to the page show."""
 
 
 def build_demo(settings: Settings | None = None) -> gr.Blocks:
@@ -39,13 +45,17 @@ def build_demo(settings: Settings | None = None) -> gr.Blocks:
     settings = settings or Settings.from_environment()
     classifier = Classifier(settings)
     others = OtherModels(settings)
-    with gr.Blocks(title=page.TITLE, analytics_enabled=False) as demo:
+    with Page(title=page.TITLE, analytics_enabled=False) as demo:
+        # Pictures of links need a whole address, which only a Hub Space knows.
+        host = os.environ.get("SPACE_HOST")
+        demo.description = page.DESCRIPTION
+        demo.picture = (f"https://{host}" if host else "") + PICTURE
         gr.Markdown(INTRO)
-        with gr.Tab("One clip"):
+        with gr.Tab("Clip"):
             one_clip_tab(classifier)
-        with gr.Tab("Long recording"):
+        with gr.Tab("Recording"):
             long_recording_tab(classifier)
-        with gr.Tab("Many clips"):
+        with gr.Tab("Batch"):
             many_clips_tab(classifier)
         if others.names or settings.compare_any:
             with gr.Tab("Compare"):
@@ -77,7 +87,12 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "footer_links": ["api", "settings"],
         "max_file_size": int(settings.max_upload_megabytes * 1e6),
         "app_kwargs": {
-            "middleware": [Middleware(BodyLimit, **limits), Middleware(SeparateUploads)]
+            "middleware": [
+                Middleware(BodyLimit, **limits),
+                Middleware(SeparateUploads),
+                Middleware(ResultSchemas),
+            ],
+            "routes": [Route(PICTURE, lambda _: FileResponse(HERE / PICTURE[1:]))],
         },
     }
 

@@ -17,6 +17,9 @@ from settings import Settings
 from uploads import received
 
 START = "Upload RAVDESS speech as a zip, complete or in part, or name a data set of the Hub."
+FEW_CLIPS = 50
+"""Fewer give figures that say little."""
+
 CONFIGS = ["speaker_disjoint", "paper", "natural"]
 
 
@@ -51,7 +54,7 @@ def benchmark_tab(classifier: Classifier) -> None:
         with gr.Column(min_width=320):
             line = page.status_field(classifier, START, "benchmark-status")
     report = gr.Markdown(elem_id="benchmark-report")
-    answer = gr.HTML(elem_id="benchmark-answer")
+    answer = gr.HTML(elem_id="benchmark-answer", padding=False)
 
     def show(path: str | None, name: str, config: str, text: str) -> Iterator[tuple[str, str, str]]:
         """Show progress, then the figures; or one line with the error."""
@@ -76,7 +79,8 @@ def benchmark_tab(classifier: Classifier) -> None:
         scores = step["scores"]
         summary = f"WA {scores['wa']:.1%}, UA {scores['ua']:.1%} on {scores['clips']} clips. "
         summary += verdict(step).replace("**", "")
-        kind = "unsure" if step["overlap"]["speakers"] or not step["overlap"]["known"] else "ok"
+        doubtful = step["overlap"]["speakers"] or not step["overlap"]["known"]
+        kind = "unsure" if doubtful or scores["clips"] < FEW_CLIPS else "ok"
         yield (
             page.status(kind, summary),
             step["markdown"],

@@ -1,5 +1,6 @@
 """The emotion classifier of the Space: a loaded pipeline, and its results."""
 
+import functools
 import importlib
 import logging
 import threading
@@ -26,11 +27,19 @@ UNKNOWN_SECONDS = 60.0
 """Length that is assumed of a file that libsndfile does not read, for the time on a GPU."""
 
 AUDIO_ONLY = "this model is audio-only"
+PLAIN_WORDS = "It is on the table."
+SAYS_NOTHING = 0.25
+"""Text-only probabilities closer than this (total variation distance, 0 to 1) to those of plain
+words, or to equal ones, say nothing about the emotion."""
+
 MAX_CHARACTERS = 2000
 NOT_TRUSTED = (
     "it needs Python code of its own, which this server runs only for the models that its owner "
     "has configured"
 )
+
+TONE = 0.1 * np.sin(2 * np.pi * 220 * np.arange(16_000) / 16_000).astype(np.float32)
+"""A second at 16 kHz; noise would be refused before it is transcribed."""
 
 logger = logging.getLogger("space")
 
@@ -157,6 +166,29 @@ class Classifier:
     def supports_text(self) -> bool:
         """Whether this is the pipeline of a custom checkpoint, with text and timeline."""
         return getattr(self._pipeline, "supports_text", False)
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether the pipeline looks for a transcript of its own."""
+        return getattr(self._pipeline, "transcriber", None) is not None
+
+    def says_nothing(self, words: dict[str, float] | None) -> bool:
+        """Whether text-only probabilities are what the model gives for any plain sentence."""
+        if words is None:
+            return True
+        equal = dict.fromkeys(words, 1 / len(words))
+        return any(
+            sum(abs(words[label] - plain[label]) for label in words) / 2 < SAYS_NOTHING
+            for plain in (equal, self._plain_words)
+        )
+
+    @functools.cached_property
+    def _plain_words(self) -> dict[str, float]:
+        """Text-only probabilities of a plain sentence."""
+        options = {"text": PLAIN_WORDS, "contributions": True, "check_speech": False}
+        return self._call({"raw": TONE, "sampling_rate": 16_000}, **options)[0]["contributions"][
+            "text"
+        ]
 
     @property
     def audio_stream(self) -> Any:
@@ -364,11 +396,11 @@ class Classifier:
 
     def _warm_up(self) -> None:
         """Classify a tone, so that imports and the transcriber's weights delay no visitor."""
-        # Noise would be refused before it is transcribed.
-        tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(16_000) / 16_000).astype(np.float32)
-        clip = Clip(tone, 16_000)
-        stock = not self.supports_text
-        self._call(self._samples(clip) if stock else {"raw": tone, "sampling_rate": 16_000})
+        if not self.supports_text:
+            self._call(self._samples(Clip(TONE, 16_000)))
+            return
+        self._call({"raw": TONE, "sampling_rate": 16_000})
+        _ = self._plain_words
 
     def _call(self, inputs: Any, **options: Any) -> tuple[Any, float]:
         """Run the pipeline once the lock is free; return its result and the seconds it took."""

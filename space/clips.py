@@ -10,6 +10,7 @@ import numpy as np
 import soundfile as sf
 import soxr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from transformers.audio_utils import hertz_to_mel, mel_filter_bank, spectrogram
 
@@ -23,7 +24,8 @@ PICTURE_FRAMES = 800
 MEL_BANDS = 80
 MEL_TICKS = np.array([250, 500, 1000, 2000, 4000, 8000])
 INK = "#808795"
-WAVE = "#6366f1"
+FADING = LinearSegmentedColormap.from_list("fading", ["#6366f100", "#6366f1", "#1e1b4b"])
+"""Silence is transparent, for light and dark pages."""
 
 
 class ClipError(ValueError):
@@ -137,35 +139,35 @@ def opened(path: Path) -> Iterator[sf.SoundFile]:
 
 
 def draw(clip: Clip) -> np.ndarray:
-    """Draw waveform and mel spectrogram: uint8 (height, width, 4).
+    """Draw the mel spectrogram: uint8 (height, width, 4).
 
     The background is transparent and the text grey, for light and dark pages.
     """
-    waveform = clip.resampled(PICTURE_RATE)
     # pyplot keeps global state and is not safe with several requests at once; Figure is.
-    figure = Figure(figsize=(6.4, 4.4), dpi=150, layout="constrained", facecolor="none")
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
-    times = np.arange(waveform.size) / PICTURE_RATE
-    top.plot(times, waveform, color=WAVE, linewidth=0.6, rasterized=True)
-    top.set_ylabel("amplitude")
-    bottom.imshow(
-        _log_mel(waveform),
+    figure = Figure(figsize=(6.4, 2.8), dpi=150, layout="constrained", facecolor="none")
+    axes = figure.subplots()
+    axes.imshow(
+        _log_mel(clip.resampled(PICTURE_RATE)),
         origin="lower",
         aspect="auto",
-        cmap="magma",
+        cmap=FADING,
         extent=(0, clip.seconds, 0, hertz_to_mel(PICTURE_RATE / 2)),
     )
-    bottom.set_yticks(hertz_to_mel(MEL_TICKS), MEL_TICKS)
-    bottom.set_ylabel("Hz (mel scale)")
-    bottom.set_xlabel("seconds")
-    for axes in (top, bottom):
+    axes.set_yticks(hertz_to_mel(MEL_TICKS), MEL_TICKS)
+    axes.set_ylabel("Hz (mel scale)")
+    axes.set_xlabel("seconds")
+    return rendered(figure)
+
+
+def rendered(figure: Figure) -> np.ndarray:
+    """Draw a figure with grey axes: uint8 (height, width, 4)."""
+    for axes in figure.axes:
         axes.set_facecolor("none")
         axes.tick_params(colors=INK, labelsize=10)
         axes.xaxis.label.set(color=INK, fontsize=11)
         axes.yaxis.label.set(color=INK, fontsize=11)
         for spine in axes.spines.values():
             spine.set_color(INK)
-    top.spines[["top", "right"]].set_visible(False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.array(canvas.buffer_rgba())

@@ -1,5 +1,6 @@
 """The tab that compares two models on one clip, and the endpoint `/compare`."""
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
             ask = gr.Button("Classify with both", variant="primary", elem_id="compare-ask")
         with gr.Column(min_width=320):
             line = page.status_field(classifier, START, "compare-status")
-            answer = gr.HTML(elem_id="compare-answer")
+            answer = gr.HTML(elem_id="compare-answer", padding=False)
 
     def both(audio: str | None, name: str | None) -> list[tuple[Classifier, Result]]:
         with received_clip(audio, classifier) as (path, clip):
@@ -96,15 +97,16 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
 
     def show(audio: str | None, name: str | None) -> Iterator[tuple[str, str]]:
         """Show both results side by side, or one line with the error."""
-        yield page.status("hint", "Asking both models."), ""
+        yield page.status("hint", "Asking both models.", busy=True), ""
         try:
             pair = both(audio, name)
         except ClipError as error:
             yield page.status("error", str(error)), ""
             return
-        same = len({result.emotions[0]["label"] for _, result in pair}) == 1
-        summary = "The models agree." if same else "The models do not agree."
-        yield page.status("ok", summary), compared_html(pair)
+        found = compared(pair)
+        summary = "The models agree." if found["agree"] else "The models do not agree."
+        files = {"compared.json": json.dumps(found, indent=2)}
+        yield page.status("ok", summary), compared_html(pair) + page.downloads(files)
 
     def compare(audio: str, model: str) -> dict[str, Any]:
         """Classify the emotion of one short clip of speech with two models.
@@ -119,15 +121,12 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
             results as /predict returns them, each with the name of its "model".
         """
         with page.one_line_errors():
-            pair = both(audio, model)
-        answers = [{"model": other.name, **result.to_dict()} for other, result in pair]
-        best = {result.emotions[0]["label"] for _, result in pair}
-        return {"agree": len(best) == 1, "answers": answers}
+            return compared(both(audio, model))
 
     options = {
         "api_visibility": "private",
-        "show_progress_on": [answer],
-        "js": page.sends("compare"),
+        "show_progress": "hidden",
+        "js": page.sends("compare-clip"),
     }
     asked = ask.click(show, [audio, choice], [line, answer], **options, **page.CLIPS)
     for field in (audio, choice):
@@ -139,12 +138,22 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
     page.publish(compare, inputs, api_name="compare", **page.CLIPS)
 
 
+def compared(pair: list[tuple[Classifier, Result]]) -> dict[str, Any]:
+    """Return two results as `/compare` does."""
+    answers = [{"model": model.name, **result.to_dict()} for model, result in pair]
+    best = {result.emotions[0]["label"] for _, result in pair}
+    return {"agree": len(best) == 1, "answers": answers}
+
+
 def compared_html(pair: list[tuple[Classifier, Result]]) -> str:
     """Return two results as a table, the emotions in the order of the first model."""
     scores = [{one["label"]: one["score"] for one in result.emotions} for _, result in pair]
     labels = list(dict.fromkeys(label for one in scores for label in one))
     rows = [
-        [page.label_html(label), *("-" if label not in s else f"{s[label]:.0%}" for s in scores)]
+        [
+            page.label_html(label),
+            *("-" if label not in s else page.bar(s[label], label) for s in scores),
+        ]
         for label in labels
     ]
     rows.append(["words", *(page.escaped(result.transcript) or "-" for _, result in pair)])

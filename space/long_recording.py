@@ -1,5 +1,6 @@
 """The tab for a long recording, and the endpoint `/timeline`."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,10 +9,11 @@ import numpy as np
 import page
 from classifier import Classifier
 from clips import ClipError
-from timeline import NO_SPEECH, Recording, as_csv, as_srt, run
+from exports import NO_SPEECH, as_csv, as_srt, as_textgrid, draw_timeline, lanes
+from timeline import Recording, run
 from uploads import received
 
-START = "Upload a recording of a talk, a call or a meeting to get a timeline of its emotions."
+START = "Upload or record a talk, a call or a meeting to get a timeline of its emotions."
 BARS = 600
 """Most bars of the drawn waveform."""
 
@@ -27,17 +29,31 @@ def long_recording_tab(classifier: Classifier) -> None:
             file = gr.File(
                 type="filepath", label=f"Recording, up to {minutes:g} minutes", elem_id="recording"
             )
+            with gr.Accordion("Record it here", open=False):
+                microphone = gr.Audio(
+                    sources=["microphone"],
+                    type="filepath",
+                    label="Microphone",
+                    buttons=[],
+                    elem_id="recording-microphone",
+                )
+            speakers = gr.Checkbox(
+                label="One speaker on each channel",
+                info="As in recorded calls: each speaker gets a timeline.",
+                visible=classifier.supports_text,
+                elem_id="recording-speakers",
+            )
             with gr.Accordion("Windows", open=False):
                 window = gr.Slider(1, 30, 4, step=0.5, label="Length of a window, in seconds")
                 hop = gr.Slider(0.5, 30, 2, step=0.5, label="Step to the next window, in seconds")
                 smoothing = gr.Slider(1, 15, 3, step=2, label="Windows that are averaged")
-            ask, stop = page.run_and_cancel_buttons("Make the timeline", "recording")
         with gr.Column(min_width=320):
+            ask, stop = page.run_and_cancel_buttons("Make the timeline", "recording")
             line = page.status_field(classifier, START, "recording-status")
-    answer = gr.HTML(elem_id="recording-answer")
+    answer = gr.HTML(elem_id="recording-answer", padding=False)
 
     def show(
-        path: str | None, window_s: float, hop_s: float, smoothing: float
+        path: str | None, window_s: float, hop_s: float, smoothing: float, speakers: bool
     ) -> Iterator[tuple[str, str]]:
         """Show progress, then the timeline; or one line with the error."""
         yield page.status("hint", "Reading the recording.", share=0.0), ""
@@ -46,7 +62,12 @@ def long_recording_tab(classifier: Classifier) -> None:
             with received(path) as files:
                 if not files:
                     raise ClipError("There is no recording yet: upload one.")
-                options = {"window_s": window_s, "hop_s": hop_s, "smoothing": int(smoothing)}
+                options = {
+                    "window_s": window_s,
+                    "hop_s": hop_s,
+                    "smoothing": int(smoothing),
+                    "speakers": speakers,
+                }
                 for recording in run(classifier, files[0], **options):
                     share = recording.share
                     done = f"{clock(share * recording.seconds)} of {clock(recording.seconds)}"
@@ -60,10 +81,14 @@ def long_recording_tab(classifier: Classifier) -> None:
         ask,
         stop,
         show,
-        [file, window, hop, smoothing],
+        [file, window, hop, smoothing, speakers],
         [line, answer],
         field="recording",
         cancelled="Cancelled. The recording has been removed from the server.",
+    )
+    # What was recorded takes the place of an upload.
+    microphone.stop_recording(
+        None, microphone, file, js="(sound) => sound", api_visibility="private"
     )
     asked.then(
         None, None, None, js="() => window.ser.player('recording-answer')", api_visibility="private"
@@ -77,6 +102,7 @@ def _publish(classifier: Classifier) -> None:
         window_s: float = 4.0,
         hop_s: float = 2.0,
         smoothing: float = 3,
+        speakers: bool = False,
         progress: gr.Progress = gr.Progress(),  # noqa: B008, as Gradio wants it
     ) -> dict[str, Any]:
         """Classify how the emotion changes in a recording of minutes or hours.
@@ -86,6 +112,8 @@ def _publish(classifier: Classifier) -> None:
             window_s: length of a window in seconds, 0.5 to 60.
             hop_s: seconds from one window to the next, 0.25 to window_s.
             smoothing: number of windows, an odd one, over which probabilities are averaged.
+            speakers: true if each channel of the recording holds one speaker, as in recorded
+                calls. Segments and windows then have a "speaker", and "speakers" sums up each.
 
         Returns:
             A dict with "segments" (a list of {"start", "end", "label", "score", "transcript"}
@@ -98,6 +126,7 @@ def _publish(classifier: Classifier) -> None:
             if not files:
                 raise ClipError("There is no recording.")
             options = {"window_s": window_s, "hop_s": hop_s, "smoothing": int(smoothing)}
+            options["speakers"] = bool(speakers)
             for found in run(classifier, files[0], **options):
                 progress(found.share)
         return found.to_dict()
@@ -107,6 +136,7 @@ def _publish(classifier: Classifier) -> None:
         gr.Number(4.0, label="window_s", visible=False),
         gr.Number(2.0, label="hop_s", visible=False),
         gr.Number(3, label="smoothing", visible=False),
+        gr.Checkbox(False, label="speakers", visible=False),
     ]
     page.publish(timeline, inputs, api_name="timeline", **page.LONG)
 
@@ -123,42 +153,61 @@ def _summary(recording: Recording) -> str:
 def timeline_html(recording: Recording, name: str) -> str:
     """Return player, coloured waveform, segments and downloads as HTML."""
     segments = recording.segments
+    names = list(lanes(segments))
+    full = {k: v for k, v in recording.to_dict().items() if k not in {"csv", "srt"}}
+    files = {
+        "segments.csv": as_csv(segments),
+        "segments.srt": as_srt(segments),
+        "segments.TextGrid": as_textgrid(segments, recording.seconds),
+        "timeline.json": json.dumps(full, indent=2),
+        "timeline.png": draw_timeline(segments, recording.peaks, recording.seconds),
+    }
     parts = [
         '<audio controls preload="metadata" aria-label="The recording"></audio>',
         _wave(recording.peaks, segments, recording.seconds),
         f'<div class="times"><span>0:00</span><span>{clock(recording.seconds)}</span></div>',
         _legend(segments),
-        page.downloads({"segments.csv": as_csv(segments), "segments.srt": as_srt(segments)}),
+        f"<p>Strips, from above: {page.escaped(', '.join(names))}.</p>" if len(names) > 1 else "",
+        page.downloads(files),
         _table(segments, name),
     ]
     return page.answer_html("".join(parts), "timeline")
 
 
 def _wave(peaks: Sequence[float], segments: Sequence[dict[str, Any]], seconds: float) -> str:
+    """Return the waveform, coloured by emotion, above a strip of emotions for each speaker."""
     groups = np.array_split(np.asarray(peaks), min(BARS, len(peaks)))
     heights = np.array([group.max() for group in groups])
     heights = heights / max(heights.max(), 1e-9)
     width = seconds / len(heights)
-    bands, bars = [], []
-    for segment in segments:
-        colour = page.COLOURS.get(segment["label"], page.OTHER_COLOUR)
-        size = segment["end"] - segment["start"]
-        place = f'x="{segment["start"]:.3f}" width="{size:.3f}"'
-        bands.append(f'<rect {place} y="0" height="100" fill="{colour}" opacity="0.25"/>')
-        bands.append(f'<rect {place} y="94" height="6" fill="{colour}"/>')
+    rows = lanes(segments)
+    tall = 100 + 12 * len(rows)
+    shapes = []
+    for row, members in enumerate(rows.values()):
+        for one in members:
+            place = f'x="{one["start"]:.3f}" width="{one["end"] - one["start"]:.3f}"'
+            colour = page.colour_of(one["label"])
+            shapes.append(f'<rect {place} y="{101 + 12 * row}" height="10" fill="{colour}"/>')
+            if len(rows) == 1:
+                shapes.append(f'<rect {place} y="0" height="100" fill="{colour}" opacity="0.25"/>')
     ends = np.array([segment["end"] for segment in segments])
     for number, height in enumerate(heights):
-        middle = (number + 0.5) * width
-        label = segments[min(np.searchsorted(ends, middle), len(ends) - 1)]["label"]
-        tall = max(1.0, 84 * float(height))
-        bars.append(
-            f'<rect x="{number * width:.3f}" width="{0.7 * width:.3f}" y="{47 - tall / 2:.1f}" '
-            f'height="{tall:.1f}" fill="{page.COLOURS.get(label, page.OTHER_COLOUR)}"/>'
+        place = min(np.searchsorted(ends, (number + 0.5) * width), len(ends) - 1)
+        colour = page.colour_of(segments[place]["label"] if len(rows) == 1 else "")
+        size = max(1.0, 90 * float(height))
+        shapes.append(
+            f'<rect x="{number * width:.3f}" width="{0.7 * width:.3f}" y="{50 - size / 2:.1f}" '
+            f'height="{size:.1f}" fill="{colour}"/>'
         )
-    text = f"Waveform of {clock(seconds)}, coloured by emotion; the table below has the same."
+    names = [name for name in rows if name]
+    text = f"Waveform of {clock(seconds)}, coloured by emotion"
+    if names:
+        text = f"Waveform of {clock(seconds)}; below it the emotions of {', '.join(names)}"
     return (
-        f'<div class="wave" data-seconds="{seconds:.3f}"><svg role="img" aria-label="{text}" '
-        f'viewBox="0 0 {seconds:.3f} 100" preserveAspectRatio="none">{"".join(bands + bars)}</svg>'
+        f'<div class="wave" tabindex="0" role="slider" aria-label="Place in the recording" '
+        f'aria-valuemin="0" aria-valuemax="{seconds:.0f}" aria-valuenow="0" '
+        f'data-seconds="{seconds:.3f}"><svg role="img" aria-label="{page.escaped(text)}" '
+        f'viewBox="0 0 {seconds:.3f} {tall}" preserveAspectRatio="none">{"".join(shapes)}</svg>'
         '<div class="head"></div></div>'
     )
 
@@ -175,15 +224,19 @@ def _legend(segments: Sequence[dict[str, Any]]) -> str:
 
 def _table(segments: Sequence[dict[str, Any]], name: str) -> str:
     has_text = any(segment["transcript"] for segment in segments)
-    heads = ("from", "to", "emotion", *(["words"] if has_text else []))
+    has_speakers = any("speaker" in segment for segment in segments)
+    speaker = ["speaker"] if has_speakers else []
+    heads = ("from", "to", *speaker, "emotion", *(["words"] if has_text else []))
     body = []
     for segment in segments[:SHOWN]:
         start, end = segment["start"], segment["end"]
         body.append(
             f'<tr data-from="{start}" data-to="{end}"><td>'
-            f'<button type="button" data-start="{start}" aria-label="Play from {clock(start)}">'
-            f"▶ {clock(start)}</button></td><td>{clock(end)}</td>"
-            f"<td>{page.label_html(segment['label'], segment['score'])}</td>"
+            f'<button type="button" class="play" data-start="{start}" '
+            f'aria-label="Play from {clock(start)}">'
+            f"▶ {clock(start)}</button></td><td class='wide'>{clock(end)}</td>"
+            + (f"<td>{page.escaped(segment['speaker'])}</td>" if has_speakers else "")
+            + f"<td>{page.label_html(segment['label'], segment['score'])}</td>"
             + (f'<td class="words">{page.escaped(segment["transcript"])}</td>' if has_text else "")
             + "</tr>"
         )

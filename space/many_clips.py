@@ -1,5 +1,8 @@
 """The tab for many clips, and the endpoint `/batch`."""
 
+import base64
+import io
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,14 +10,19 @@ from typing import Any
 
 import gradio as gr
 import page
+import soundfile as sf
 from archives import AUDIO_SUFFIXES, unpack
 from classifier import Classifier
 from clips import ClipError, read_clip
+from exports import UNSURE, as_csv
 from settings import Settings
-from timeline import UNSURE, as_csv
 from uploads import clip_files, received
 
 START = "Upload several clips, or a zip of them. Each has a row with its result or its error."
+HEARD_SECONDS = 600
+"""Most audio that the page holds, so that a click on a row plays its clip."""
+
+HEARD_RATE = 16_000
 
 
 def many_clips_tab(classifier: Classifier) -> None:
@@ -28,15 +36,17 @@ def many_clips_tab(classifier: Classifier) -> None:
                 label=f"Clips or zip files, up to {classifier.settings.max_clips} clips",
                 elem_id="clips",
             )
-            ask, stop = page.run_and_cancel_buttons("Classify all", "clips")
         with gr.Column(min_width=320):
+            ask, stop = page.run_and_cancel_buttons("Classify all", "clips")
             line = page.status_field(classifier, START, "clips-status")
-    answer = gr.HTML(elem_id="clips-answer")
+    answer = gr.HTML(elem_id="clips-answer", padding=False)
 
     def show(paths: list[str] | None) -> Iterator[tuple[str, str]]:
         """Show progress and the rows so far, or one line with the error."""
         yield page.status("hint", "Reading the files.", share=0.0), ""
         rows: list[dict[str, Any]] = []
+        sounds: list[str] = []
+        names = classifier.labels
         try:
             with received(paths) as found, tempfile.TemporaryDirectory(prefix="ser-") as folder:
                 clips = clips_of(found, Path(folder), classifier.settings)
@@ -44,16 +54,21 @@ def many_clips_tab(classifier: Classifier) -> None:
                     rows.append(row)
                     done = f"{len(rows)} of {len(clips)} clips."
                     share = len(rows) / len(clips)
-                    yield page.status("hint", done, share=share), rows_html(rows, classifier.labels)
+                    yield (
+                        page.status("hint", done, share=share),
+                        rows_html(rows, [""] * len(rows), names),
+                    )
+                sounds = sounds_of(classifier, rows, [path for _, path in clips])
         except ClipError as error:
             yield page.status("error", str(error)), ""
             return
         bad = sum(row["error"] is not None for row in rows)
         summary = f"{len(rows) - bad} of {len(rows)} clips classified."
         if bad:
-            summary += f" {bad} could not be used; their rows give the errors."
-        table = rows_html(rows, classifier.labels) + page.downloads({"emotions.csv": as_csv(rows)})
-        yield page.status("ok", summary), page.answer_html(table)
+            summary += f" {bad} could not be used; they come first, with their errors."
+        files = {"emotions.csv": as_csv(rows), "emotions.json": json.dumps(rows, indent=2)}
+        table = rows_html(rows, sounds, names) + page.downloads(files)
+        yield page.status("ok", summary), table
 
     page.run_and_cancel(
         ask,
@@ -79,10 +94,10 @@ def _publish(classifier: Classifier) -> None:
                 them.
 
         Returns:
-            A dict with "rows", one for each clip in order ({"file", "label", "score", "angry",
-            "calm", "disgust", "fearful", "happy", "sad", "surprised", "transcript", "note",
-            "error"}; the label may be "unsure"; for a clip that cannot be used, all values but
-            "file" and "error" are null), and "csv", the same as a table.
+            A dict with "rows", one for each clip in order ({"file", "label", "score", the score
+            of each emotion by its name, "transcript", "note", "error"}; the label may be
+            "unsure"; for a clip that cannot be used, all values but "file" and "error" are null),
+            and "csv", the same as a table.
         """
         with (
             page.one_line_errors(),
@@ -167,19 +182,54 @@ def results(
         yield {**row, "transcript": result.transcript, "note": result.note}
 
 
-def rows_html(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
-    """Return the rows as a table."""
+def sounds_of(
+    classifier: Classifier, rows: Sequence[dict[str, Any]], paths: Sequence[Path | str]
+) -> list[str]:
+    """Return the clips of the rows as addresses of MP3 data; empty for errors and beyond a limit.
+
+    Args:
+        classifier: with the limits of a clip.
+        rows: of `results`.
+        paths: of `clips_of`.
+    """
+    sounds, held = [], 0.0
+    for row, path in zip(rows, paths, strict=True):
+        sounds.append("")
+        if row["error"] is not None or held > HEARD_SECONDS:
+            continue
+        limits = classifier.settings.clip_limits
+        clip = read_clip(path, **limits, stream=classifier.audio_stream)
+        held += clip.seconds
+        file = io.BytesIO()
+        sf.write(file, clip.resampled(HEARD_RATE), HEARD_RATE, format="MP3")
+        sounds[-1] = "data:audio/mpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    return sounds
+
+
+def rows_html(rows: Sequence[dict[str, Any]], sounds: Sequence[str], labels: Sequence[str]) -> str:
+    """Return the rows as a table, errors first; with its sound, a row plays when it is clicked.
+
+    Args:
+        rows: of `results`.
+        sounds: address of each; empty for none.
+        labels: of the model, to show the second likeliest emotion as well.
+    """
     has_text = any(row["transcript"] for row in rows)
-    heads = ("file", "emotion", *labels, *(["words"] if has_text else []))
+    heads = ("file", "emotion", "next", *(["words"] if has_text else []))
     body = []
-    for row in rows:
-        name = f'<th scope="row">{page.escaped(row["file"])}</th>'
+    for row, sound in sorted(zip(rows, sounds, strict=True), key=lambda pair: not pair[0]["error"]):
+        name, play = page.escaped(row["file"]), ""
+        if sound:
+            play = f'<button type="button" class="play" aria-label="Play {name}">▶</button> '
+        cells = f'<th scope="row" class="words">{play}{name}</th>'
         if row["error"] is not None:
             wide = len(heads) - 1
-            cells = f'<td class="words wrong" colspan="{wide}">{page.escaped(row["error"])}</td>'
+            cells += f'<td class="words wrong" colspan="{wide}">{page.escaped(row["error"])}</td>'
         else:
-            cells = f"<td>{page.label_html(row['label'], row['score'])}</td>"
-            cells += "".join(f"<td>{row[label]:.0%}</td>" for label in labels)
+            order = sorted(labels, key=lambda label: -row[label])
+            second = page.label_html(order[1], row[order[1]]) if len(order) > 1 else ""
+            cells += f"<td>{page.label_html(row['label'], row['score'])}</td>"
+            cells += f'<td class="wide">{second}</td>'
             cells += f'<td class="words">{page.escaped(row["transcript"])}</td>' if has_text else ""
-        body.append(f"<tr>{name}{cells}</tr>")
+        body.append(f'<tr data-sound="{sound}">{cells}</tr>' if sound else f"<tr>{cells}</tr>")
     return page.answer_html(page.table_html(heads, "".join(body), caption="Emotion of each clip"))

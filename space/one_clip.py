@@ -1,5 +1,6 @@
 """The tab for one clip, and the endpoints `/predict` and `/explain`."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,11 +10,18 @@ import gradio as gr
 import page
 from classifier import MAX_CHARACTERS, Classifier, Result
 from clips import Clip, ClipError, draw, read_clip
+from exports import as_csv
 from settings import HERE
 from uploads import received
 
 PAPER_SECONDS = 3
-START = "Upload or record a clip, or choose an example; then click on the button."
+START = "Record or upload a clip, or click on an example: the answer comes at once."
+
+CLOSE = 0.1
+"""Two emotions whose probabilities differ by less are a close call."""
+
+LITTLE = 0.1
+"""Share of the probability, 0 to 1, below which a modality has moved almost nothing."""
 
 
 def example_clips() -> list[str]:
@@ -46,18 +54,18 @@ def clip_field(name: str) -> gr.Audio:
         label="Clip",
         buttons=[],
         elem_id=name,
+        elem_classes="sound",
     )
 
 
 def one_clip_tab(classifier: Classifier) -> None:
-    """Build the tab for one clip."""
+    """Build the tab for one clip; what is uploaded or recorded is classified at once."""
     with gr.Row():
         with gr.Column(min_width=320):
             audio = clip_field("clip")
             short = gr.Checkbox(
                 True, label=f"Stop recording after {PAPER_SECONDS} seconds", elem_id="short"
             )
-            ask = gr.Button("Classify emotion", variant="primary", elem_id="ask")
             if examples := example_clips():
                 # Served from their folder, not copied to the uploads.
                 gr.set_static_paths([Path(examples[0]).parent])
@@ -70,69 +78,85 @@ def one_clip_tab(classifier: Classifier) -> None:
                 )
         with gr.Column(min_width=320):
             line = page.status_field(classifier, START, "status")
-            emotions = gr.Label(label="Emotions", num_top_classes=7, elem_id="emotions")
-            with gr.Group(visible=classifier.supports_text):
-                transcript = gr.Textbox(
-                    label="Transcript",
-                    info="Correct it or write it yourself; leave it empty to use the audio only.",
-                    lines=2,
-                    max_length=MAX_CHARACTERS,
-                    elem_id="transcript",
-                )
-                again = gr.Button("Classify again with this text", elem_id="again")
-    why = gr.HTML(elem_id="why")
-    picture = gr.HTML(elem_id="picture")
-    # Whether the visitor has typed a text that no answer has used yet.
-    typed = gr.State(False)
+            answer = gr.HTML(elem_id="answer", padding=False)
+            transcript = gr.Textbox(
+                label="Transcript",
+                info="Correct it or write it yourself; leave it empty to use the audio only.",
+                lines=2,
+                max_length=MAX_CHARACTERS,
+                elem_id="transcript",
+                visible=False,
+            )
+            again = gr.Button("Classify again with this text", elem_id="again", visible=False)
+            more = gr.HTML(elem_id="more", padding=False)
+    ask = gr.Button(visible="hidden", elem_id="ask")  # clicked by the page when there is a clip
 
-    def first(audio: str | None, text: str, is_typed: bool) -> Iterator[dict[Any, Any]]:
-        yield from show(audio, text if is_typed else None)
-
-    def show(audio: str | None, text: str | None) -> Iterator[dict[Any, Any]]:
-        """Show the result, or one line with the error; a generator, so that it can be cancelled."""
-        yield {line: page.status("hint", "Working on the clip.")}
-        yield {**answered(audio, text), typed: False}
-
-    def answered(audio: str | None, text: str | None) -> dict[Any, Any]:
-        filled: dict[Any, Any] = {emotions: None, why: "", picture: ""}
+    def show(audio: str | None, text: str | None = None) -> Iterator[dict[Any, Any]]:
+        """Show what the voice says, then the result, or one line with the error."""
+        yield {line: page.status("hint", "Listening to the voice.", busy=True)}
         try:
             with received_clip(audio, classifier) as (path, clip):
-                alt = f"Waveform of the clip, {clip.seconds:.1f} s, above its mel spectrogram"
-                filled[picture] = page.picture_html(draw(clip), alt)
+                if text is None and classifier.transcribes:
+                    voice = classifier.classify(path, clip, text="")
+                    said = "Transcribing the words. This is what the voice alone says:"
+                    yield {line: page.status("hint", said, busy=True), answer: shown(voice)}
                 result = classifier.classify(path, clip, text=text, contributions=True)
+                yield {
+                    line: result_status(result),
+                    answer: shown(result),
+                    more: details(result, clip),
+                    transcript: gr.update(
+                        value=result.transcript or "", visible=classifier.supports_text
+                    ),
+                    again: gr.update(visible=classifier.supports_text),
+                }
         except ClipError as error:
-            return {**filled, line: page.status("error", str(error))}
-        filled[emotions] = {emotion["label"]: emotion["score"] for emotion in result.emotions}
-        filled |= {transcript: result.transcript or "", why: contributions_html(result)}
-        return {**filled, line: result_status(result, classifier.settings.threshold)}
+            yield {
+                line: page.status("error", str(error)),
+                answer: "",
+                more: "",
+                again: gr.update(visible=audio is not None),
+            }
 
-    outputs = [line, emotions, transcript, why, picture, typed]
+    def shown(result: Result) -> str:
+        return page.answer_html(result_html(result, classifier.settings.threshold))
+
+    def details(result: Result, clip: Clip) -> str:
+        """Return what is folded away, and the downloads."""
+        parts = result.contributions
+        inside = contributions_html(result, classifier.says_nothing(parts["text"])) if parts else ""
+        alt = f"Mel spectrogram of the clip, {clip.seconds:.1f} s"
+        inside += page.folded("Spectrogram", page.picture_html(draw(clip), alt))
+        full = {**result.to_dict(), "contributions": parts}
+        files = {"emotion.json": json.dumps(full, indent=2), "emotion.csv": as_csv(result.emotions)}
+        return page.answer_html(inside + page.downloads(files))
+
+    outputs = [line, answer, more, transcript, again]
     options = {
         "api_visibility": "private",
-        "show_progress_on": [emotions],
+        "show_progress": "hidden",
         "js": page.sends("clip"),
+        **page.CLIPS,
     }
     requests = [
-        ask.click(first, [audio, transcript, typed], outputs, **options, **page.CLIPS),
-        again.click(show, [audio, transcript], outputs, **options, **page.CLIPS),
+        ask.click(show, [audio], outputs, **options),
+        again.click(show, [audio, transcript], outputs, **options),
     ]
-    transcript.input(
-        lambda: True, None, typed, queue=False, show_progress="hidden", api_visibility="private"
-    )
+    hidden = gr.update(visible=False)
     page.forget_answers(
         audio,
         requests,
-        outputs[:-1],
-        lambda text, is_typed: (line.value, None, text if is_typed else "", "", ""),
-        [transcript, typed],
+        outputs,
+        lambda: (line.value, "", "", gr.update(value=None, visible=False), hidden),
+        ask="ask",
     )
     stop = f"(wanted) => window.ser.stopAfter(wanted, {PAPER_SECONDS}, 'clip')"
     audio.start_recording(None, short, js=stop, api_visibility="private")
     _publish(classifier)
 
 
-def result_status(result: Result, threshold: float) -> str:
-    """Return the status line of a result: its modalities, and whether it is unsure."""
+def result_status(result: Result) -> str:
+    """Return the status line of a result: what it was classified from."""
     sources = "audio only"
     if "text" in result.modalities:
         given = result.transcript_source == "given"
@@ -143,43 +167,77 @@ def result_status(result: Result, threshold: float) -> str:
         line += " The clip is shorter than a second, so the result is less reliable."
     if result.note:
         line += f" No transcript: {result.note.rstrip('.')}."
-    if not result.unsure(threshold):
-        return page.status("ok", line)
-    best = result.emotions[0]
-    return page.status(
-        "unsure",
-        f"Not sure: no emotion reaches {threshold:.0%}, the likeliest is {best['label']} with "
-        f"{best['score']:.0%}. {line}",
+    return page.status("ok", line)
+
+
+def result_html(result: Result, threshold: float) -> str:
+    """Return the likeliest emotion, large, and a bar for each in its colour."""
+    best, *others = result.emotions
+    remark = ""
+    name, score = page.escaped(best["label"]), f"{best['score']:.0%}"
+    if result.unsure(threshold):
+        remark = f"No emotion reaches {threshold:.0%}; the likeliest is {name} with {score}."
+        name, score = "not sure", ""
+    elif others and best["score"] - others[0]["score"] < CLOSE:
+        remark = f"Close call: {page.escaped(others[0]['label'])} is nearly as likely."
+    bars = "".join(
+        f"<li><span>{page.escaped(one['label'])}</span>{page.bar(one['score'], one['label'])}</li>"
+        for one in result.emotions
+    )
+    return (
+        f'<p class="best"><strong>{name}</strong> {score}</p>'
+        + (f'<p class="remark">{remark}</p>' if remark else "")
+        + f'<ul class="bars" aria-label="Probability of each emotion">{bars}</ul>'
     )
 
 
-def contributions_html(result: Result) -> str:
-    """Show the audio-only, text-only and fused probabilities, and the effect of each modality."""
+def contributions_html(result: Result, empty: bool) -> str:
+    """Say what decided, and show the probabilities of voice and words, folded.
+
+    Args:
+        result: with its contributions.
+        empty: whether the words say nothing about the emotion.
+    """
     parts = result.contributions
-    if parts is None:
-        return ""
-    if parts["text"] is None:
-        return page.answer_html("<p>There is no text, so the result is from audio only.</p>")
-    shares = [parts["audio"], parts["text"], parts["fused"]]
+    columns = {"voice": parts["audio"]}
+    if parts["text"] is not None and not empty:
+        columns["words"] = parts["text"]
+    if parts["text"] is not None:
+        columns["both"] = parts["fused"]
     rows = [
-        [page.label_html(emotion["label"]), *(_bar(share[emotion["label"]]) for share in shares)]
-        for emotion in result.emotions
+        [
+            page.label_html(one["label"]),
+            *(page.bar(shares[one["label"]], one["label"]) for shares in columns.values()),
+        ]
+        for one in result.emotions
     ]
-    moved = parts["moved"]
-    line = (
-        f"Without the audio, {moved['audio']:.0%} of the probability would be on other emotions; "
-        f"without the text, {moved['text']:.0%}. Most models were not trained on text only, so "
-        "the text-only probabilities are less reliable."
-    )
-    heads = ["emotion", "audio only", "text only", "fused"]
-    return page.answer_html(
-        f"<p>{line}</p>" + page.table(heads, rows, caption="Effect of each modality")
-    )
+    table = page.table(["emotion", *columns], rows, caption="What voice and words say")
+    return page.folded(decided_by(parts, empty), table)
 
 
-def _bar(share: float) -> str:
-    bar = f'<span class="bar" aria-hidden="true"><i style="width:{share:.1%}"></i></span>'
-    return f"{bar}{share:.0%}"
+def decided_by(parts: dict[str, Any], empty: bool) -> str:
+    """Say in plain words what decided the result.
+
+    Args:
+        parts: contributions, as the pipeline returns them.
+        empty: whether the words say nothing about the emotion.
+    """
+    if parts["text"] is None:
+        return "There are no words: the voice decided."
+    voice, words, both = (max(parts[k], key=parts[k].get) for k in ("audio", "text", "fused"))
+    if empty and both == voice:
+        return "The voice decided; the words say nothing about the emotion."
+    if parts["moved"]["text"] < LITTLE and both == voice:
+        return "The voice decided almost everything."
+    if parts["moved"]["audio"] < LITTLE and both == words:
+        return "The words decided almost everything."
+    if voice == words == both:
+        return "Voice and words agree."
+    if both == voice:
+        return f"The voice decided; the words alone would rather be {words}."
+    if both == words:
+        return f"The words decided; the voice alone would rather be {voice}."
+    return f"Voice and words decided together; the voice alone would rather be {voice}."
 
 
 def _publish(classifier: Classifier) -> None:

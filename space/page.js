@@ -3,6 +3,8 @@
 window.ser = (() => {
   const kept = {}; // by field: path on the server -> {blob, name}
 
+  const asked = new Set(); // fields whose answer has not come
+
   async function prepared(old, now, file) {
     const copy = old.get(file.path);
     if (copy === undefined) {
@@ -22,6 +24,7 @@ window.ser = (() => {
 
   // Called with the inputs of a request whose first is a file, or a list of files.
   async function send(field, value, ...others) {
+    asked.add(field);
     const old = kept[field] ?? new Map();
     const now = (kept[field] = new Map());
     let files = value;
@@ -32,6 +35,22 @@ window.ser = (() => {
       files = await prepared(old, now, value);
     }
     return [files, ...others];
+  }
+
+  // Ask about a new input; the button is not shown.
+  function ask(file, button) {
+    if (file) document.getElementById(button)?.click();
+  }
+
+  // On a phone the answer is below the window: scroll to it when it comes, once for a request.
+  function reveal(field, line, answer) {
+    setTimeout(() => {
+      if (!document.querySelector(`#${answer} .answer`) || !asked.delete(field)) return;
+      if (window.innerWidth >= 768) return;
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      const target = document.getElementById(line);
+      target.scrollIntoView({ block: "start", behavior: still ? "auto" : "smooth" });
+    }, 100); // when the page has drawn it
   }
 
   // Let the timeline's player play the copy.
@@ -52,12 +71,36 @@ window.ser = (() => {
     }, seconds * 1000);
   }
 
+  const heard = new Audio(); // the clip of a row
+
   function seek(audio, seconds) {
     audio.currentTime = seconds;
     audio.play().catch(() => {});
   }
 
+  function save(url, name) {
+    const link = document.createElement("a");
+    Object.assign(link, { href: url, download: name });
+    link.click();
+  }
+
   document.addEventListener("click", (event) => {
+    // The server no longer has a file that was asked about; its copy is saved.
+    const path = decodeURI(event.target.closest("a[href*='/file=']")?.href ?? "").split("/file=")[1];
+    const copy = Object.values(kept).find((files) => files.has(path))?.get(path);
+    if (copy) {
+      event.preventDefault();
+      save(URL.createObjectURL(copy.blob), copy.name);
+      return;
+    }
+    const row = event.target.closest("tr[data-sound]");
+    if (row) {
+      heard.src = row.dataset.sound;
+      heard.play().catch(() => {});
+      for (const other of document.querySelectorAll("tr.now")) other.classList.remove("now");
+      row.classList.add("now");
+      return;
+    }
     const timeline = event.target.closest(".timeline");
     const audio = timeline?.querySelector("audio");
     if (!audio) return;
@@ -72,6 +115,17 @@ window.ser = (() => {
     }
   });
 
+  // The waveform is a slider: the arrow keys move by five seconds.
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5 }[event.key];
+    const audio = event.target.closest?.(".wave")?.closest(".timeline").querySelector("audio");
+    if (!audio || !(step || event.key === " " || event.key === "Enter")) return;
+    event.preventDefault();
+    if (step) audio.currentTime = Math.max(0, audio.currentTime + step);
+    else if (audio.paused) audio.play().catch(() => {});
+    else audio.pause();
+  });
+
   // Media events do not bubble, but they can be caught on their way down.
   document.addEventListener(
     "timeupdate",
@@ -79,7 +133,9 @@ window.ser = (() => {
       const timeline = event.target.closest?.(".timeline");
       if (!timeline) return;
       const now = event.target.currentTime;
-      const seconds = Number(timeline.querySelector(".wave").dataset.seconds);
+      const wave = timeline.querySelector(".wave");
+      const seconds = Number(wave.dataset.seconds);
+      wave.setAttribute("aria-valuenow", Math.round(now));
       timeline.querySelector(".head").style.left = `${Math.min(100, (100 * now) / seconds)}%`;
       for (const row of timeline.querySelectorAll("tr[data-from]")) {
         const here = now >= Number(row.dataset.from) && now < Number(row.dataset.to);
@@ -89,5 +145,5 @@ window.ser = (() => {
     true,
   );
 
-  return { send, player, stopAfter };
+  return { send, player, stopAfter, ask, reveal };
 })();

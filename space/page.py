@@ -19,8 +19,10 @@ from PIL import Image
 from settings import HERE
 
 TITLE = "Speech emotion classifier"
+DESCRIPTION = "How does a voice sound? Three seconds of one speaker are enough."
 CSS = (HERE / "page.css").read_text(encoding="utf-8")
-HEAD = f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>"
+HEAD = f'<meta name="description" content="{DESCRIPTION}">'
+HEAD += f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>"
 
 COLOURS = {
     "angry": "#dc2626",
@@ -32,6 +34,9 @@ COLOURS = {
     "surprised": "#ec4899",
     "neutral": "#64748b",
 }
+WIDE = ("to", "next")
+"""Columns that phones do not show; their cells have the class `wide`."""
+
 OTHER_COLOUR = "#9ca3af"
 
 # Functions of one group share its slots of the queue. The classifier's own lock decides which of
@@ -52,13 +57,26 @@ def theme() -> gr.themes.Base:
         block_title_text_color="*primary_700",
         block_info_text_color="*neutral_600",
         block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
     )
 
 
-def status(kind: str, line: str, *, share: float | None = None) -> str:
-    """Return the status line as HTML; kind is ok, hint, unsure or error; share is 0 to 1."""
+def status(kind: str, line: str, *, share: float | None = None, busy: bool = False) -> str:
+    """Return the status line as HTML.
+
+    Args:
+        kind: ok, hint, unsure or error.
+        line: as text.
+        share: how much is done, 0 to 1, for a progress bar.
+        busy: whether something runs of which no share is known.
+    """
     role = "alert" if kind == "error" else "status"
-    bar = "" if share is None else f'<progress max="1" value="{share:.3f}">{share:.0%}</progress>'
+    bar = '<progress aria-label="Working"></progress>' if busy else ""
+    if share is not None:
+        bar = f'<progress aria-label="Progress" max="1" value="{share:.3f}"></progress>'
     return f'<p class="{kind}" role="{role}">{html.escape(line)}{bar}</p>'
 
 
@@ -72,14 +90,29 @@ def status_field(classifier: Classifier, hint: str, name: str) -> gr.HTML:
     """
     problem = classifier.problem
     line = status("error", problem) if problem else status("hint", hint)
-    return gr.HTML(line, elem_id=name, elem_classes="status")
+    return gr.HTML(line, elem_id=name, elem_classes="status", padding=False)
+
+
+def colour_of(label: str) -> str:
+    """Return the colour of an emotion, or that of all other labels."""
+    return COLOURS.get(label, OTHER_COLOUR)
 
 
 def label_html(label: str, score: float | None = None) -> str:
     """Return an emotion with its colour, and its probability if it has one."""
-    colour = COLOURS.get(label, OTHER_COLOUR)
-    dot = f'<span class="dot" aria-hidden="true" style="background:{colour}"></span>'
+    dot = f'<span class="dot" aria-hidden="true" style="background:{colour_of(label)}"></span>'
     return f"{dot}{html.escape(label)}" + ("" if score is None else f" {score:.0%}")
+
+
+def bar(share: float, label: str) -> str:
+    """Return a probability, 0 to 1, as a bar in the colour of its emotion, and in per cent."""
+    fill = f'<i style="width:{share:.1%};background:{colour_of(label)}"></i>'
+    return f'<span class="bar" aria-hidden="true">{fill}</span><b>{share:.0%}</b>'
+
+
+def folded(summary: str, inside: str) -> str:
+    """Return HTML that is shown after a click on its summary, a text."""
+    return f"<details><summary>{html.escape(summary)}</summary>{inside}</details>"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) -> str:
@@ -100,36 +133,46 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) 
 def table_html(heads: Sequence[str], body: str, *, caption: str) -> str:
     """Return a scrolling table whose body is HTML already."""
     name = html.escape(caption)
-    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in heads)
+    # A phone has no room for every column.
+    wide = dict.fromkeys(WIDE, ' class="wide"')
+    head = "".join(
+        f'<th scope="col"{wide.get(text, "")}>{html.escape(text)}</th>' for text in heads
+    )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table>'
         f"<caption>{name}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def downloads(files: dict[str, str]) -> str:
-    """Return links that save texts, by file name; they contain the text."""
+def downloads(files: dict[str, str | np.ndarray]) -> str:
+    """Return links that save texts and pictures, by file name; they contain the file."""
     kinds = {
         ".csv": "text/csv",
         ".json": "application/json",
         ".md": "text/markdown",
         ".srt": "application/x-subrip",
+        ".TextGrid": "text/plain",
     }
     links = []
-    for name, text in files.items():
-        kind = kinds[Path(name).suffix]
-        data = base64.b64encode(text.encode()).decode()
-        address = f"data:{kind};charset=utf-8;base64,{data}"
-        links.append(f'<a download="{name}" href="{address}">Download {name}</a>')
-    return f'<p class="downloads">{"".join(links)}</p>'
+    for name, content in files.items():
+        if isinstance(content, str):
+            data = base64.b64encode(content.encode()).decode()
+            address = f"data:{kinds[Path(name).suffix]};charset=utf-8;base64,{data}"
+        else:
+            address = _png(content)
+        links.append(f'<a download="{name}" href="{address}">{name}</a>')
+    return f'<p class="downloads">Download {"".join(links)}</p>'
 
 
 def picture_html(picture: np.ndarray, alt: str) -> str:
     """Return a picture, uint8 (height, width, 4), as HTML."""
+    return f'<img alt="{html.escape(alt)}" src="{_png(picture)}">'
+
+
+def _png(picture: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "png")
-    data = base64.b64encode(file.getvalue()).decode()
-    return answer_html(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">')
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def answer_html(inside: str, kind: str = "") -> str:
@@ -175,8 +218,9 @@ def forget_answers(
     field: gr.components.Component,
     requests: list[Any],
     outputs: list[Any],
-    reset: Callable[..., Any],
-    inputs: Any = None,
+    reset: Callable[[], Any],
+    *,
+    ask: str | None = None,
 ) -> None:
     """Cancel what was asked about an input, and remove its answer, when the input changes.
 
@@ -185,19 +229,16 @@ def forget_answers(
     Args:
         field: the input.
         requests: events that ask about it.
-        outputs: components that show the answer.
-        reset: takes the values of ``inputs`` and returns those of the outputs without an answer.
-        inputs: components, if it needs any.
+        outputs: components that show the answer: the status line, the answer, others.
+        reset: returns the values of the outputs without an answer.
+        ask: id of a button to click when there is a new input.
     """
-    field.change(
-        reset,
-        inputs,
-        outputs,
-        cancels=requests,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    quietly = {"show_progress": "hidden", "api_visibility": "private"}
+    changed = field.change(reset, None, outputs, cancels=requests, queue=False, **quietly)
+    if ask:
+        changed.then(None, field, None, js=f"(file) => window.ser.ask(file, '{ask}')", **quietly)
+    names = ", ".join(f"'{one.elem_id}'" for one in (field, *outputs[:2]))
+    outputs[1].change(None, None, None, js=f"() => window.ser.reveal({names})", **quietly)
 
 
 def run_and_cancel_buttons(label: str, name: str) -> tuple[gr.Button, gr.Button]:

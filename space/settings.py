@@ -9,6 +9,9 @@ from typing import Any
 from huggingface_hub import metadata_load
 
 HERE = Path(__file__).resolve().parent
+VERSION = "0.2.0"
+"""Of the project."""
+
 UNPACKED = 4
 """A zip file may hold this many times the largest upload, unpacked."""
 
@@ -66,11 +69,20 @@ class Settings:
 
 
 def default_model() -> str:
-    """Return the checkpoint of the repository around this folder, else the model of the card."""
+    """Return the checkpoint of the repository around this folder, else the model of the card.
+
+    Raises:
+        ValueError: there is neither; one line that says what to set.
+    """
     local = HERE.parent / "checkpoints" / "mini"
     if (local / "config.json").is_file():
         return str(local)
-    return metadata_load(HERE / "README.md")["models"][0]
+    model = metadata_load(HERE / "README.md")["models"][0]
+    if model.startswith("your-name/"):
+        raise ValueError(
+            "set SER_MODEL to the folder or the Hub id of an audio-classification model"
+        )
+    return model
 
 
 def shown_name(model: str) -> str:

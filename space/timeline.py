@@ -1,13 +1,11 @@
-"""The timeline of a long recording: windows and segments, with progress; CSV and SRT files.
+"""The timeline of a long recording: windows and segments, with progress.
 
 The pipeline of a custom checkpoint makes the timeline itself (`return_segments`). For a stock
 checkpoint, whose pipeline has none, the windows are cut and merged here by the same rules.
 """
 
-import csv
-import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,9 @@ import numpy as np
 import pandas as pd
 from classifier import AUDIO_ONLY, Classifier
 from clips import MIN_SECONDS, Clip, ClipError, mono_blocks, opened
+from exports import NO_SPEECH, UNSURE, as_csv, as_srt
 from scipy.special import softmax
-from webvtt import Caption, WebVTT
 
-NO_SPEECH = "no speech"
-UNSURE = "unsure"
 BATCH_SIZE = 8
 """Windows of a batch; other requests run after each batch."""
 
@@ -37,7 +33,8 @@ class Recording:
         share: share that has been classified, 0 to 1.
         result: `emotions` (of the whole recording; empty if nobody speaks), `note`, `segments`
             (`start`, `end`, `label`, `score`, `transcript`) and `windows` (`start`, `end`,
-            `label`, `score`, `scores`); empty until share is 1.
+            `label`, `score`, `scores`), each with a `speaker` if they are kept apart; empty until
+            share is 1.
     """
 
     seconds: float
@@ -52,9 +49,9 @@ class Recording:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the API returns."""
-        names = ("emotions", "note", "segments", "windows")
+        names = ("emotions", "note", "segments", "windows", "speakers")
         return {
-            **{name: self.result[name] for name in names},
+            **{name: self.result[name] for name in names if name in self.result},
             "seconds": round(self.seconds, 3),
             "csv": as_csv(self.segments),
             "srt": as_srt(self.segments),
@@ -68,6 +65,7 @@ def run(
     window_s: float = 4.0,
     hop_s: float = 2.0,
     smoothing: int = 3,
+    speakers: bool = False,
 ) -> Iterator[Recording]:
     """Classify a recording batch by batch; yield it after each, and at last with its result.
 
@@ -76,6 +74,7 @@ def run(
         window_s: length of a window in seconds.
         hop_s: seconds from one window to the next.
         smoothing: windows, an odd number, over which probabilities are averaged.
+        speakers: whether each channel of the recording holds one speaker.
 
     Raises:
         ClipError: an option is out of range, or the recording cannot be used; one line.
@@ -89,7 +88,14 @@ def run(
     threshold = classifier.settings.threshold
     most = classifier.settings.max_recording_minutes
     recording = read_recording(path, max_minutes=most, stream=classifier.audio_stream)
-    options = {"window_s": window_s, "hop_s": hop_s, "smoothing": smoothing}
+    options: dict[str, Any] = {"window_s": window_s, "hop_s": hop_s, "smoothing": smoothing}
+    channels = 1
+    if speakers:
+        if classifier.audio_stream is None:
+            raise ClipError("This model does not keep speakers apart.")
+        with classifier.audio_stream(path) as audio:
+            channels = audio.channels
+        options["speakers"] = "channels"
     if classifier.supports_text:
         steps = classifier.classify_recording(
             path, **options, abstain_below=threshold, batch_size=BATCH_SIZE
@@ -98,7 +104,7 @@ def run(
         steps = stock_timeline(classifier, path, recording.seconds, **options)
     for step in steps:
         if isinstance(step, int):
-            recording.share = min(1.0, step * hop_s / recording.seconds)
+            recording.share = min(1.0, step * hop_s / recording.seconds / channels)
         else:
             recording.share, recording.result = 1.0, step
             for part in (*recording.segments, *step["windows"]):
@@ -208,41 +214,3 @@ def _stock_result(
         place = {"start": round(edges[first], 3), "end": round(edges[last + 1], 3)}
         segments.append(place | {"label": label, "score": score, "transcript": None})
     return {"emotions": emotions, "note": AUDIO_ONLY, "windows": windows, "segments": segments}
-
-
-def as_csv(lines: Sequence[dict[str, Any]]) -> str:
-    """Return dicts with the same keys as a CSV table that is safe to open in a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]) if lines else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    # A spreadsheet would run a transcript or a file name that begins like a formula.
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
-
-
-LESS_THAN = "\ue000"
-"""Stands for ``<`` while the library writes: it takes ``<...>`` for markup and drops it."""
-
-
-def as_srt(segments: Sequence[dict[str, Any]]) -> str:
-    """Return subtitles for the segments with speech: label and score, then the transcript."""
-    captions = []
-    for segment in segments:
-        if segment["label"] != NO_SPEECH:
-            # An arrow in a transcript would be read as a time.
-            words = (segment["transcript"] or "").replace("-->", "->").replace("<", LESS_THAN)
-            line = f"{segment['label']} {segment['score']:.0%}" + (f"\n{words}" if words else "")
-            captions.append(Caption(_time(segment["start"]), _time(segment["end"]), line))
-    text = io.StringIO()
-    WebVTT(captions=captions).write(text, format="srt")
-    return text.getvalue().replace(LESS_THAN, "<") + ("\n" if captions else "")
-
-
-def _time(seconds: float) -> str:
-    minutes, thousandths = divmod(round(seconds * 1000), 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02d}:{minutes:02d}:{thousandths // 1000:02d}.{thousandths % 1000:03d}"

@@ -9,9 +9,10 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from clips import ClipError
@@ -105,25 +106,31 @@ class SeparateUploads:
         if not is_upload or not scope["path"].rstrip("/").endswith("/upload"):
             await self._app(scope, receive, send)
             return
-        start: Message = {}
-        body = b""
-
-        async def renamed(message: Message) -> None:
-            nonlocal start, body
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            body += message.get("body", b"")
-            if message.get("more_body"):
-                return
-            if start["status"] == 200:
-                body = json.dumps([in_own_folder(path) for path in json.loads(body)]).encode()
-            headers = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
-            headers.append((b"content-length", str(len(body)).encode()))
-            await send({**start, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-
+        renamed = change_json(send, lambda paths: [in_own_folder(path) for path in paths])
         await self._app(scope, receive, renamed)
+
+
+def change_json(send: Send, change: Callable[[Any], Any]) -> Send:
+    """Return a `send` that changes the JSON of a successful response."""
+    start: Message = {}
+    body = b""
+
+    async def changed(message: Message) -> None:
+        nonlocal start, body
+        if message["type"] == "http.response.start":
+            start = message
+            return
+        body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        if start["status"] == 200:
+            body = json.dumps(change(json.loads(body))).encode()
+        headers = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
+        headers.append((b"content-length", str(len(body)).encode()))
+        await send({**start, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return changed
 
 
 def upload_folder() -> Path:

@@ -322,6 +322,13 @@ def conversation_result(
         if scores:
             joined["label"], _, joined["abstained"] = decided(scores, abstain_below)
     joined.pop("contributions", None)
+    if "dimensions" in joined:
+        known = [(spoken[name], row["dimensions"]) for name, row in rows.items()]
+        seconds = sum(weight for weight, place in known if place)
+        joined["dimensions"] = next((dict(place) for _, place in known if place), None)
+        for axis in ("valence", "arousal") if joined["dimensions"] else ():
+            weighted = sum(weight * place[axis] for weight, place in known if place)
+            joined["dimensions"][axis] = weighted / seconds
     moments = [
         {"speaker": name, **moment}
         for name, row in rows.items()
@@ -334,6 +341,7 @@ def conversation_result(
             **row["summary"],
             "emotions": row["emotions"][:top_k],
             "transcript": row["transcript"],
+            **({"dimensions": row["dimensions"]} if "dimensions" in row else {}),
         }
         for name, row in rows.items()
     }

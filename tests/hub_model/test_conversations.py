@@ -56,6 +56,14 @@ def test_each_speaker_is_answered_as_a_recording_of_the_own_channel(classifier, 
     assert found["seconds"] == pytest.approx(8)
 
 
+def test_dimensions_of_a_conversation_are_the_mean_over_its_speakers(classifier, call):
+    found = classifier(call, speakers="channels", dimensions=True, **WINDOW)
+    places = [(one["seconds"], one["dimensions"]) for one in found["speakers"].values()]
+    for axis in ("valence", "arousal"):
+        mean = sum(s * place[axis] for s, place in places) / sum(s for s, _ in places)
+        assert found["dimensions"][axis] == pytest.approx(mean)
+
+
 def test_every_kind_of_source_has_channels(classifier, call):
     expected = classifier(call, speakers=["agent", "customer"], **WINDOW)
     assert {line["speaker"] for line in expected["segments"]} == {"agent", "customer"}

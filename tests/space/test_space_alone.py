@@ -33,7 +33,11 @@ def test_requirements_are_those_of_the_project():
 def test_default_model_is_the_checkpoint_or_the_card(monkeypatch, tmp_path):
     shutil.copy(SPACE / "README.md", tmp_path / "README.md")
     monkeypatch.setattr(settings, "HERE", tmp_path)
-    assert default_model() == metadata_load(SPACE / "README.md")["models"][0]
+    with pytest.raises(ValueError, match="set SER_MODEL to the folder or the Hub id"):
+        default_model()
+    card = (tmp_path / "README.md").read_text(encoding="utf-8").replace("your-name/", "you/")
+    (tmp_path / "README.md").write_text(card, encoding="utf-8")
+    assert default_model() == metadata_load(tmp_path / "README.md")["models"][0]
     monkeypatch.setattr(settings, "HERE", tmp_path / "space")
     checkpoint = tmp_path / "checkpoints" / "mini"
     checkpoint.mkdir(parents=True)

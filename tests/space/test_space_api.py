@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import re
 import time
 import zipfile
 
 import httpx
+import jsonschema
 import numpy as np
 import pytest
 import soundfile as sf
@@ -14,8 +16,10 @@ import soxr
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from gradio_client.utils import Status
+from settings import VERSION
 from transformers import pipeline
 
+import speech_emotion
 from hub_model.labels import EMOTIONS
 from tests.helpers.containers import ffmpeg, needs_ffmpeg
 
@@ -44,7 +48,7 @@ def test_every_function_is_public_and_documented(text_client):
     assert names == {
         "/predict": ["audio", "text"],
         "/explain": ["audio", "text"],
-        "/timeline": ["recording", "window_s", "hop_s", "smoothing"],
+        "/timeline": ["recording", "window_s", "hop_s", "smoothing", "speakers"],
         "/batch": ["files"],
         "/benchmark": ["zip_file", "data_set", "config", "text"],
         "/about": [],
@@ -204,11 +208,14 @@ def test_about_names_the_model(text_client, text_model):
     assert about["reads_text"] and about["problem"] is None and about["max_seconds"] == 60
 
 
-def test_openapi_page_and_a_call_by_hand(serve, text_model, angry_clip):
+def test_openapi_page_and_a_call_by_hand(serve, text_model, angry_clip, capsys):
     """As with curl: an upload, a request, and its stream of events."""
     url = serve(model=str(text_model)) + "gradio_api"
-    paths = httpx.get(f"{url}/openapi.json", timeout=60).json()["paths"]
-    assert any("predict" in path for path in paths)
+    described = httpx.get(f"{url}/openapi.json", timeout=60).json()
+    reply = described["paths"]["/gradio_api/call/predict/{event_id}"]["get"]["responses"]["200"]
+    schema = reply["content"]["text/event-stream"]["schema"]["items"]
+    assert schema == {"$ref": "#/components/schemas/predict"}
+    assert described["info"]["version"] == VERSION == speech_emotion.__version__
     with angry_clip.open("rb") as file:
         [path] = httpx.post(f"{url}/upload", files={"files": file}, timeout=60).json()
     clip = {"path": path, "meta": {"_type": "gradio.FileData"}}
@@ -217,6 +224,14 @@ def test_openapi_page_and_a_call_by_hand(serve, text_model, angry_clip):
     assert "event: complete" in stream
     [answer] = json.loads(stream.split("data: ")[-1])
     assert set(scores(answer)) == set(EMOTIONS)
+    jsonschema.validate(answer, described["components"]["schemas"]["predict"])
+    capsys.readouterr()
+    for data in ([], [None, ""], [5, ""], [{"path": "/etc/passwd", "meta": clip["meta"]}, ""]):
+        reply = httpx.post(f"{url}/call/predict", json={"data": data}, timeout=60)
+        stream = httpx.get(f"{url}/call/predict/{reply.json()['event_id']}", timeout=60).text
+        line = json.loads(stream.split("data: ")[-1])["error"]
+        assert line and "\n" not in line and "Traceback" not in line, data
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_clip_does_not_wait_for_the_end_of_a_recording(text_client, angry_clip, tmp_path):
@@ -228,3 +243,12 @@ def test_a_clip_does_not_wait_for_the_end_of_a_recording(text_client, angry_clip
         time.sleep(0.01)
     assert predict(text_client, angry_clip)["emotions"] and not job.done()
     assert job.result()["segments"][-1]["end"] == pytest.approx(30 * 2.355, abs=0.1)
+
+
+def test_links_to_the_page_have_a_picture_and_a_description(serve, text_model):
+    url = serve(model=str(text_model))
+    text = httpx.get(url, timeout=60).text
+    for name in ("og:image", "og:description", "og:title"):
+        assert re.search(rf'property="{name}"\s+content="[^"]+"', text), name
+    [picture] = re.findall(r'property="og:image"\s+content="/([^"]+)"', text)
+    assert httpx.get(url + picture, timeout=60).headers["content-type"] == "image/png"

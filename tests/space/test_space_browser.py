@@ -51,9 +51,9 @@ def url(serve, text_model) -> str:
 
 def chart(driver) -> dict[str, int]:
     """Read the probabilities, in per cent, off the page."""
-    script = """return [...document.querySelectorAll("#emotions .confidence-set")].map(
-        (row) => row.innerText.trim().split(/\\s*\\n\\s*/))"""
-    return {row[0]: int(row[-1].rstrip("%")) for row in driver.execute_script(script)}
+    script = """return [...document.querySelectorAll("#answer .bars li")].map(
+        (row) => [row.querySelector("span").innerText, row.querySelector("b").innerText])"""
+    return {name: int(share.rstrip("%")) for name, share in driver.execute_script(script)}
 
 
 def table(driver, field: str) -> list[list[str]]:
@@ -77,15 +77,15 @@ def has_shown(driver) -> bool:
     return driver.execute_script("return window.hasShown")
 
 
-def downloaded(driver, field: str, name: str) -> str:
-    """Click on a download and return the file's text."""
+def downloaded(driver, field: str, name: str, *, text: bool = True) -> str | bytes:
+    """Click on a download and return the file's text, or its bytes."""
     target = driver.downloads / name
     target.unlink(missing_ok=True)
     page.click(driver, f"#{field} a[download='{name}']")
     page.patiently(driver).until(
         lambda _: target.is_file() and target.stat().st_size, f"{name} never came"
     )
-    return target.read_text(encoding="utf-8")
+    return target.read_text(encoding="utf-8") if text else target.read_bytes()
 
 
 def outside_requests(driver) -> list[str]:
@@ -103,12 +103,14 @@ def outside_requests(driver) -> list[str]:
 def test_upload_answer_own_words_and_wrong_file(browser, url, angry_clip, tmp_path):
     line = page.classify(browser, url, angry_clip)
     assert "audio only" in line and "No transcript: no transcriber was asked for." in line
-    assert "Not sure: no emotion reaches 35%" in line  # its weights are random
-    first = chart(browser)
+    assert "no emotion reaches 35%" in page.wait_for(browser, "#answer .remark").lower()
+    first = chart(browser)  # of random weights
     assert len(first) == 7 and sum(first.values()) == pytest.approx(100, abs=4)
-    picture = browser.find_element(By.CSS_SELECTOR, "#picture img")
-    assert "Waveform of the clip, 2.4 s" in picture.get_attribute("alt")
-    page.wait_for(browser, "#why", "the result is from audio only")
+    picture = browser.find_element(By.CSS_SELECTOR, "#more img")
+    assert "spectrogram of the clip, 2.4 s" in picture.get_attribute("alt")
+    page.wait_for(browser, "#more summary", "there are no words")
+    answer = json.loads(downloaded(browser, "more", "emotion.json"))
+    assert answer["emotions"][0]["label"] == next(iter(first))
 
     screenshot = Path(os.environ.get("SPACE_SCREENSHOT", tmp_path / "space.png"))
     assert browser.save_screenshot(str(screenshot)) and screenshot.stat().st_size > 10_000
@@ -117,16 +119,15 @@ def test_upload_answer_own_words_and_wrong_file(browser, url, angry_clip, tmp_pa
     browser.find_element(By.CSS_SELECTOR, "#transcript textarea").send_keys("no leave me alone")
     page.click(browser, "#again")
     page.wait_for(browser, "#status", "audio and your text")
-    page.wait_for(browser, "#why", "without the text")
-    assert len(table(browser, "why")) == 7
+    assert len(table(browser, "more")) == 7
 
-    browser.find_element(By.CSS_SELECTOR, "#clip button[aria-label='Clear']").click()
-    page.wait_for(browser, "#status", "upload or record a clip")
+    clear(browser, "clip")
+    page.wait_for(browser, "#status", "record or upload a clip")
     assert not chart(browser)
+    assert not browser.find_elements(By.CSS_SELECTOR, "#transcript textarea, #more .answer")
     wrong = tmp_path / "wrong.wav"
     wrong.write_text("this is no audio")
     page.upload(browser, wrong)
-    page.click(browser, "#ask")
     page.wait_for(browser, "#status [role=alert]", "could not be read as audio")
     assert outside_requests(browser) == []
 
@@ -135,8 +136,6 @@ def test_microphone_stops_after_three_seconds(browser, url):
     browser.get(url)
     page.click(browser, "#clip button[aria-label='Record audio'], #clip [title='Record audio']")
     page.click(browser, "#clip .record-button")
-    page.wait_for(browser, "#clip [aria-label='Reset audio']")
-    page.click(browser, "#ask")
     line = page.wait_for(browser, "#status", "classified from audio only")
     seconds = float(line.rsplit("(", 1)[1].split(" s of audio")[0])
     assert 2 < seconds < 12  # a busy machine stops late
@@ -144,7 +143,7 @@ def test_microphone_stops_after_three_seconds(browser, url):
 
 
 def test_long_recording_timeline_player_and_downloads(browser, url, talk):
-    page.open_tab(browser, url, "Long recording")
+    page.open_tab(browser, url, "Recording")
     page.click(browser, "#recording-ask")
     page.wait_for(browser, "#recording-status [role=alert]", "there is no recording yet")
     page.upload(browser, talk, field="recording")
@@ -163,6 +162,9 @@ def test_long_recording_timeline_player_and_downloads(browser, url, talk):
     )
     assert len(lines) == len(rows) and lines[0]["start"] == "0.0"
     assert downloaded(browser, "recording-answer", "segments.srt").startswith("1\n00:00:00,000 -->")
+    assert "IntervalTier" in downloaded(browser, "recording-answer", "segments.TextGrid")
+    # The link of the file itself, which the server has removed.
+    assert downloaded(browser, "recording", talk.name, text=False) == talk.read_bytes()
 
     now = "return document.querySelector('#recording-answer audio').currentTime"
     # A click of the mouse: no browser lets a script begin to play.
@@ -182,7 +184,7 @@ def test_long_recording_can_be_cancelled(browser, url, talk, tmp_path):
     sweep(upload_folder(), older_than=-1)  # what other tests have uploaded, and not asked about
     hours = tmp_path / "hours.flac"
     sf.write(hours, np.tile(waveform, 60), rate)
-    page.open_tab(browser, url, "Long recording")
+    page.open_tab(browser, url, "Recording")
     page.upload(browser, hours, field="recording")
     page.click(browser, "#recording-ask")
     page.wait_for(browser, "#recording-status", "classified")
@@ -198,13 +200,15 @@ def test_zip_and_clips(browser, url, angry_clip, tmp_path):
     with zipfile.ZipFile(archive, "w") as file:
         file.write(angry_clip, name)
         file.writestr("broken.wav", b"this is no audio")
-    page.open_tab(browser, url, "Many clips")
+    page.open_tab(browser, url, "Batch")
     page.upload(browser, angry_clip, archive, field="clips")
     page.click(browser, "#clips-ask")
     page.wait_for(browser, "#clips-status", "2 of 3 clips classified. 1 could not be used")
     rows = table(browser, "clips-answer")
-    assert rows[0][0] == "angry.wav" and rows[2][0] == "broken.wav"
-    assert "could not be read as audio" in rows[2][1]
+    assert rows[0][0] == "broken.wav" and "angry.wav" in rows[1][0]
+    assert "could not be read as audio" in rows[0][1]
+    browser.find_element(By.CSS_SELECTOR, "#clips-answer tr[data-sound]").click()
+    page.wait_for(browser, "#clips-answer tr.now", "angry.wav")
     assert not browser.find_elements(By.CSS_SELECTOR, "#clips-answer img")
     lines = list(csv.DictReader(downloaded(browser, "clips-answer", "emotions.csv").split("\n")))
     assert len(lines) == 3 and lines[0]["score"] == lines[1]["score"]
@@ -256,25 +260,36 @@ def clear(driver, field: str) -> None:
 def test_an_answer_never_appears_beside_another_clip(browser, url, angry_clip, talk):
     browser.get(url)
     page.upload(browser, angry_clip)
-    page.click(browser, "#ask")
-    page.wait_for(browser, "#status", "working on the clip")
+    page.wait_for(browser, "#status", "listening to the voice")
     clear(browser, "clip")
-    page.wait_for(browser, "#status", "upload or record a clip")
-    page.upload(browser, talk)
-    time.sleep(4)
+    page.wait_for(browser, "#status", "record or upload a clip")
+    time.sleep(3)
     assert not chart(browser)
-    assert "Upload or record" in page.wait_for(browser, "#status")
-    page.click(browser, "#ask")
-    page.wait_for(browser, "#status", "classified from audio only")
-    assert len(chart(browser)) == 7
+    page.upload(browser, talk)
+    line = page.wait_for(browser, "#status", "classified from audio only")
+    assert "(2.4 s of audio)" not in line and len(chart(browser)) == 7
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_voice_is_answered_before_its_words(browser, url, angry_clip, monkeypatch):
+    monkeypatch.setattr(Classifier, "transcribes", True)
+    browser.get(url)
+    page.upload(browser, angry_clip)
+    page.wait_for(browser, "#status", "transcribing the words")
+    assert browser.find_elements(By.CSS_SELECTOR, "#status progress")
+    first = chart(browser)
+    assert len(first) == 7
+    assert not browser.find_elements(By.CSS_SELECTOR, "#transcript textarea")
+    page.wait_for(browser, "#status", "classified from")
+    assert chart(browser) == first  # there is no transcript
 
 
 def test_an_answer_goes_with_its_file(browser, serve, text_model, stock_model, angry_clip):
     url = serve(model=str(text_model), compare_models=(str(stock_model),))
     for tab, field, name, said in (
         ("Compare", "compare-clip", "compare", "agree"),
-        ("Long recording", "recording", "recording", "segments in"),
-        ("Many clips", "clips", "clips", "1 of 1 clips classified"),
+        ("Recording", "recording", "recording", "segments in"),
+        ("Batch", "clips", "clips", "1 of 1 clips classified"),
     ):
         page.open_tab(browser, url, tab)
         page.upload(browser, angry_clip, field=field)
@@ -286,24 +301,8 @@ def test_an_answer_goes_with_its_file(browser, serve, text_model, stock_model, a
         assert not browser.find_element(By.ID, f"{name}-answer").text
 
 
-def test_a_text_that_is_typed_first_is_used_once(browser, url, angry_clip, talk):
-    browser.get(url)
-    page.wait_for(browser, "#transcript")
-    words = browser.find_element(By.CSS_SELECTOR, "#transcript textarea")
-    words.send_keys("no leave me alone")
-    page.upload(browser, angry_clip)
-    page.click(browser, "#ask")
-    page.wait_for(browser, "#status", "audio and your text")
-    clear(browser, "clip")
-    page.wait_for(browser, "#status", "upload or record a clip")
-    assert words.get_attribute("value") == ""
-    page.upload(browser, talk)
-    page.click(browser, "#ask")
-    page.wait_for(browser, "#status", "classified from audio only")
-
-
 def test_cancel_says_nothing_where_nothing_runs(browser, url):
-    page.open_tab(browser, url, "Many clips")
+    page.open_tab(browser, url, "Batch")
     before = page.wait_for(browser, "#clips-status", "upload several clips")
     page.click(browser, "#clips-stop")
     time.sleep(1)
@@ -312,7 +311,7 @@ def test_cancel_says_nothing_where_nothing_runs(browser, url):
 
 def test_the_timer_of_one_recording_does_not_stop_the_next(browser, url):
     browser.get(url)
-    page.wait_for(browser, "#ask")
+    page.wait_for(browser, "#status")
     script = """const done = arguments[0], field = document.createElement("div");
         field.id = "made"; field.innerHTML = "<button class='stop-button'></button>";
         document.body.append(field);
@@ -335,22 +334,50 @@ def test_about(browser, url):
 def test_example_on_a_phone_sized_screen(serve, stock_model):
     with page.chromium(width=390, height=844) as phone:
         phone.get(serve(model=str(stock_model)))
-        page.wait_for(phone, "#ask")
-        names = [b for b in phone.find_elements(By.CSS_SELECTOR, "button") if b.text == "angry"]
-        names[0].click()
-        page.wait_for(phone, "#clip button[aria-label='Clear']")
-        for _ in range(2):  # an example stays on the server
-            page.click(phone, "#ask")
+        top = "return document.getElementById('status').getBoundingClientRect().top"
+        for name in ("angry", "happy"):  # an example stays on the server
+            page.wait_for(phone, "button", name)
+            [button] = [b for b in phone.find_elements(By.CSS_SELECTOR, "button") if b.text == name]
+            button.click()
             page.wait_for(phone, "#status", "classified from audio only")
-        assert len(chart(phone)) == 7
+            assert len(chart(phone)) == 7
+            page.patiently(phone).until(
+                lambda driver: driver.execute_script(top) < 60, "it does not scroll to the answer"
+            )
         assert phone.execute_script("return document.documentElement.scrollWidth") <= 390
+        small = """return [...document.querySelectorAll("#clip button, .answer a, .answer summary")]
+            .filter((one) => one.offsetParent && Math.min(one.offsetWidth, one.offsetHeight) < 24)
+            .map((one) => one.outerHTML)"""
+        assert phone.execute_script(small) == []
+        tabs = [tab.text for tab in phone.find_elements(By.CSS_SELECTOR, "button[role=tab]")]
+        assert tabs == ["Clip", "Recording", "Batch", "Benchmark", "About"]
         # A model that does not read gets no field for words.
         assert not phone.find_elements(By.CSS_SELECTOR, "#transcript textarea")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_serious(url, angry_clip, dark):
+    axe = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+    script = Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    script += """; const done = arguments[0];
+        axe.run(document, {resultTypes: ["violations"]}).then((found) => done(
+            found.violations.filter((one) => ["serious", "critical"].includes(one.impact))
+                .map((one) => [one.id, one.nodes.map((node) => node.html)])))"""
+    with page.chromium(width=390 if dark else 1200, dark=dark) as driver:
+        page.classify(driver, url, angry_clip)
+        for tab in ("Clip", "Recording", "Batch", "Benchmark", "About"):
+            if tab != "Clip":
+                page.open_tab(driver, url, tab)
+                time.sleep(0.5)
+            driver.execute_script(
+                "document.querySelectorAll('details').forEach((one) => one.open = true)"
+            )
+            assert driver.execute_async_script(script) == [], tab
 
 
 def test_page_of_a_model_that_cannot_be_loaded(browser, serve, tmp_path):
     url = serve(model=str(tmp_path / "nothing"))
     browser.get(url)
     page.wait_for(browser, "#status [role=alert]", "nothing could not be loaded")
-    page.open_tab(browser, url, "Many clips")
+    page.open_tab(browser, url, "Batch")
     page.wait_for(browser, "#clips-status [role=alert]", "nothing could not be loaded")

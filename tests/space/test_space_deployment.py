@@ -57,7 +57,7 @@ def test_requirements_name_every_package_that_is_imported():
     for file in SPACE.glob("*.py"):
         found = re.findall(r"^\s*(?:from|import) (\w+)", file.read_text(encoding="utf-8"), re.M)
         imported |= set(found) - {path.stem for path in SPACE.glob("*.py")}
-    comes_with_gradio = {"PIL", "starlette", "pandas", "gradio_client", "packaging"}
+    comes_with_gradio = {"PIL", "starlette", "pandas", "gradio_client", "packaging", "mcp"}
     assert imported - set(sys.stdlib_module_names) - names - comes_with_gradio == {"spaces"}
 
 

@@ -1,8 +1,8 @@
 """The page as a set of MCP tools, called by a real MCP client."""
 
-import ast
 import asyncio
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from gradio_client import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
+from settings import VERSION
 from uploads import sweep, upload_folder
 
 
@@ -26,7 +27,8 @@ def ask(url: str, tool: str | None, arguments: dict[str, Any] | None = None) -> 
             streamable_http_client(f"{url}gradio_api/mcp/") as (read, write, *_),
             ClientSession(read, write) as client,
         ):
-            await client.initialize()
+            server = (await client.initialize()).serverInfo
+            assert server.version == VERSION
             if tool is None:
                 return (await client.list_tools()).tools
             return await client.call_tool(tool, arguments or {})
@@ -36,8 +38,9 @@ def ask(url: str, tool: str | None, arguments: dict[str, Any] | None = None) -> 
 
 def read(result: CallToolResult) -> dict[str, Any]:
     assert not result.isError, result
-    # Gradio writes a dict as Python does, not as JSON.
-    return ast.literal_eval(result.content[0].text)
+    # The client has checked it against the tool's schema.
+    assert json.loads(result.content[0].text) == result.structuredContent
+    return result.structuredContent
 
 
 def as_data(path) -> str:
@@ -50,6 +53,7 @@ def test_tools_are_described(url):
     predict = tools["predict"]
     assert "Classify the emotion of one short clip" in predict.description
     assert set(predict.inputSchema["properties"]) == {"audio", "text"}
+    assert "emotions" in predict.outputSchema["required"]
     assert "if they are known" in predict.inputSchema["properties"]["text"]["description"]
 
 

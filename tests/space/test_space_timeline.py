@@ -10,9 +10,10 @@ import pytest
 import soundfile as sf
 from classifier import Classifier, FairLock
 from clips import ClipError, read_clip
+from exports import as_csv, as_srt, as_textgrid, draw_timeline
 from long_recording import timeline_html
 from settings import Settings
-from timeline import Recording, as_csv, as_srt, run
+from timeline import Recording, run
 from transformers import pipeline
 
 from speech_emotion.predict.loading import load_classifier
@@ -164,6 +165,27 @@ def test_downloads():
         "2\n00:00:04,000 --> 01:02:05,250\nunsure 20%\n"
     )
     assert as_csv([]).strip() == "" and as_srt([]) == ""
+    grid = as_textgrid([{**SEGMENTS[0], "transcript": 'a "b"'}, *SEGMENTS[1:]], 3725.25)
+    assert grid.count('class = "IntervalTier"') == 2 and 'text = "a ""b"""' in grid
+    assert grid.count("xmax = 3725.250") == 5  # the file, both tiers and their last intervals
+    speakers = [{**segment, "speaker": name} for segment in SEGMENTS for name in ("left", "right")]
+    assert 'name = "right words"' in as_textgrid(speakers, 3725.25)
+    assert draw_timeline(speakers, [0.1, 0.5], 3725.25).shape[2] == 4
+
+
+def test_speakers_of_a_call_are_kept_apart(classifier, stock_model, angry_clip, tmp_path):
+    waveform, rate = sf.read(angry_clip)
+    call = np.stack([waveform, waveform[::-1]], axis=1)
+    sf.write(tmp_path / "call.wav", np.tile(call, (2, 1)), rate)
+    found = last(run(classifier, tmp_path / "call.wav", speakers=True))
+    assert {segment["speaker"] for segment in found.segments} == {"left", "right"}
+    assert set(found.to_dict()["speakers"]) == {"left", "right"}
+    assert "Strips, from above: left, right." in timeline_html(found, "call.wav")
+    with pytest.raises(ClipError, match="one channel"):
+        last(run(classifier, angry_clip, speakers=True))
+    stock = Classifier(Settings(model=str(stock_model)))
+    with pytest.raises(ClipError, match="does not keep speakers apart"):
+        last(run(stock, angry_clip, speakers=True))
 
 
 def test_page_escapes_transcripts_and_names():
