@@ -217,7 +217,9 @@ def test_clips_are_answered_while_a_recording_runs(classifier):
         ThreadPoolExecutor(1) as client,
     ):
         running = client.submit(ask, url, long, return_segments="true")
-        while requests.get(f"{url}/health", timeout=10).json()["waiting"] == 0:
+        while (
+            requests.get(f"{url}/health", timeout=10).json()["waiting"] == 0 and not running.done()
+        ):
             time.sleep(0.01)
         assert ask(url).status_code == 200
         assert not running.done()
@@ -246,7 +248,7 @@ def test_a_full_queue_is_said(classifier):
     app = make_app(classifier, name="tiny", max_waiting=1)
     with served(app) as url, ThreadPoolExecutor(1) as client:
         running = client.submit(ask, url, encode(voice(30)), return_segments="true")
-        while app.state.service.waiting == 0:
+        while app.state.service.waiting == 0 and not running.done():
             time.sleep(0.01)
         reply = ask(url)
         refused(reply, 503)
@@ -295,7 +297,7 @@ def test_closing_finishes_what_waits(classifier):
     app = make_app(classifier, name="tiny")
     with served(app) as url, ThreadPoolExecutor(10) as clients:
         replies = [clients.submit(ask, url) for _ in range(10)]
-        while app.state.service.waiting < 5:
+        while app.state.service.waiting < 5 and not all(reply.done() for reply in replies):
             time.sleep(0.005)
         app.state.service.close()
         codes = {reply.result().status_code for reply in replies}
@@ -329,7 +331,7 @@ def test_the_command_stops_when_it_is_told_to(model_folder, tmp_path):
     ):
         url = re.match(r"http://[^/]+", process.stdout.readline())[0]
         running = client.submit(ask, url, encode(voice(30)), return_segments="true")
-        while requests.get(f"{url}/health").json()["waiting"] == 0:
+        while requests.get(f"{url}/health").json()["waiting"] == 0 and not running.done():
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         assert running.result().json()["seconds"] == 30
