@@ -99,6 +99,11 @@ def _add_result(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="add the audio-only and text-only probabilities",
     )
+    group.add_argument(
+        "--dimensions",
+        action="store_true",
+        help="add valence and arousal, -1 to 1 (not to segments)",
+    )
 
 
 def _add_audio(group: argparse._ArgumentGroup) -> None:

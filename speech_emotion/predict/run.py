@@ -40,6 +40,7 @@ OF_CALL = (
     "abstain_below",
     "batch_size",
     "contributions",
+    "dimensions",
     "hop_s",
     "smoothing",
     "top_k",
@@ -72,6 +73,7 @@ class Prediction:
     labels: str | None = None
     abstain_below: float | None = None
     contributions: bool = False
+    dimensions: bool = False
     clean: bool = True
     check_speech: bool = True
     segments: bool = False
@@ -122,6 +124,7 @@ class Prediction:
                 segments=self.segments,
                 windows=self.windows,
                 contributions=self.contributions,
+                dimensions=self.dimensions,
                 speakers=named,
                 overlap=self._has_turns,
             )

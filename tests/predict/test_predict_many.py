@@ -188,6 +188,7 @@ def test_what_cannot_be_done_is_one_line(predict, monkeypatch, arguments, messag
 def test_csv(predict, folder, tmp_path, classifier):
     out = tmp_path / "rows.csv"
     options = ["--labels", "happy=positive,calm=positive,disgust=", "--contributions"]
+    options += ["--dimensions"]
     code, _, _ = predict(folder, "--format", "csv", "--out", out, *options, "--abstain-below", 0.9)
     assert code == 1
     rows = list(csv.DictReader(out.open()))
@@ -201,6 +202,8 @@ def test_csv(predict, folder, tmp_path, classifier):
         assert row["label"] == (expected[0]["label"] if sure else "")
         assert float(row["moved_text"]) == 0 and row["text_sad"] == ""
         assert float(row["audio_sad"]) == pytest.approx(float(row["sad"]))
+        place = classifier(row["file"], dimensions=True)["dimensions"]
+        assert float(row["valence"]) == pytest.approx(place["valence"], abs=1e-4)
 
 
 def test_many_clips_on_the_screen_are_a_line_each(predict, folder):

@@ -42,6 +42,7 @@ def make_writer(
     segments: bool,
     windows: bool,
     contributions: bool,
+    dimensions: bool = False,
     speakers: bool = False,
     overlap: bool = False,
 ) -> Writer:
@@ -54,8 +55,8 @@ def make_writer(
         files: all recordings.
         resume: keep what ``out`` holds.
         labels: those of the results.
-        segments, windows, contributions, speakers, overlap: what the results hold, for the
-            columns.
+        segments, windows, contributions, dimensions, speakers, overlap: what the results hold,
+            for the columns.
 
     Raises:
         PredictError: ``out`` exists and ``resume`` is not set, cannot be written, is of another
@@ -74,6 +75,7 @@ def make_writer(
             segments=segments,
             windows=windows,
             contributions=contributions,
+            dimensions=dimensions,
             speakers=speakers,
             overlap=overlap,
         )

@@ -17,6 +17,7 @@ def columns_of(
     segments: bool,
     windows: bool,
     contributions: bool,
+    dimensions: bool = False,
     speakers: bool = False,
     overlap: bool = False,
 ) -> list[str]:
@@ -27,6 +28,7 @@ def columns_of(
         segments: a line for each segment instead of each recording.
         windows: with ``segments``, a line for each window.
         contributions: with the audio-only and text-only probabilities of a recording.
+        dimensions: with valence and arousal of a recording or window.
         speakers: with the speaker.
         overlap: with ``true`` where another speaker has a turn at the same time.
     """
@@ -39,6 +41,7 @@ def columns_of(
         *("label", "score"),
         *scores,
         *([*moved, "moved_audio", "moved_text"] if contributions and not segments else []),
+        *(["valence", "arousal"] if dimensions and (windows or not segments) else []),
         *(["overlap"] if overlap else []),
         *(["transcript"] if not windows else []),
         *(["note"] if not segments else []),
@@ -107,7 +110,15 @@ def _entries(result: Result, columns: Sequence[str]) -> list[dict[str, Any]]:
         return [result]
     if "start" in columns:
         entries = result["segments"] if "transcript" in columns else result["windows"]
-        return [{**entry, **(entry.get("scores") or {}), **_overlap(entry)} for entry in entries]
+        return [
+            {
+                **entry,
+                **(entry.get("scores") or {}),
+                **(entry.get("dimensions") or {}),
+                **_overlap(entry),
+            }
+            for entry in entries
+        ]
     scores = {emotion["label"]: emotion["score"] for emotion in result["emotions"]}
     best = result["emotions"][0] if scores else {"label": NO_SPEECH, "score": None}
     if result.get("abstained") and scores:
@@ -120,4 +131,4 @@ def _entries(result: Result, columns: Sequence[str]) -> list[dict[str, Any]]:
             shares |= {f"{kind}_{label}": score for label, score in named}
             shares[f"moved_{kind}"] = parts["moved"][kind]
     texts = {"transcript": result["transcript"], "note": result["note"]}
-    return [{**best, **scores, **shares, **texts}]
+    return [{**best, **scores, **shares, **(result.get("dimensions") or {}), **texts}]
