@@ -178,6 +178,9 @@ def training_record(config: Any, splits: dict[str, Dataset], model: Any = None) 
             key: value for key, value in config.to_dict().items() if key not in DECIDES_NOTHING
         },
     }
+    pairs = dict(record["settings"].get("text_pairs") or {})
+    if pairs and Path(str(pairs["comments"])).is_dir():  # without the path of this machine
+        record["settings"]["text_pairs"] = pairs | {"comments": Path(pairs["comments"]).name}
     record["speakers"] = [name for stage in record["stages"] for name in stage.get("speakers", [])]
     hashes: set[str] = set()
     for name, rows in splits.items():
