@@ -26,7 +26,16 @@ FORWARDED = [name for name, command in COMMANDS.items() if hasattr(command, "for
 
 
 def test_every_command_is_there():
-    assert sorted(OWN) == ["adapt", "calibrate", "export", "info", "predict", "push"]
+    assert sorted(OWN) == [
+        "adapt",
+        "calibrate",
+        "embed",
+        "export",
+        "info",
+        "predict",
+        "push",
+        "serve",
+    ]
     assert sorted(FORWARDED) == ["corpus", "evaluate", "train"]
 
 

@@ -165,7 +165,7 @@ def test_a_table_with_segments_does_not_use_its_transcripts(predict, table):
         (["nothing*.wav"], "nothing*.wav: no file matches"),
         (["-"], "-: nothing was read from standard input"),
         (["a.wav", "--resume"], "--resume needs --out"),
-        (["a.wav", "--out", "x.csv"], "--out needs a --format"),
+        (["a.wav", "--out", "x.csv"], "--out needs one of --format"),
         (["a.wav", "--window-s", "3"], "window_s needs return_segments=True"),
         (["a.wav", "--segments", "--smoothing", "2"], "smoothing must be 1, 3, 5"),
         (["a.wav", "--windows"], "--windows needs --segments and --format csv"),

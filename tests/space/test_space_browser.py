@@ -340,7 +340,7 @@ def test_example_on_a_phone_sized_screen(serve, stock_model):
             [button] = [b for b in phone.find_elements(By.CSS_SELECTOR, "button") if b.text == name]
             button.click()
             page.wait_for(phone, "#status", "classified from audio only")
-            assert len(chart(phone)) == 7
+            page.patiently(phone).until(lambda driver: len(chart(driver)) == 7, "no chart")
             page.patiently(phone).until(
                 lambda driver: driver.execute_script(top) < 60, "it does not scroll to the answer"
             )
