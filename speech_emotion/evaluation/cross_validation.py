@@ -15,10 +15,11 @@ from typing import Any
 import pandas as pd
 from accelerate import PartialState
 from datasets import Dataset
+from scipy.special import softmax
 
 from corpus_builder.provenance import versions
 from hub_model.calibration import fit_temperature
-from hub_model.labels import EMOTIONS
+from hub_model.labels import EMOTIONS, Labels
 from speech_emotion.evaluation.classifiers import (
     PipelineClassifier,
     load_classifier,
@@ -31,6 +32,7 @@ from speech_emotion.evaluation.provenance import command_line, git_state, portab
 from speech_emotion.evaluation.scoring import (
     answered_of,
     classes_of,
+    columns_of,
     fold_scores,
     ids_of,
     log_probabilities,
@@ -49,6 +51,10 @@ def logit_columns(classes: Sequence[str] = EMOTIONS) -> list[str]:
     """Names of the columns that hold the logits."""
     return [f"logit_{name}" for name in classes]
 
+
+FLAT = 20.0
+"""Temperature at which folds are predicted: no probability then reaches the highest that the
+pipeline gives, so that the logits can be read off."""
 
 TEXTS = ("corpus", "none")
 """A clip is predicted with its transcript, and once more without text."""
@@ -132,6 +138,7 @@ def predict_fold(config: TrainConfig) -> pd.DataFrame:
         model, text="none", classes=classes, batch_size=config.per_device_eval_batch_size
     )
     assert isinstance(classifier, PipelineClassifier)
+    classifier.pipe.model.config.temperature = FLAT
     clips = ClipSet(clips=tested, cleaned=True)
     tables = []
     for text in TEXTS if classifier.pipe.model.config.use_text else ("none",):
@@ -141,7 +148,9 @@ def predict_fold(config: TrainConfig) -> pd.DataFrame:
         table = prediction_table(clips, found["fused"], classes=classes)
         table.insert(0, "fold", config.fold)
         table["corpus"], table["text"] = tested["corpus"][:], text
-        logits = model.temperature * log_probabilities(table, classes=classes)
+        logits = FLAT * log_probabilities(table, classes=classes)
+        shown = softmax(logits / model.temperature, axis=1)
+        table[columns_of(classes)] = Labels(classes, None).scores(shown)
         table[logit_columns(classes)] = logits
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

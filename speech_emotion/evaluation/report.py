@@ -81,8 +81,17 @@ def blocks(results: Mapping[str, ResultsFile]) -> dict[str, str]:
     return found
 
 
-def render_document(results: Mapping[str, ResultsFile]) -> str:
-    """All of docs/results.md."""
+def render_document(
+    results: Mapping[str, ResultsFile], weights: Mapping[str, str] | None = None
+) -> str:
+    """All of docs/results.md.
+
+    Args:
+        results: by name.
+        weights: hashes of the weights of models in the repository, by folder. A result of other
+            weights is marked.
+    """
+    weights = weights or {}
     parts = [
         "# Results",
         "Written by `python -m speech_emotion.evaluation.report` from the files in `results/`; "
@@ -92,6 +101,9 @@ def render_document(results: Mapping[str, ResultsFile]) -> str:
         versions = ", ".join(f"{library} {v}" for library, v in result["versions"].items())
         commit = (result["commit"] or "none")[:12]
         changed = " with uncommitted changes" if result["code_changed"] else ""
+        measured = {row.get("system"): row.get("weights_sha256") for row in result.get("rows", ())}
+        older = [f"`{k}`" for k, now in weights.items() if measured.get(k) not in (None, now)]
+        changed += f"; {', '.join(older)} has had other weights since" if older else ""
         parts += [
             f"## {TABLES[result['benchmark']][0]}: `{name}`",
             TABLES[result["benchmark"]][1](result),
@@ -138,7 +150,9 @@ def render(root: Path) -> dict[Path, str]:
     """Every generated file below ``root``, with its text."""
     results = read_results(root)
     contents = blocks(results)
-    files = {DOCUMENT: render_document(results)}
+    cards = [path.parent for path in WITH_BLOCKS if (root / path.parent / "config.json").is_file()]
+    shipped = {path.as_posix(): weights_hash(root / path) for path in cards}
+    files = {DOCUMENT: render_document(results, shipped)}
     if benchmarks := read_benchmarks(root):
         files[BENCHMARK_DOCUMENT] = benchmarks_document(benchmarks)
     for path in WITH_BLOCKS:

@@ -1,8 +1,6 @@
 """Pooled vectors of recordings or of their segments: what the classifier reads, in a file."""
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +18,7 @@ from speech_emotion.predict import DEFAULT_MODEL, PredictError
 from speech_emotion.predict.clips import Recordings, find_recordings
 from speech_emotion.predict.loading import load_classifier
 from speech_emotion.predict.vector_cache import CHUNK, module_hash
-from speech_emotion.predict.writers.base import readable, refuse_existing
+from speech_emotion.predict.writers.base import readable, refuse_existing, written_whole
 
 SUFFIXES = (".parquet", ".npz")
 TEXTS = ("path", "speaker", "label", "transcript")
@@ -209,14 +207,11 @@ def write_vectors(path: Path, rows: Sequence[Row], facts: Mapping[str, str]) -> 
         columns.remove("text")
     values = {name: [row.get(name) for row in rows] for name in columns}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False) as file:
+        with written_whole(path) as file:
             if path.suffix == ".npz":
                 np.savez(file, allow_pickle=False, **_arrays(values, facts))
             else:
                 pq.write_table(_table(values, facts), file)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
     except OSError as error:
         raise PredictError(f"--out {path}: {error.strerror}") from error
 

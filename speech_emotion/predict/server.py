@@ -26,8 +26,8 @@ from speech_emotion.predict.server_queue import Busy, Job, Service
 
 logger = logging.getLogger(__name__)
 
-SPEAKER_WORDS = ("channels", "auto")
-"""Words that ``speakers`` may be. Any other text could name a file of the server."""
+SPEAKER_WORDS = ("channels",)
+"""What ``speakers`` may be as text. Any other text could name a file of the server."""
 
 ERRORS = {
     400: "the body is not what its content type says, or has no recording",

@@ -239,6 +239,8 @@ def test_other_weights_get_no_entries_of_a_model_in_the_same_place(project):
     card = write_card(project, b"trained again")
     assert main(["--root", str(project)]) == 0
     assert ModelCard.load(card).data.eval_results is None
+    written = (project / "docs" / "results.md").read_text()
+    assert "`checkpoints/mini` has had other weights since" in written
 
 
 @pytest.mark.skipif(not (ROOT / "results").is_dir(), reason="nothing was measured yet")

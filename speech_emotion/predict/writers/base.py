@@ -5,9 +5,10 @@ import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from speech_emotion.predict import PredictError
 
@@ -224,11 +225,19 @@ def _destinations(out: Path, files: Sequence[str], suffix: str) -> dict[str, Pat
     return found
 
 
-def _write_whole(path: Path, text: str, *, errors: str = "surrogateescape") -> None:
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to fill, which takes the place of ``path`` when the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("wb", dir=path.parent, suffix=".tmp", delete=False) as file:
-        file.write(text.encode("utf-8", errors=errors))
+        yield file
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
+
+
+def _write_whole(path: Path, text: str, *, errors: str = "surrogateescape") -> None:
+    with written_whole(path) as file:
+        file.write(text.encode("utf-8", errors=errors))
 
 
 def readable(file: str) -> str:
