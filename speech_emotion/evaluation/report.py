@@ -150,7 +150,7 @@ def render(root: Path) -> dict[Path, str]:
     """Every generated file below ``root``, with its text."""
     results = read_results(root)
     contents = blocks(results)
-    cards = [path.parent for path in WITH_BLOCKS if (root / path.parent / "config.json").is_file()]
+    cards = [path.parent for path in WITH_BLOCKS if any((root / path.parent).glob("*.safetensors"))]
     shipped = {path.as_posix(): weights_hash(root / path) for path in cards}
     files = {DOCUMENT: render_document(results, shipped)}
     if benchmarks := read_benchmarks(root):
