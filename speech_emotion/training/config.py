@@ -157,6 +157,11 @@ class TrainConfig(EpochConfig):
         "with frozen encoders: augmented copies of each clip that are made once and drawn from in "
         "every epoch; without them, augmentation runs the encoders in every epoch",
     )
+    speed_copies: list[float] = option(
+        [],
+        "with frozen encoders: further copies of each clip, played at these speeds, such as "
+        "[0.9, 1.1]: pitch and formants change with the speed, as from one speaker to another",
+    )
     feature_cache: str | None = option(
         None,
         "folder of the vectors of frozen encoders, which runs may share; OUTPUT_DIR.state when not "
@@ -250,6 +255,8 @@ class TrainConfig(EpochConfig):
             )
         if self.augment_copies and not (self.augment or self.poor_recordings):
             raise ConfigError("augment_copies needs augment or poor_recordings, a probability")
+        if not all(isinstance(speed, int | float) and speed > 0 for speed in self.speed_copies):
+            raise ConfigError(f"speed_copies must be positive numbers, not {self.speed_copies}")
         if self.patience and self.validation == "none":
             raise ConfigError("patience needs validation clips, and validation is none")
         for name, weight in self.corpus_weights.items():

@@ -134,12 +134,17 @@ class Clips(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row = self.rows[index]
+    def waveform(self, row: dict[str, Any]) -> np.ndarray:
+        """Return the samples of a row, cut if it is too long, before any change."""
         waveform = load_audio(row["audio"])
         if self.max_samples is not None and waveform.size > self.max_samples:
             start = int(torch.randint(waveform.size - self.max_samples + 1, ()))
             waveform = waveform[start : start + self.max_samples]
+        return waveform
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.rows[index]
+        waveform = self.waveform(row)
         if self.augment is not None:
             waveform = self.augment(waveform)
         label, transcript = row["label"], row["transcript"]

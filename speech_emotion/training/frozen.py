@@ -29,7 +29,7 @@ from speech_emotion.predict.vector_cache import (
     module_hash,
     text_keys,
 )
-from speech_emotion.training.augment import training_changes
+from speech_emotion.training.augment import at_speed, training_changes
 from speech_emotion.training.config import ConfigError, TrainConfig
 from speech_emotion.training.data import Clips, stacked_labels
 from speech_emotion.training.losses import training_targets
@@ -176,14 +176,14 @@ def make_head(
         augmented on the fly.
 
     Raises:
-        ConfigError: ``standardize``, ``augment_copies`` or ``voice_copies`` is set, and the
-            encoders are needed.
+        ConfigError: ``standardize`` or one of the ``..._copies`` is set, and the encoders are
+            needed.
         CacheError: the vectors cannot be read or written.
         AudioError: a clip cannot be decoded.
     """
     reason = _why_not(config, model)
     if reason:
-        for name in ("standardize", "augment_copies", "voice_copies"):
+        for name in ("standardize", "augment_copies", "speed_copies", "voice_copies"):
             if getattr(config, name):
                 raise ConfigError(f"{name} needs vectors that do not change, and {reason}")
         return None
@@ -203,8 +203,12 @@ def make_head(
             augment=training_changes(config) if training else None,
         )
         audio.fill(
-            {key: index for index, copies in enumerate(keys[name]) for key in copies},
-            lambda key, index, clips=clips: _seeded_waveform(key, index, clips),  # type: ignore[misc]
+            {
+                key: (index, speed)
+                for index, copies in enumerate(keys[name])
+                for key, speed in copies.items()
+            },
+            lambda key, copy, clips=clips: _seeded_waveform(key, *copy, clips),  # type: ignore[misc,call-arg]
             encode.audio,
             size=len,
             batch_size=config.per_device_eval_batch_size,
@@ -297,25 +301,35 @@ class _Encoder:
         return {name: value.to(self.accelerator.device) for name, value in batch.items()}
 
 
-def _clip_keys(config: TrainConfig, rows: Dataset, *, train: bool) -> list[list[str]]:
-    """Keys of the vectors of each clip: one, or one for each augmented copy."""
+def _clip_keys(config: TrainConfig, rows: Dataset, *, train: bool) -> list[dict[str, float | None]]:
+    """The vectors of each clip, one or several copies: the key of each, and its speed.
+
+    Copies at a speed are not augmented; the others have no speed.
+    """
     lengths = rows["duration"][:] if "duration" in rows.column_names else [None] * len(rows)
-    keys = []
+    keys: list[dict[str, float | None]] = []
     for audio, seconds in zip(rows["audio"], lengths, strict=True):
-        key = clip_hash(audio)
+        key = clip = clip_hash(audio)
         if train and (config.augment_copies or seconds is None or seconds > config.max_seconds):
             key += f" {config.max_seconds} {config.augment} {config.seed}"
             if config.poor_recordings:
                 key += f" {config.poor_recordings} {config.model.get('cleaning')}"
         copies = config.augment_copies if train else 0
-        keys.append([f"{key} {copy}" for copy in range(copies)] or [key])
+        own: dict[str, float | None] = {f"{key} {copy}": None for copy in range(copies)}
+        own = own or {key: None}
+        if train:
+            at = f"{clip} {config.max_seconds} {config.seed} at"
+            own |= {f"{at} {speed}": speed for speed in config.speed_copies}
+        keys.append(own)
     return keys
 
 
-def _seeded_waveform(key: str, index: int, clips: Clips) -> np.ndarray:
-    """Cut and augment a clip so that the same key always gives the same samples."""
+def _seeded_waveform(key: str, index: int, speed: float | None, clips: Clips) -> np.ndarray:
+    """Cut and change a clip so that the same key always gives the same samples."""
     with _seeded(int(hashlib.sha256(key.encode()).hexdigest()[:8], 16)):
-        return clips[index]["waveform"]
+        if speed is None:
+            return clips[index]["waveform"]
+        return at_speed(clips.waveform(clips.rows[index]), speed)
 
 
 @contextmanager

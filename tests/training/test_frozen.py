@@ -164,6 +164,7 @@ def test_the_encoders_run_every_epoch_when_they_must(run, monkeypatch):
             {"augment": 0.5, "augment_copies": 2, "freeze": ["audio_model"]},
             "augment_copies needs vectors .* the text_model is trained",
         ),
+        ({"speed_copies": [1.1]}, "speed_copies needs vectors .* the audio_model is trained"),
         ({"voice_copies": 0.5}, "voice_copies needs vectors .* the audio_model is trained"),
     ],
 )
@@ -183,6 +184,19 @@ def test_augmented_copies_are_made_once_and_drawn_anew(run, monkeypatch, tmp_pat
     assert run("second", **settings) == first and len(seen) == 40
     same(first, run("third", **settings | {"feature_cache": None}), abs=1e-6)
     assert {waveform.tobytes() for waveform in seen[40:]} == heard
+
+
+def test_copies_at_other_speeds_stand_beside_the_clip_itself(run, monkeypatch, tmp_path):
+    seen = count_passes(monkeypatch)
+    settings = {"freeze": FROZEN, "num_train_epochs": 2, "model": STEADY, "max_seconds": 1.0}
+    settings |= {"feature_cache": str(tmp_path / "shared")}
+    plain = run("plain", **settings)
+    before = len(seen)
+    assert run("speeds", **settings, speed_copies=[0.8, 1.25]) != plain
+    made = sorted(len(waveform) for waveform in seen[before:])
+    own = sorted(len(waveform) for waveform in seen[:12])
+    assert len(made) == 24 and made[:12] == [round(size / 1.25) for size in own]
+    assert made[12:] == [round(size / 0.8) for size in own]
 
 
 @pytest.mark.parametrize("model", [STEADY, STEADY | {"missing_text": "learned"}])

@@ -184,6 +184,7 @@ def test_variables_are_expanded(parse, monkeypatch):
         ("label_smoothing_factor: 1.0", "label_smoothing_factor must be 0 to below 1, not 1.0"),
         ("patience: -1", "patience must not be negative"),
         ("{patience: 2, validation: none}", "patience needs validation clips"),
+        ("speed_copies: [0.9, 0]", "speed_copies must be positive"),
         ("augment_copies: 2", "augment_copies needs augment or poor_recordings"),
         ("poor_recordings: 1.5", "poor_recordings must be 0 to 1"),
         ("{batch_seconds: 4.0, max_seconds: 5.0}", "batch_seconds must be at least max_seconds"),
