@@ -16,6 +16,9 @@ from corpus_builder.sources import SOURCES, Iemocap, Ravdess, Source, TableSourc
 
 PROG = "python -m corpus_builder"
 
+TRANSCRIBER = "openai/whisper-base.en"
+"""That of a model that names none."""
+
 
 def main(arguments: list[str] | None = None, *, prog: str = PROG) -> int:
     """Run one command.
@@ -65,12 +68,11 @@ def _build(arguments: argparse.Namespace) -> int:
         "out": arguments.out,
         "noise": arguments.noise,
         "strict": arguments.strict,
-        "transcriber": arguments.transcriber,
         "workers": arguments.workers,
         "engine": arguments.engine,
     }
     if manifest:
-        config = BuildConfig.from_manifest(manifest, **where)
+        config = BuildConfig.from_manifest(manifest, transcriber=arguments.transcriber, **where)
     else:
         config = BuildConfig(
             configs=tuple(name for name in PROTOCOLS if name in (arguments.config or PROTOCOLS)),
@@ -80,6 +82,7 @@ def _build(arguments: argparse.Namespace) -> int:
             min_duration=arguments.min_duration,
             cleaning=Cleaning(denoise=arguments.denoise, trim=arguments.trim),
             target=arguments.target,
+            **_transcripts(arguments),
             **where,
         )
     options: dict[str, dict[str, Any]] = {
@@ -133,6 +136,12 @@ def _stats(arguments: argparse.Namespace) -> int:
         for reason, labels in reasons.items():
             counts = ", ".join(f"{label} {count}" for label, count in labels.items())
             print(f"dropped from {corpus}: {sum(labels.values())} {reason} ({counts})")
+    for corpus, words in report.get("word_error_rates", {}).items():
+        print(
+            f"words of {report['settings']['transcriber']} in {corpus}: error rate "
+            f"{words['rate']:.1%} ({words['words']} words, {words['clips']} clips, "
+            f"{words['silent']} without a word)"
+        )
     if rows_of_paper:
         print("\nThis corpus and the paper's: ours (paper's, difference)")
         for title, header, lines in compare(rows_of_paper, report["kept"]):
@@ -280,10 +289,17 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="noise recordings for augmentation (default: generated noise)",
     )
     build.add_argument(
+        "--transcripts",
+        choices=["known", "whisper", "both"],
+        help="columns of text: transcript, which is the corpus's own; whisper_transcript, which a "
+        "transcriber recognises in the recordings; or both (default: known, with --transcriber "
+        "both)",
+    )
+    build.add_argument(
         "--transcriber",
         metavar="NAME",
-        help="transcribe clips whose corpus has no transcript: openai-whisper:base.en, or a "
-        "transformers id or folder (default: they stay without)",
+        help="transcribes the recordings: openai-whisper:base.en, faster-whisper:base.en, or a "
+        f"transformers id or folder (default, when needed: {TRANSCRIBER})",
     )
     build.add_argument("--strict", action="store_true", help="stop at a file that cannot be used")
     build.add_argument(
@@ -333,6 +349,15 @@ def _labels(arguments: argparse.Namespace) -> tuple[str, ...]:
     if len(labels) < 2 or len({label.casefold() for label in labels} - {""}) < len(labels):
         raise CorpusError(f"--labels {arguments.labels}: expected two or more different labels")
     return tuple(labels)
+
+
+def _transcripts(arguments: argparse.Namespace) -> dict[str, str | None]:
+    transcriber = arguments.transcriber
+    kind = arguments.transcripts or ("known" if transcriber in (None, "none") else "both")
+    return {
+        "transcripts": kind,
+        "transcriber": TRANSCRIBER if kind != "known" and transcriber is None else transcriber,
+    }
 
 
 def _seed(text: str) -> int:

@@ -45,7 +45,7 @@ from corpus_builder.shards import MAX_SHARD_BYTES, read_rows, write_shards
 from corpus_builder.sources import Rejected, Source
 from corpus_builder.splits import HELD_OUT, PROTOCOLS, Splits, clips_of
 from corpus_builder.statistics import describe_split
-from corpus_builder.transcripts import fill_transcripts, public_name
+from corpus_builder.transcripts import KINDS, public_name, with_transcripts, word_error_rates
 from corpus_builder.workers import Workers, make_workers
 from hub_model.audio import Cleaning
 
@@ -64,7 +64,8 @@ class BuildConfig:
         cleaning: audio settings.
         target: training clips per class; see :func:`corpus_builder.balancing.targets`.
         noise: folder of noise recordings for augmentation; generated noise when not given.
-        transcriber: transcribes clips whose corpus has no transcript.
+        transcripts: one of :data:`corpus_builder.transcripts.KINDS`.
+        transcriber: transcribes the recordings, unless ``transcripts`` is ``known``.
         manifest: take the rows of each split from it instead of cutting and balancing.
         strict: a file that cannot be used is an error.
         max_shard_bytes: audio bytes in one parquet file.
@@ -81,12 +82,21 @@ class BuildConfig:
     cleaning: Cleaning = field(default_factory=Cleaning)
     target: int | None = None
     noise: Path | None = None
+    transcripts: str = "known"
     transcriber: str | None = None
     manifest: Manifest | None = None
     strict: bool = False
     max_shard_bytes: int = MAX_SHARD_BYTES
     workers: int = 1
     engine: str = "processes"
+
+    def __post_init__(self) -> None:
+        if self.transcripts not in KINDS:
+            raise CorpusError(f"--transcripts must be {', '.join(KINDS)}, not {self.transcripts}")
+        heard, named = self.transcripts != "known", self.transcriber not in (None, "none")
+        if heard != named:
+            need = "needs a --transcriber" if heard else "needs no --transcriber"
+            raise CorpusError(f"--transcripts {self.transcripts} {need}")
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -103,17 +113,27 @@ class BuildConfig:
         """
         try:
             settings = manifest.report["settings"]
-            cleaning = Cleaning.from_dict(settings["cleaning"])
+            cleaning, transcriber = (
+                Cleaning.from_dict(settings["cleaning"]),
+                settings["transcriber"],
+            )
+            if transcriber and where.get("transcriber") is None:
+                raise CorpusError(
+                    f"its transcripts are by {transcriber}; name it with --transcriber"
+                )
             kept = ("seed", "keep_neutral", "min_duration", "target", "max_shard_bytes")
             config = cls(
                 manifest=manifest,
                 configs=tuple(settings["configs"]),
                 labels=tuple(settings.get("labels") or ()),
                 cleaning=cleaning,
+                transcripts=settings.get("transcripts", "both" if transcriber else "known"),
                 **{name: settings[name] for name in kept},
                 **where,
             )
-            noise, transcriber = settings["noise"], settings["transcriber"]
+            noise = settings["noise"]
+        except CorpusError as error:
+            raise CorpusError(f"--manifest: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise CorpusError(f"--manifest: not the settings of a build ({error})") from error
         found = NoiseFolder.open(config.noise).files if config.noise else None
@@ -123,10 +143,6 @@ class BuildConfig:
                 "folder with --noise"
                 if noise
                 else "--manifest: its copies need no recorded noise; leave out --noise"
-            )
-        if transcriber and config.transcriber is None:
-            raise CorpusError(
-                f"--manifest: its transcripts are by {transcriber}; name it with --transcriber"
             )
         return config
 
@@ -154,8 +170,12 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
         if config.strict:
             require_usable(found.rejected, roots)
         require_clips(clips, found.rejected)
-        clips = fill_transcripts(
-            clips, transcriber=config.transcriber, cache=config.out / TRANSCRIPTS
+        clips = with_transcripts(
+            clips,
+            kind=config.transcripts,
+            files={name: found.utterances[name].path for name in found.utterances},
+            transcriber=config.transcriber,
+            cache=config.out / TRANSCRIPTS,
         )
         copy = partial(
             make_copies,
@@ -193,6 +213,7 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
         "removed_labels": _count(found.removed.elements()),
         "dropped": _count((i.corpus, i.reason, i.label or "unknown") for i in found.rejected),
         "kept": _count((clip.corpus, clip.label) for clip in clips),
+        **({"word_error_rates": word_error_rates(clips)} if config.transcripts == "both" else {}),
         "configs": configs,
     }
     _install(config, rejected=found.rejected, roots=roots, report=report)
@@ -211,6 +232,7 @@ def _settings(
         "min_duration": config.min_duration,
         "cleaning": config.cleaning.to_dict(),
         "target": config.target,
+        "transcripts": config.transcripts,
         "transcriber": public_name(config.transcriber) if config.transcriber else None,
         "noise": dict(noise.files) if noise else None,
         "max_shard_bytes": config.max_shard_bytes,

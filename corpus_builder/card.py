@@ -51,8 +51,8 @@ PROTOCOL_TEXT = {
 
 COLUMNS_TEXT = f"""\
 - `label` is the emotion, `source_label` the label of the corpus.
-- `transcript` comes from the corpus where `transcript_source` is `corpus`, else from the
-  transcriber that `transcript_source` names.
+- `transcript` is the text of the corpus. `whisper_transcript` is what a transcriber recognised in
+  the recording before cleaning, if one was asked for; an augmented copy has that of its source.
 - `source_id` is the `utterance_id` of the recording that a clip was made from. `augmentation` holds
   the parameters (JSON) of a copy; it is null for a recording.
 - `audio_hash` is the hash of the decoded samples: of the source file before cleaning, or of the
@@ -256,7 +256,9 @@ def _command(report: Mapping[str, Any], *, manifest: bool) -> str:
     cleaning = Cleaning.from_dict(settings["cleaning"])
     words = report["sources"].get("csv", {}).get("options", {}).get("words", {})
     options = {
-        f"--transcriber {settings['transcriber']}": settings["transcriber"],
+        f"--transcripts {settings.get('transcripts', 'both')} --transcriber {settings['transcriber']}": (
+            settings["transcriber"]
+        ),
         f"--seed {settings['seed']}": True,
         f"--min-duration {settings['min_duration']:g}": settings["min_duration"] != MIN_DURATION,
         f"--target {settings['target']}": settings["target"],

@@ -84,7 +84,6 @@ def collect_clips(parts: Iterable[Path], found: Listing) -> list[Clip]:
                 Clip(
                     **{name: getattr(utterance, name) for name in DESCRIPTION},
                     label=label,
-                    transcript_source="corpus" if utterance.transcript else None,
                     duration=cleaned.duration,
                     source_id=utterance.utterance_id,
                     augmentation=None,

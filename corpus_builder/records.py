@@ -22,8 +22,9 @@ class Clip:
     Args:
         label: the emotion, by name.
         source_label: the corpus's own label.
-        transcript_source: ``corpus`` when the text comes from the corpus, else the name of the
-            transcriber; None without transcript.
+        transcript: the words that the corpus gives; None when it has none.
+        whisper_transcript: the words that the transcriber recognised in the recording; None
+            without a transcriber, or when it recognised none.
         duration: seconds after cleaning.
         source_id: ``utterance_id`` of the recording this clip was made from; its own when it was
             not augmented.
@@ -42,7 +43,7 @@ class Clip:
     intensity: str | None
     sentence_id: str | None
     transcript: str | None
-    transcript_source: str | None
+    whisper_transcript: str | None = None
     duration: float
     utterance_id: str
     source_id: str

@@ -111,6 +111,11 @@ class TrainConfig(EpochConfig):
     fold_corpus: str | None = option(
         None, "corpus whose folds are tested; those of every corpus when not given"
     )
+    transcripts: Literal["known", "whisper", "any"] = option(
+        "known",
+        "text of a clip: known, its corpus's; whisper, what a transcriber recognised when the "
+        "corpus was built (corpus build --transcripts); any, the first where there is one",
+    )
     corpora: list[str] = option([], "train on these corpora only; on all when not given")
     validation: Literal["split", "none"] = option(
         "split",

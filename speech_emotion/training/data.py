@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Audio, ClassLabel, Dataset
+from datasets import Audio, ClassLabel, Dataset, Features, Value, concatenate_datasets
 from huggingface_hub import hf_hub_download
 
 from corpus_builder.reading import open_corpus
@@ -36,9 +36,12 @@ def load_splits(config: Any, labels: tuple[str, ...] | None = None) -> dict[str,
 
     Raises:
         ConfigError: the corpus is not there, misses a column or a split, is empty, or holds other
-            labels than the model.
+            labels than the model; or it has no column that ``transcripts`` names.
     """
     splits = open_splits(config.data, config.protocol, labels)
+    kind = getattr(config, "transcripts", "known")  # baselines read no text
+    if kind != "known":
+        splits = {name: _with_text(rows, kind, config.data) for name, rows in splits.items()}
     try:
         parts = Selection.of(config).parts(splits)
     except ConfigError as error:
@@ -50,6 +53,21 @@ def load_splits(config: Any, labels: tuple[str, ...] | None = None) -> dict[str,
             if not kept:
                 raise ConfigError(f"{config.data}: the {name} split is empty")
     return {name: part.cast_column("audio", Audio(decode=False)) for name, part in parts.items()}
+
+
+def _with_text(rows: Dataset, kind: str, data: str) -> Dataset:
+    """Let the column ``transcript`` hold the text that ``transcripts`` of a config names."""
+    heard = rows["whisper_transcript"][:] if "whisper_transcript" in rows.column_names else []
+    if not any(heard):
+        raise ConfigError(
+            f"{data}: no transcripts by a transcriber; build the corpus with --transcripts whisper "
+            "or both, or train with --transcripts known"
+        )
+    if kind == "whisper":
+        return rows.remove_columns("transcript").rename_column("whisper_transcript", "transcript")
+    heard = [known or text for known, text in zip(rows["transcript"][:], heard, strict=True)]
+    text = Dataset.from_dict({"transcript": heard}, Features({"transcript": Value("string")}))
+    return concatenate_datasets([rows.remove_columns("transcript"), text], axis=1)
 
 
 def open_splits(

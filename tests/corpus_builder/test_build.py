@@ -47,7 +47,7 @@ def test_load_dataset_opens_what_was_built(corpus, cache, config):
         assert samples.size / 16_000 == pytest.approx(row["duration"])
         assert EMOTIONS[row["label"]] == row["source_label"]
         assert row["source_id"] == row["utterance_id"] and row["augmentation"] is None
-        assert row["transcript_source"] == "corpus" and row["transcript"].endswith("by the door")
+        assert row["whisper_transcript"] is None and row["transcript"].endswith("by the door")
 
 
 def test_speaker_disjoint_is_the_default_and_streams(corpus):

@@ -160,7 +160,6 @@ def test_five_corpora_of_the_true_sizes_give_the_papers_class_totals(tmp_path):
         Clip(
             **{name: getattr(recording, name) for name in DESCRIPTION},
             label=found.labels[name],
-            transcript_source=None,
             duration=2.0,
             source_id=name,
             augmentation=None,

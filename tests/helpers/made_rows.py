@@ -19,7 +19,6 @@ def clip(corpus: str, speaker: int, gender: str, label: str, take: int) -> Clip:
         intensity=None,
         sentence_id=None,
         transcript=None,
-        transcript_source=None,
         duration=1.0,
         utterance_id=name,
         source_id=name,
