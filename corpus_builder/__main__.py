@@ -351,7 +351,7 @@ def _labels(arguments: argparse.Namespace) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _transcripts(arguments: argparse.Namespace) -> dict[str, str | None]:
+def _transcripts(arguments: argparse.Namespace) -> dict[str, Any]:
     transcriber = arguments.transcriber
     kind = arguments.transcripts or ("known" if transcriber in (None, "none") else "both")
     return {

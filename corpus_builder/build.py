@@ -113,21 +113,17 @@ class BuildConfig:
         """
         try:
             settings = manifest.report["settings"]
-            cleaning, transcriber = (
-                Cleaning.from_dict(settings["cleaning"]),
-                settings["transcriber"],
-            )
-            if transcriber and where.get("transcriber") is None:
-                raise CorpusError(
-                    f"its transcripts are by {transcriber}; name it with --transcriber"
-                )
+            cleaning = Cleaning.from_dict(settings["cleaning"])
+            heard = settings["transcriber"]
+            if heard and where.get("transcriber") is None:
+                raise CorpusError(f"its transcripts are by {heard}; name it with --transcriber")
             kept = ("seed", "keep_neutral", "min_duration", "target", "max_shard_bytes")
             config = cls(
                 manifest=manifest,
                 configs=tuple(settings["configs"]),
                 labels=tuple(settings.get("labels") or ()),
                 cleaning=cleaning,
-                transcripts=settings.get("transcripts", "both" if transcriber else "known"),
+                transcripts=settings.get("transcripts", "both" if heard else "known"),
                 **{name: settings[name] for name in kept},
                 **where,
             )

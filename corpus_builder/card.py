@@ -254,11 +254,10 @@ def _command(report: Mapping[str, Any], *, manifest: bool) -> str:
         return f"{command} --manifest THIS"
     settings = report["settings"]
     cleaning = Cleaning.from_dict(settings["cleaning"])
+    kind = settings.get("transcripts", "both" if settings["transcriber"] else "known")
     words = report["sources"].get("csv", {}).get("options", {}).get("words", {})
     options = {
-        f"--transcripts {settings.get('transcripts', 'both')} --transcriber {settings['transcriber']}": (
-            settings["transcriber"]
-        ),
+        f"--transcripts {kind} --transcriber {settings['transcriber']}": kind != "known",
         f"--seed {settings['seed']}": True,
         f"--min-duration {settings['min_duration']:g}": settings["min_duration"] != MIN_DURATION,
         f"--target {settings['target']}": settings["target"],

@@ -17,7 +17,7 @@ from corpus_builder.records import Clip
 from hub_model.audio import load_audio
 
 KINDS = ("known", "whisper", "both")
-"""Columns of text: ``transcript``, of the corpus; ``whisper_transcript``, of a transcriber; both."""
+"""Columns of text: ``transcript`` of the corpus, ``whisper_transcript`` of a transcriber, both."""
 
 BATCH_SIZE = 16
 
