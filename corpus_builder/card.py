@@ -60,7 +60,8 @@ COLUMNS_TEXT = f"""\
 - `fold` is the number of the cross-validation fold within the corpus.
 - `votes` holds the shares of the listeners' votes for {", ".join(VOTE_CLASSES)}, in this order
   (CREMA-D, ratings of the audio only).
-- `valence`, `activation` and `dominance` run from 1 to 5 (IEMOCAP)."""
+- `valence`, `activation` and `dominance` run from 1 to 5 (IEMOCAP). They and the Big Five,
+  `openness` to `neuroticism`, may come from a table of your own."""
 
 
 def card_text(report: Mapping[str, Any], *, manifest: bool = False) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from datasets import Audio, ClassLabel, Features, List, Value
 
+from corpus_builder.sources.base import RATINGS
 from hub_model.audio import SAMPLING_RATE
 from hub_model.labels import EMOTIONS
 
@@ -56,6 +57,11 @@ class Clip:
     valence: float | None = None
     activation: float | None = None
     dominance: float | None = None
+    openness: float | None = None
+    conscientiousness: float | None = None
+    extraversion: float | None = None
+    agreeableness: float | None = None
+    neuroticism: float | None = None
     part: Path
     part_row: int
     num_bytes: int
@@ -73,13 +79,12 @@ COLUMNS = tuple(
 
 def features(labels: Sequence[str] = EMOTIONS) -> Features:
     """Return the data set's features; ``audio`` is 16 kHz FLAC, already cleaned."""
-    numbers = ("duration", "valence", "activation", "dominance")
     return Features(
         {
             "audio": Audio(sampling_rate=SAMPLING_RATE),
             **{name: Value("string") for name in COLUMNS},
             **{name: Value("int64") for name in ("fold", "age")},
-            **{name: Value("float64") for name in numbers},
+            **{name: Value("float64") for name in ("duration", *RATINGS)},
             "votes": List(Value("float64")),
             "label": ClassLabel(names=list(labels)),
         }

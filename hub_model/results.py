@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from .audio import AudioError
-from .inputs import Clip, mean_clip
+from .inputs import TASK, Clip, mean_clip
 from .labels import Labels, contributions, decided, ranked
 from .recordings import Recorded
+from .tasks import Tasks, task_results
 from .timeline import (
     NO_SPEECH,
     SMOOTHING,
@@ -48,6 +49,7 @@ class Options:
     smoothing: int | None = None
     contributions: bool = False
     dimensions: bool = False
+    tasks: bool = False
     labels: Mapping[str, str | None] | Sequence[str] | str | None = None
     abstain_below: float | None = None
     clean: bool = True
@@ -115,17 +117,21 @@ class Options:
             or self.return_segments
             or self.contributions
             or self.dimensions
+            or self.tasks
             or self.abstain_below is not None
         )
 
 
-def clip_result(clip: Clip, *, asked: Options, labels: Labels, temperature: float) -> Any:
+def clip_result(
+    clip: Clip, *, asked: Options, labels: Labels, temperature: float, tasks: Tasks | None = None
+) -> Any:
     """The result of a clip, as :class:`SpeechTextEmotionPipeline` documents it."""
     if clip.error is not None:
         return {"error": clip.error}
     answers = {
         name: labels.named(_probabilities(logits, temperature))
         for name, logits in clip.logits.items()
+        if not name.startswith(TASK)
     }
     emotions = ranked(answers.get("fused", {}), asked.top_k)
     if asked.plain:
@@ -149,11 +155,18 @@ def clip_result(clip: Clip, *, asked: Options, labels: Labels, temperature: floa
         row["dimensions"] = (
             None if fused is None else labels.dimensions(_probabilities(fused, temperature))
         )
+    if asked.tasks:
+        row["tasks"] = task_results(tasks or {}, clip.tasks) if emotions else None
     return row
 
 
 def recording_result(
-    recorded: Recorded, *, asked: Options, labels: Labels, temperature: float
+    recorded: Recorded,
+    *,
+    asked: Options,
+    labels: Labels,
+    temperature: float,
+    tasks: Tasks | None = None,
 ) -> dict[str, Any]:
     """The result of a recording: that of a clip, with windows, segments, words and a summary.
 
@@ -186,7 +199,7 @@ def recording_result(
     heard = recorded.words is not None
     whole.text = text_of(words) if heard else transcript_of(windows)
     whole.file_notes = recorded.notes
-    row = clip_result(whole, asked=asked, labels=labels, temperature=temperature)
+    row = clip_result(whole, asked=asked, labels=labels, temperature=temperature, tasks=tasks)
     row["seconds"] = round(recorded.seconds, 3)
     row["segments"] = segments
     row["windows"] = table
@@ -321,7 +334,8 @@ def conversation_result(
         joined["label"], joined["abstained"] = None, True
         if scores:
             joined["label"], _, joined["abstained"] = decided(scores, abstain_below)
-    joined.pop("contributions", None)
+    for name in ("contributions", "tasks"):  # of one speaker each
+        joined.pop(name, None)
     if "dimensions" in joined:
         known = [(spoken[name], row["dimensions"]) for name, row in rows.items()]
         seconds = sum(weight for weight, place in known if place)
@@ -341,7 +355,7 @@ def conversation_result(
             **row["summary"],
             "emotions": row["emotions"][:top_k],
             "transcript": row["transcript"],
-            **({"dimensions": row["dimensions"]} if "dimensions" in row else {}),
+            **{part: row[part] for part in ("dimensions", "tasks") if part in row},
         }
         for name, row in rows.items()
     }

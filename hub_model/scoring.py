@@ -10,7 +10,7 @@ import torch
 from transformers.utils import logging
 
 from .audio import SAMPLING_RATE
-from .inputs import Clip
+from .inputs import TASK, Clip
 from .transcript import NO_WORD_TIMES, Transcriber, TranscriberUnavailable
 
 logger = logging.get_logger(__name__)
@@ -24,7 +24,8 @@ class ClipScorer:
 
     Args:
         processor: of the model.
-        forward: the model's inputs to logits ``(batch, num_labels)`` on the CPU.
+        forward: the model's inputs to logits ``(batch, num_labels)`` and the outputs of further
+            heads, by name, on the CPU.
         transcriber: for clips without a text.
         no_transcript: reason for a missing transcriber.
     """
@@ -32,7 +33,7 @@ class ClipScorer:
     def __init__(
         self,
         processor: Any,
-        forward: Callable[[dict[str, torch.Tensor]], torch.Tensor],
+        forward: Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, dict[str, torch.Tensor]]],
         transcriber: Transcriber | None,
         no_transcript: str | None,
     ) -> None:
@@ -63,15 +64,20 @@ class ClipScorer:
     def _logits(
         self, audio: list[np.ndarray], texts: list[str | None], separate: Sequence[str]
     ) -> list[dict[str, torch.Tensor]]:
-        fused = self._forward(dict(self._processor(audio=audio, text=texts)))
+        fused, tasks = self._forward(dict(self._processor(audio=audio, text=texts)))
         rows = [{"fused": row} for row in fused]
+        for name, outputs in tasks.items():
+            for row, output in zip(rows, outputs, strict=True):
+                row[TASK + name] = output
         with_text = [place for place, text in enumerate(texts) if text]
         if "audio" in separate:
-            audio_only = self._forward(dict(self._processor(audio=audio))) if with_text else fused
+            audio_only = fused
+            if with_text:
+                audio_only, _ = self._forward(dict(self._processor(audio=audio)))
             for row, logits in zip(rows, audio_only, strict=True):
                 row["audio"] = logits
         if "text" in separate and with_text:
-            text_only = self._forward(
+            text_only, _ = self._forward(
                 dict(self._processor(text=[texts[place] for place in with_text]))
             )
             for place, logits in zip(with_text, text_only, strict=True):

@@ -7,6 +7,7 @@ from transformers.configuration_utils import SubConfigSpec
 
 from .audio import MIN_SECONDS, SAMPLING_RATE, Cleaning
 from .labels import EMOTIONS
+from .tasks import check_tasks
 
 PIPELINE_TASK = "audio-classification"
 
@@ -56,6 +57,8 @@ class HubertBertConfig(PreTrainedConfig):
             fitted by ``adapt`` to the recordings of one source.
         transcriber: speech transcriber that the pipeline uses by default: a transformers id or
             folder, ``"openai-whisper:<name or file>"``, or ``"none"``.
+        tasks: further heads by name: ``{"labels": [...]}``, or ``{"mean", "std"}`` of a number; see
+            :mod:`~hub_model.tasks`.
         training: the training record: corpora, protocol, speakers, data fingerprint, seed, commit,
             versions.
         custom_pipelines: the pipeline class, for ``transformers.pipeline``.
@@ -64,13 +67,17 @@ class HubertBertConfig(PreTrainedConfig):
     reset what was fitted to the old ones.
 
     Raises:
-        ValueError: a rate outside 0 to 1, an unknown pooling or cleaning setting, a window of
-            under 0.1 s or longer than the encoder can read.
+        ValueError: a rate outside 0 to 1, an unknown pooling or cleaning setting, a task without
+            labels or figures, a window of under 0.1 s or longer than the encoder can read.
     """
 
     model_type = "hubert_bert"
-    # The embeddings in the output are no predictions.
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["audio_embedding", "text_embedding"]
+    # What else is in the output is no prediction of the emotion.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "audio_embedding",
+        "text_embedding",
+        "task_outputs",
+    ]
     sub_configs_defaults: ClassVar[dict[str, SubConfigSpec]] = {
         "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="hubert"),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True),
@@ -94,6 +101,7 @@ class HubertBertConfig(PreTrainedConfig):
     class_mean_logits: list[list[float]] | None = None
     logit_bias: list[float] | None = None
     transcriber: str = "openai/whisper-base.en"
+    tasks: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
     custom_pipelines: dict[str, Any] | None = None
 
@@ -156,6 +164,7 @@ class HubertBertConfig(PreTrainedConfig):
                     f"window_s must be at most {longest:g}, not {self.window_s}: the Whisper "
                     "encoder has no more positions"
                 )
+        self.tasks = check_tasks(self.tasks)
         self.cleaning = Cleaning.from_dict(self.cleaning).to_dict()
         if self.custom_pipelines is None:
             self.custom_pipelines = {

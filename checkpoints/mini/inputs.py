@@ -15,6 +15,9 @@ from .decoding import one_line_name
 from .speech_activity import is_noise
 from .transcript import Transcript, Word, text_of
 
+TASK = "task "
+"""Before the name of a further head, in the logits of a clip."""
+
 
 @dataclass
 class Clip:
@@ -29,7 +32,8 @@ class Clip:
         note: why there is no transcript.
         file_notes: what is unusual about the file.
         words: of such speech; ``None`` when the transcriber gives no times.
-        logits: ``(num_labels,)`` by modality: ``fused``, ``audio``, ``text``.
+        logits: ``(num_labels,)`` by modality: ``fused``, ``audio``, ``text``; and the output of
+            each further head by :data:`TASK` and its name.
     """
 
     original: np.ndarray | None = None
@@ -67,6 +71,12 @@ class Clip:
         sure = [word.confidence for word in words if word.confidence is not None]
         confidence = sum(sure) / len(sure) if sure else None
         self.set_transcript(Transcript(text_of(words), confidence), source)
+
+    @property
+    def tasks(self) -> dict[str, torch.Tensor]:
+        """The outputs of further heads, by name."""
+        found = ((name.removeprefix(TASK), name) for name in self.logits if name.startswith(TASK))
+        return {name: self.logits[key] for name, key in found}
 
     def add_logits(self, logits: dict[str, torch.Tensor]) -> None:
         """Add the logits of one chunk to their mean over all chunks."""

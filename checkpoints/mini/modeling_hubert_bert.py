@@ -20,6 +20,7 @@ from .encoders import (
     make_speech_encoder,
     make_text_encoder,
 )
+from .tasks import Tasks, check_tasks, task_heads
 
 logger = logging.get_logger(__name__)
 
@@ -34,12 +35,14 @@ class EmotionOutput(ModelOutput):
         audio_embedding: ``(batch, audio_embedding_size)``, the pooled speech vector.
         text_embedding: ``(batch, text_embedding_size)``, the pooled text vector; where a clip has
             no transcript, zero or the learned vector.
+        task_outputs: of each further head, ``(batch, labels)`` or ``(batch, 1)``.
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     audio_embedding: torch.Tensor | None = None
     text_embedding: torch.Tensor | None = None
+    task_outputs: dict[str, torch.Tensor] | None = None
 
 
 def masked_mean(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -128,6 +131,7 @@ class HubertBertForEmotion(PreTrainedModel):
         self.text_dropout = nn.Dropout(config.text_dropout)
         size = config.audio_embedding_size + config.text_embedding_size
         self.classifier = nn.Linear(size, config.num_labels)
+        self.task_heads = task_heads(config.tasks, size)
         if config.standardize_features:
             self.register_buffer("feature_mean", torch.zeros(size))
             self.register_buffer("feature_std", torch.ones(size))
@@ -142,9 +146,9 @@ class HubertBertForEmotion(PreTrainedModel):
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
         """Load a checkpoint as ``transformers`` does, but never with random weights in it.
 
-        Half-precision checkpoints are loaded as float32 unless a ``dtype`` is asked for. With
-        another ``id2label``, or with another ``num_labels`` and ``ignore_mismatched_sizes=True``,
-        the classifier starts anew, with a warning; capitals make no other label.
+        Half precision is loaded as float32 unless a ``dtype`` is asked for. With another
+        ``id2label``, or another ``num_labels`` and ``ignore_mismatched_sizes=True``, the
+        classifier starts anew, with a warning; capitals make no other label.
 
         Raises:
             ValueError: a weight of the model is missing from the checkpoint, has another shape,
@@ -226,6 +230,12 @@ class HubertBertForEmotion(PreTrainedModel):
                 part.load_state_dict({key: weights[key] for key in wanted if key in weights})
         return model
 
+    def set_tasks(self, tasks: Tasks | None) -> None:
+        """Replace the further heads by new, untrained ones; see :mod:`~hub_model.tasks`."""
+        self.config.tasks = check_tasks(tasks)
+        self.task_heads = task_heads(self.config.tasks, self.classifier.in_features)
+        self.task_heads.apply(self._init_weights)
+
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Write the model with the code of its pipeline, so that ``pipeline`` loads the folder.
 
@@ -263,10 +273,7 @@ class HubertBertForEmotion(PreTrainedModel):
         return weight.float(), bias.float()
 
     def freeze_feature_encoder(self) -> None:
-        """Train no convolution of the speech encoder, as in stock audio classifiers.
-
-        Of Whisper, which has two convolutions instead of a feature encoder, these are frozen.
-        """
+        """Train no convolution of the speech encoder (Whisper has two), as in stock classifiers."""
         if hasattr(self.audio_model, "feature_extractor"):
             self.audio_model.feature_extractor._freeze_parameters()
         else:
@@ -288,12 +295,10 @@ class HubertBertForEmotion(PreTrainedModel):
 
         Args:
             input_values: float ``(batch, num_samples)``, normalised waveforms at 16 kHz, padded
-                with zeros on the right; ``None`` for text-only
-                logits.
+                with zeros on the right; ``None`` for text-only logits.
             attention_mask: ``(batch, num_samples)``, 1 for real samples, or ``(batch, mel
                 frames)``; all real when not given.
-            input_ids: ``(batch, num_tokens)``, padded on the right; ``None`` for
-                audio-only logits.
+            input_ids: ``(batch, num_tokens)``, padded on the right; ``None`` for audio-only logits.
             text_attention_mask: ``(batch, num_tokens)``, 1 for real tokens. A row of zeros says
                 that this clip has no transcript.
             labels: ``(batch,)``, ids of the emotions.
@@ -336,10 +341,11 @@ class HubertBertForEmotion(PreTrainedModel):
             audio_part = audio_part * has_audio[:, None]
         features = torch.cat([self.audio_dropout(audio_part), self.text_dropout(text_part)], dim=-1)
         # A quantised layer has no parameters and takes float32.
-        weight = next(self.classifier.parameters(), features)
-        logits = self.classifier(features.to(weight.dtype))
+        features = features.to(next(self.classifier.parameters(), features).dtype)
+        logits = self.classifier(features)
         loss = None if labels is None else nn.functional.cross_entropy(logits.float(), labels)
-        return EmotionOutput(loss=loss, logits=logits, audio_embedding=audio, text_embedding=text)
+        tasks = {name: head(features) for name, head in self.task_heads.items()}
+        return EmotionOutput(loss, logits, audio, text, tasks or None)
 
     def _embed_audio(
         self, inputs: torch.Tensor, attention_mask: torch.Tensor | None

@@ -59,11 +59,10 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         short_context: let Whisper read the length of the clip instead of 30 s: faster, but the
             transcript may differ.
 
-    Any option of a call may be given here as well, and is then the default.
-
-    Call it with a path, the bytes of a file, a numpy array at 16 kHz, ``{"array" | "raw",
-    "sampling_rate"}``, a datasets ``AudioDecoder`` or row, or Gradio's ``(rate, array)``; or with
-    a list, a generator or a data set of these.
+    Any option of a call may be given here as well, and is then the default. Call it with a path,
+    the bytes of a file, a numpy array at 16 kHz, ``{"array" | "raw", "sampling_rate"}``, a datasets
+    ``AudioDecoder`` or row, or Gradio's ``(rate, array)``; or with a list, a generator or a data
+    set of these.
 
     Keyword arguments of a call:
         text: the transcript, if it is known; the transcriber is then not called. An empty one
@@ -77,6 +76,7 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         contributions: return the audio-only and text-only probabilities as well.
         dimensions: return valence and arousal as well, from the probabilities; see
             :data:`~hub_model.labels.VALENCE_AROUSAL`.
+        tasks: return the further heads of the model's config as well.
         return_transcript: return the transcript.
         return_segments: cut a recording of any length into windows and segments; files are read
             from disk block by block.
@@ -98,7 +98,7 @@ class SpeechTextEmotionPipeline(FittedPipeline):
 
     Returns:
         ``[{"label", "score"}]`` sorted by score. With ``return_transcript``, ``return_segments``,
-        ``contributions``, ``dimensions`` or ``abstain_below`` a dict with
+        ``contributions``, ``dimensions``, ``tasks`` or ``abstain_below`` a dict with
 
         - ``emotions``, that list (empty when there is no speech in a recording),
         - ``transcript``, ``transcript_source``, ``transcript_confidence``, and ``note``, the reason
@@ -106,6 +106,7 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         - with ``abstain_below``: ``label``, ``None`` when ``abstained``,
         - with ``contributions``: see :func:`~hub_model.labels.contributions`,
         - with ``dimensions``: that dict, ``{"valence", "arousal", "source"}``, for windows as well,
+        - with ``tasks``: see :func:`~hub_model.tasks.task_results`; with speakers, those of each,
         - with ``return_segments``: ``seconds``, ``windows`` (:func:`~hub_model.timeline.table_of`),
           ``segments`` (:func:`~hub_model.timeline.segments_of`), ``words`` (``start``, ``end`` and
           ``text`` of each; ``None`` without a transcriber that gives their times) and ``summary``
@@ -241,11 +242,7 @@ class SpeechTextEmotionPipeline(FittedPipeline):
     ) -> dict[str, Any]:
         """The result of a recording, or of the speakers in it."""
         whole = replace(asked, top_k=None) if asked.speakers else asked
-        options = {
-            "asked": whole,
-            "labels": self._labels(asked),
-            "temperature": self.model.config.temperature,
-        }
+        options: dict[str, Any] = {"asked": whole, **self._of_results(asked)}
         if not asked.speakers:
             return recording_result(
                 self._windows(source, text, asked, batch_size, workers), **options
@@ -282,20 +279,31 @@ class SpeechTextEmotionPipeline(FittedPipeline):
     def postprocess(self, clip: Clip, **options: Any) -> Any:
         """Turn the logits ``(num_labels,)`` of a clip into the result that the options ask for."""
         asked = Options(**options)
-        temperature = self.model.config.temperature
-        return clip_result(clip, asked=asked, labels=self._labels(asked), temperature=temperature)
+        return clip_result(clip, asked=asked, **self._of_results(asked))
 
-    def _labels(self, asked: Options) -> Labels:
-        return Labels(list(self.model.config.id2label.values()), asked.labels)
+    def _of_results(self, asked: Options) -> dict[str, Any]:
+        config = self.model.config
+        labels = Labels(list(config.id2label.values()), asked.labels)
+        tasks = getattr(config, "tasks", None)
+        if asked.tasks and not tasks:
+            raise ValueError("tasks: this model has no head but that of the emotion")
+        return {"labels": labels, "temperature": config.temperature, "tasks": tasks}
 
-    def _logits(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Logits of a batch, with the logit bias: float32 ``(batch, num_labels)`` on the CPU."""
+    def _logits(
+        self, inputs: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Logits ``(batch, num_labels)``, with the logit bias, and further heads: float32, CPU."""
         inputs = self._ensure_tensor_on_device(inputs, device=self.device)
         sound = {"input_values", "input_features"} & set(inputs)
         for name in sound:
             inputs[name] = inputs[name].to(self.model.dtype)
-        logits = self.model(**inputs).logits.float().cpu()
-        return logits + torch.from_numpy(self._logit_bias()) if sound else logits
+        output = self.model(**inputs)
+        logits = output.logits.float().cpu()
+        # An exported model has the logits only.
+        tasks = getattr(output, "task_outputs", None) or {}
+        if sound:
+            logits = logits + torch.from_numpy(self._logit_bias())
+        return logits, {name: values.float().cpu() for name, values in tasks.items()}
 
     def _preparation(self, clean: bool, check_speech: bool) -> Preparation:
         window_s = self.model.config.window_s

@@ -18,6 +18,13 @@ SUFFIXES = AUDIO_SUFFIXES - VIDEO_SUFFIXES
 are not read. A file that cannot be decoded is listed as rejected."""
 
 
+RATINGS = (
+    *("valence", "activation", "dominance"),
+    *("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism"),
+)
+"""Fields of a recording that are numbers of raters."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Utterance:
     """One recording as its corpus describes it; its audio is not decoded yet.
@@ -39,6 +46,8 @@ class Utterance:
         valence: 1 (negative) to 5 (positive), mean of the raters.
         activation: 1 (calm) to 5 (excited), mean of the raters.
         dominance: 1 (weak) to 5 (strong), mean of the raters.
+        openness, conscientiousness, extraversion, agreeableness, neuroticism: the Big Five
+            impressions of the speaker, on the scale of the corpus (paper, section VI).
     """
 
     utterance_id: str
@@ -57,6 +66,11 @@ class Utterance:
     valence: float | None = None
     activation: float | None = None
     dominance: float | None = None
+    openness: float | None = None
+    conscientiousness: float | None = None
+    extraversion: float | None = None
+    agreeableness: float | None = None
+    neuroticism: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,20 +1,21 @@
 """``csv``: a user's own recordings, from a table of path, emotion and speaker."""
 
+import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from corpus_builder import CorpusError
 from corpus_builder.labels import VOTE_CLASSES, check_label_map, label_of, plain_word
-from corpus_builder.sources.base import Rejected, Source, Utterance
+from corpus_builder.sources.base import RATINGS, Rejected, Source, Utterance
 from corpus_builder.tables import TABLE_SUFFIXES, read_table
 from hub_model.labels import EMOTIONS
 
 REQUIRED = ("path", "emotion", "speaker")
-OPTIONAL = ("gender", "intensity", "sentence", "transcript", "session", "age", "fold")
+OPTIONAL = ("gender", "intensity", "sentence", "transcript", "session", "age", "fold", *RATINGS)
 
 
 class TableSource(Source):
@@ -22,7 +23,8 @@ class TableSource(Source):
 
     Paths are relative to the table. Further columns are used when they are there: ``gender``,
     ``intensity``, ``sentence`` (the same text or number means the same sentence), ``transcript``,
-    ``session``, ``age`` and ``fold``.
+    ``session``, ``age``, ``fold``, and numbers: ``valence``, ``activation``, ``dominance`` and the
+    Big Five, ``openness`` to ``neuroticism``.
 
     Args:
         root: the table, or a folder that holds exactly one.
@@ -102,6 +104,7 @@ class TableSource(Source):
 
         name = place.as_posix().replace("/", "--")
         gender = row["gender"].lower()
+        ratings: dict[str, Any] = {name: _rating(row[name]) for name in RATINGS}
         return Utterance(
             utterance_id=f"csv-{name}",
             corpus=self.name,
@@ -115,7 +118,15 @@ class TableSource(Source):
             age=number("age"),
             session=row["session"] or None,
             fold=number("fold"),
+            **ratings,
         )
+
+
+def _rating(cell: str) -> float | None:
+    try:
+        return float(cell) if math.isfinite(float(cell)) else None
+    except ValueError:
+        return None
 
 
 def _places(folder: Path, files: Sequence[Path]) -> list[Path]:

@@ -7,6 +7,7 @@ from speech_emotion.metrics.calibration import (
 )
 from speech_emotion.metrics.classification import (
     NO_ANSWER,
+    ccc,
     confusion_matrix,
     macro_f1,
     per_class_recall,
@@ -34,6 +35,7 @@ __all__ = [
     "PairedBootstrap",
     "accuracy_at_coverage",
     "bootstrap_interval",
+    "ccc",
     "confusion_matrix",
     "expected_calibration_error",
     "gap_interval",

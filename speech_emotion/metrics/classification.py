@@ -1,4 +1,4 @@
-"""Scores of a hard decision: WA, UA, their sum, macro-F1, recall and confusion.
+"""Scores of a prediction: WA, UA, their sum, macro-F1, recall, confusion; concordance of numbers.
 
 Names as in the paper (section IV). All figures are fractions, 1.0 for a perfect score (2.0 for
 UA+WA). A clip without a prediction has :data:`NO_ANSWER`, which no class equals, so it counts as
@@ -28,6 +28,20 @@ def wa(references: ArrayLike, predictions: ArrayLike) -> float:
     """
     references, predictions = _as_ids(references, predictions)
     return float(np.mean(references == predictions))
+
+
+def ccc(references: ArrayLike, predictions: ArrayLike) -> float:
+    """Concordance correlation of two lists of numbers: 1 when they are equal (Lin, 1989).
+
+    >>> ccc([1, 2, 3], [1, 2, 3])
+    1.0
+    >>> ccc([1, 2, 3], [3, 2, 1])
+    -1.0
+    """
+    a, b = np.asarray(references, dtype=float), np.asarray(predictions, dtype=float)
+    shared = np.mean((a - a.mean()) * (b - b.mean()))
+    spread = a.var() + b.var() + (a.mean() - b.mean()) ** 2
+    return float(2 * shared / spread) if spread else 1.0
 
 
 def ua(references: ArrayLike, predictions: ArrayLike) -> float:

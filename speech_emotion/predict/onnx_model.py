@@ -241,6 +241,7 @@ def load_onnx(source: str | os.PathLike, precision: str = "fp32", **hub: Any) ->
         raise ValueError(f"{source}: no {FILES[precision]}; run speech-emotion export --onnx{flag}")
     config = HubertBertConfig.from_pretrained(folder)
     config.name_or_path = str(source)
+    config.tasks = None  # an exported model has the logits only
     return OnnxEmotion(config, file)
 
 

@@ -21,6 +21,7 @@ from speech_emotion.predict.loading import load_processor
 from speech_emotion.training.config import UNFREEZE, ConfigError, TrainConfig
 from speech_emotion.training.data import corpus_cleaning, texts_for_vocabulary
 from speech_emotion.training.saving import one_line
+from speech_emotion.training.tasks import model_tasks
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789'.,!?-"
 """Always in a trained vocabulary, so that a word never seen can still be spelt."""
@@ -57,6 +58,10 @@ def build_model(
         names = " and ".join(part for part in parts if isinstance(part, str))
         source = f" from {names}" if names else ""
         raise ConfigError(f"the model cannot be built{source}: {one_line(error)}") from error
+    try:
+        model.set_tasks(model_tasks(config, train_rows))
+    except ValueError as error:
+        raise ConfigError(one_line(error)) from error
     if config.standardize and not model.config.standardize_features:
         raise ConfigError(f"standardize: {config.init_from} has no feature statistics")
     if config.stock_checkpoint and (
@@ -152,6 +157,8 @@ def _new_model(
     config: TrainConfig, train_rows: Dataset, cleaning: dict[str, Any] | None, labels: list[str]
 ) -> tuple[HubertBertForEmotion, HubertBertProcessor]:
     check_keys("model", config.model, HubertBertConfig)
+    if "tasks" in config.model:
+        raise ConfigError("model: tasks is a key of its own")
     if {"num_labels", "id2label", "label2id"} & config.model.keys():
         raise ConfigError("model: its labels are those of the corpus; leave them out")
     settings = {"cleaning": cleaning, **config.model, "id2label": dict(enumerate(labels))}

@@ -18,6 +18,10 @@ UNFREEZE = {
 Of ``top2_conv``, the last two convolutions are trained all the same."""
 
 
+TASK_WEIGHT = 0.3
+"""Weight of the loss of a further head, that of the emotion being 1."""
+
+
 @dataclass(kw_only=True)
 class FitConfig:
     """Settings of every run of :func:`~speech_emotion.training.fit.fit`."""
@@ -221,6 +225,12 @@ class TrainConfig(EpochConfig):
         "with frozen encoders: probability that a training clip is shown without the offset of its "
         "speaker, as adapt takes it away later",
     )
+    tasks: dict[str, Any] = option(
+        {},
+        "further heads, trained beside the emotion: {gender: {weight: 0.3}, arousal: {column: "
+        "activation}}; column is one of the corpus, texts or numbers (default: the name), weight "
+        "that of its loss (default: 0.3)",
+    )
     max_seconds: float = option(
         8.0, "longer training clips are cut to a random segment of this length"
     )
@@ -258,6 +268,7 @@ class TrainConfig(EpochConfig):
                 f"batch_seconds must be at least max_seconds, {self.max_seconds}: "
                 "a batch holds at least one clip"
             )
+        self._check_tasks()
         if self.augment_copies and not (self.augment or self.poor_recordings):
             raise ConfigError("augment_copies needs augment or poor_recordings, a probability")
         if not all(isinstance(speed, int | float) and speed > 0 for speed in self.speed_copies):
@@ -267,6 +278,19 @@ class TrainConfig(EpochConfig):
         for name, weight in self.corpus_weights.items():
             if not isinstance(weight, int | float) or not 0 < weight < float("inf"):
                 raise ConfigError(f"corpus_weights: {name} must be a positive number, not {weight}")
+
+    def _check_tasks(self) -> None:
+        """Fill in the defaults of ``tasks``."""
+        if self.tasks and self.stock_checkpoint:
+            raise ConfigError("tasks: a stock checkpoint has one head only")
+        for name, given in self.tasks.items():
+            task = {"column": name, "weight": TASK_WEIGHT, **(given or {})}
+            weight = task["weight"]
+            if set(task) != {"column", "weight"} or not name.isidentifier() or name == "weight":
+                raise ConfigError(f"tasks: {name} must have the keys column and weight only")
+            if not isinstance(weight, int | float) or not 0 < weight < math.inf:
+                raise ConfigError(f"tasks: the weight of {name} must be positive, not {weight}")
+            self.tasks[name] = task
 
     def _check_folds(self) -> None:
         if self.fold is not None and self.folds is not None:

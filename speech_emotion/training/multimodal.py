@@ -5,11 +5,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import concatenate, send_to_device
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from hub_model.calibration import fit_temperature
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
+from hub_model.tasks import Tasks
 from speech_emotion.metrics import ua, wa
 from speech_emotion.training.augment import training_changes
 from speech_emotion.training.batching import length_batches
@@ -20,6 +22,7 @@ from speech_emotion.training.data import Clips, collator
 from speech_emotion.training.fit import Figures, History, Task
 from speech_emotion.training.frozen import Head, collate_pooled
 from speech_emotion.training.losses import EmotionLoss, training_targets
+from speech_emotion.training.tasks import WithTasks, task_figures, task_loss, with_tasks
 from speech_emotion.training.text_sampler import TextSampler
 
 
@@ -29,6 +32,7 @@ def get_dataloaders(
     processor: Any,
     head: Head | None,
     processes: int,
+    tasks: Tasks | None = None,
 ) -> dict[str, DataLoader]:
     """Return loaders of shuffled training batches and, if there are any, of validation batches."""
     clips: dict[str, Any]
@@ -47,6 +51,9 @@ def get_dataloaders(
             ),
             targets=training_targets(config, parts["train"]),
         )
+    if tasks:
+        clips = {name: WithTasks(clips[name], parts[name], config, tasks) for name in clips}
+        collate = with_tasks(collate)
     if config.batch_seconds and head is None:
         batches = length_batches(config, parts["train"], processes=processes)
         loaders = {"train": DataLoader(clips["train"], batch_sampler=batches, collate_fn=collate)}
@@ -89,7 +96,7 @@ class EmotionTask(Task):
         record: dict[str, Any],
         processes: int,
     ) -> None:
-        loaders = get_dataloaders(config, parts, processor, head, processes)
+        loaders = get_dataloaders(config, parts, processor, head, processes, model.config.tasks)
         trained = model if head is None else head.model
         optimizer = torch.optim.AdamW(
             [weight for weight in trained.parameters() if weight.requires_grad],
@@ -107,27 +114,37 @@ class EmotionTask(Task):
 
     def loss(self, batch: Any, accelerator: Accelerator) -> torch.Tensor:
         """Return the mean loss of a batch of clips."""
-        labels = batch.pop("labels")
-        return self.loss_function(self.model(**batch).logits, labels)
+        labels, targets = batch.pop("labels"), batch.pop("tasks", None)
+        output = self.model(**batch)
+        loss = self.loss_function(output.logits, labels)
+        if targets is not None:
+            loss = loss + task_loss(self.config, output.task_outputs, targets)
+        return loss
 
     @torch.no_grad()
     def evaluate(self, accelerator: Accelerator) -> Figures:
-        """Return loss, WA, UA and the best temperature on the whole validation clips."""
+        """Return the figures on the whole validation clips.
+
+        They are the loss, WA and UA of the emotion, the best temperature, and a score of each task.
+        """
         if self.validation is None:
             return {}
         self.model.eval()
         found = []
         for batch in self.validation:
-            labels = batch.pop("labels")
-            logits = self.model(**batch).logits.float()
-            found.append([part.cpu() for part in accelerator.gather_for_metrics((labels, logits))])
-        labels, logits = (torch.cat(parts) for parts in zip(*found, strict=True))
+            labels, targets = batch.pop("labels"), batch.pop("tasks", {})
+            output = self.model(**batch)
+            outputs = output.task_outputs or {}
+            parts = (labels, output.logits.float(), outputs, targets)
+            found.append(send_to_device(accelerator.gather_for_metrics(parts), "cpu"))
+        labels, logits, outputs, targets = concatenate(found)
         truth, predicted = labels.numpy(), logits.argmax(-1).numpy()
         return {
             "validation_loss": float(torch.nn.functional.cross_entropy(logits, labels)),
             "wa": wa(truth, predicted),
             "ua": ua(truth, predicted),
             "temperature": fit_temperature(truth, logits.numpy()),
+            **task_figures(outputs, targets),
         }
 
     def save(self, accelerator: Accelerator, history: History) -> None:
