@@ -18,13 +18,18 @@ from sklearn.preprocessing import StandardScaler
 
 from hub_model.labels import EMOTIONS
 from speech_emotion.baselines import BaselineError
-from speech_emotion.baselines.features import FEATURE_NAMES, FEATURE_VERSION, clip_features
+from speech_emotion.baselines.features import (
+    FEATURE_NAMES,
+    FEATURE_VERSION,
+    clip_features,
+    one_thread,
+)
 from speech_emotion.metrics import ua_plus_wa
 
 CLASSIFIERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "knn": ("sklearn.neighbors", "KNeighborsClassifier", {}),
     "mlp": ("sklearn.neural_network", "MLPClassifier", {"max_iter": 1000}),
-    "xgb": ("xgboost", "XGBClassifier", {"verbosity": 0}),
+    "xgb": ("xgboost", "XGBClassifier", {"verbosity": 0, "n_jobs": 1}),
     "lightgbm": ("lightgbm", "LGBMClassifier", {"verbosity": -1, "deterministic": True}),
     "logistic_regression": ("sklearn.linear_model", "LogisticRegression", {"max_iter": 1000}),
     "random_forest": ("sklearn.ensemble", "RandomForestClassifier", {}),
@@ -115,10 +120,12 @@ class ClassicalBaseline:
     classifier: Any
     classes: tuple[int, ...]
 
+    @one_thread
     def predict_proba(self, waveforms: list[np.ndarray]) -> np.ndarray:
         """Probabilities of the seven emotions, float64 (num_waveforms, 7)."""
         return self.from_features(np.stack([clip_features(waveform) for waveform in waveforms]))
 
+    @one_thread
     def from_features(self, features: np.ndarray) -> np.ndarray:
         """The same for float32 (num_clips, 94), see :func:`.features.clip_features`."""
         found = self.classifier.predict_proba(self.scaler.transform(features)).astype(np.float64)
@@ -128,6 +135,7 @@ class ClassicalBaseline:
         return probabilities
 
 
+@one_thread
 def fit(
     features: np.ndarray,
     labels: np.ndarray,

@@ -9,7 +9,7 @@ from datasets import Dataset
 from hub_model.audio import load_audio
 from speech_emotion.baselines import BaselineError
 from speech_emotion.baselines.clips import Clips, collect
-from speech_emotion.baselines.features import FEATURE_VERSION, clip_features
+from speech_emotion.baselines.features import FEATURE_VERSION, clip_features, one_thread
 from speech_emotion.predict.vector_cache import CacheError, VectorCache, clip_hash
 
 __all__ = ["clip_hash", "features_folder", "stored_features"]
@@ -20,6 +20,7 @@ def features_folder(cache: str | Path) -> Path:
     return Path(cache) / f"features-{FEATURE_VERSION}"
 
 
+@one_thread
 def stored_features(rows: Dataset, cache: str | Path, *, what: str) -> Clips[np.ndarray]:
     """The features of every clip of a split; those in the cache are not computed again.
 

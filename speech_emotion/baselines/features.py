@@ -10,6 +10,7 @@ from functools import lru_cache
 import librosa
 import numpy as np
 from scipy.fft import dct
+from threadpoolctl import threadpool_limits
 
 from hub_model.audio import SAMPLING_RATE
 
@@ -40,6 +41,11 @@ _TOP_DB = 80.0
 _PITCH_FLOOR, _PITCH_CEILING = 150.0, 4000.0
 _TUNINGS = np.linspace(-0.5, 0.5, 101)
 """Bounds of the 100 classes, each a hundredth of a semitone, in which tuning is counted."""
+
+
+one_thread = threadpool_limits.wrap(limits=1)
+"""Decorator: the sums in a product of matrices depend on the number of threads, and so would what
+is fitted to them (an MLP differs after a few steps)."""
 
 
 def clip_features(waveform: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits
 
 from speech_emotion import baselines
 from speech_emotion.baselines import BaselineError
@@ -167,3 +168,25 @@ def test_another_safe_type_in_its_place_is_no_traceback(train):
     with pytest.raises(BaselineError, match="cannot be loaded") as error:
         baselines.load(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["knn", "mlp", "xgb"])
+def test_any_number_of_threads_gives_the_same_files_and_probabilities(name, tmp_path):
+    features, labels = made(400, 0)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            baseline, _ = fit(
+                features,
+                labels,
+                np.array(["one"] * len(labels)),
+                classifier=name,
+                params={"mlp": {"max_iter": 20}}.get(name, SMALL.get(name)),
+                seed=SEED,
+            )
+            folder = tmp_path / str(threads)
+            folder.mkdir()
+            save(baseline, folder)
+            files = {path.name: path.read_bytes() for path in folder.iterdir()}
+            found.append((files, baseline.from_features(features).tobytes()))
+    assert found[0] == found[1]
