@@ -126,11 +126,18 @@ def _add_audio(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--speakers",
-        metavar="NAMES|FILE",
+        metavar="NAMES|FILE|auto",
         help="every channel of a recording is one speaker, as in recorded calls: channels; or "
         "their names, such as agent,customer or left=agent,right=customer; or who speaks when: an "
-        "RTTM file, or a table (.csv, .tsv) of start, end, speaker and perhaps file. Implies "
+        "RTTM file, or a table (.csv, .tsv) of start, end, speaker and perhaps file; or told by "
+        'their voices: auto, which needs pip install "speech-text-emotion[speakers]". Implies '
         "--segments",
+    )
+    group.add_argument(
+        "--num-speakers",
+        type=int,
+        metavar="N",
+        help="with --speakers auto: how many speak in each recording (default: told by the voices)",
     )
     group.add_argument(
         "--windows",

@@ -28,6 +28,7 @@ from speech_emotion.evaluation import (
     adaptation,
     calibration,
     comparison,
+    conversation,
     cross_corpus,
     fairness,
     own_corpus,
@@ -80,6 +81,11 @@ BENCHMARKS = {
     "robustness": Benchmark("Noise, telephone, codecs, reverberation and speed", robustness),
     "ablation": Benchmark("Ablation", ablation),
     "adaptation": Benchmark("Adaptation to recordings without labels", adaptation),
+    "conversation": Benchmark(
+        "Conversations: speakers and emotions over time",
+        conversation,
+        ("cache", "folds", "limit", "text", "workers"),
+    ),
     "cross_corpus": Benchmark("Corpus by corpus", cross_corpus, ()),
 }
 """Every benchmark by its name on the command line."""

@@ -16,6 +16,7 @@ from speech_emotion.metrics.classification import (
     wa,
 )
 from speech_emotion.metrics.comparison import McNemar, PairedBootstrap, mcnemar, paired_bootstrap
+from speech_emotion.metrics.diarisation import Errors, diarisation_errors, emotion_errors
 from speech_emotion.metrics.resampling import (
     LEVEL,
     RESAMPLES,
@@ -30,6 +31,7 @@ __all__ = [
     "NO_ANSWER",
     "RESAMPLES",
     "SEED",
+    "Errors",
     "Interval",
     "McNemar",
     "PairedBootstrap",
@@ -37,6 +39,8 @@ __all__ = [
     "bootstrap_interval",
     "ccc",
     "confusion_matrix",
+    "diarisation_errors",
+    "emotion_errors",
     "expected_calibration_error",
     "gap_interval",
     "macro_f1",

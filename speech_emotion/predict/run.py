@@ -14,7 +14,7 @@ from corpus_builder.ray_cluster import RayCluster, RayError
 from hub_model.audio import AudioError
 from hub_model.labels import LABEL_SETS, Labels
 from hub_model.results import Options
-from speech_emotion.predict import DEFAULT_MODEL, FORMATS, PredictError
+from speech_emotion.predict import DEFAULT_MODEL, FORMATS, PredictError, diarisation
 from speech_emotion.predict.clips import Recording, Recordings, find_recordings
 from speech_emotion.predict.loading import load_classifier
 from speech_emotion.predict.speakers import SpeakerSummary
@@ -82,6 +82,7 @@ class Prediction:
     hop_s: float | None = None
     smoothing: int | None = None
     speakers: str | None = None
+    num_speakers: int | None = None
     batch_size: int = 8
     workers: int = 0
     engine: str = "processes"
@@ -126,7 +127,7 @@ class Prediction:
                 contributions=self.contributions,
                 dimensions=self.dimensions,
                 speakers=named,
-                overlap=self._has_turns,
+                overlap=self._has_turns or self._by_voice,
             )
             if self.resume and (known := writer.example(files)):
                 (again,) = predict([recordings[known]])
@@ -147,7 +148,8 @@ class Prediction:
                         failed += 1
                         on_error(result["error"])
             writer.close()
-        if named and todo:
+        # By voice, the first speaker of one recording is not that of another.
+        if named and todo and not (self._by_voice and len(files) > 1):
             self.summary = speakers.table(labels, part=len(todo) < len(files))
         return len(files), failed
 
@@ -155,6 +157,11 @@ class Prediction:
     def _has_turns(self) -> bool:
         """Whether ``speakers`` names a file of turns."""
         return Path(self.speakers or "").suffix.lower() in SUFFIXES
+
+    @property
+    def _by_voice(self) -> bool:
+        """Whether speakers are told by their voices."""
+        return self.speakers == "auto"
 
     def _recordings(self, on_note: Callable[[str], None]) -> dict[str, Recording]:
         """The recordings by name, with their transcripts and turns."""
@@ -197,6 +204,12 @@ class Prediction:
             raise PredictError(f"--out needs one of --format {others}")
         if self.out is None and self.format == "parquet":
             raise PredictError("--format parquet needs --out FILE")
+        if self.num_speakers is not None and not self._by_voice:
+            raise PredictError("--num-speakers needs --speakers auto")
+        if self.num_speakers is not None and self.num_speakers < 1:
+            raise PredictError(f"--num-speakers {self.num_speakers}: must be at least 1")
+        if self._by_voice:
+            diarisation.load()
         if self.workers < 0 or self.batch_size < 1:
             raise PredictError("--workers must be 0 or more, and --batch-size 1 or more")
 
@@ -208,7 +221,9 @@ class Prediction:
         options |= {"clean": self.clean, "check_speech": self.check_speech}
         if self.labels is not None:
             options["labels"] = read_labels(self.labels)
-        if self.speakers is not None and not self._has_turns:
+        if self._by_voice:
+            options["speakers"] = partial(diarisation.diarise, num_speakers=self.num_speakers)
+        elif self.speakers is not None and not self._has_turns:
             options["speakers"] = read_speakers(self.speakers)
         try:
             Options(**options)
