@@ -220,7 +220,7 @@ def channels_of(source: Any) -> tuple[str, list[dict[str, Any]]]:
         source = {"array": array, "sampling_rate": rate}
     elif not isinstance(source, dict):
         source = {"array": source, "sampling_rate": SAMPLING_RATE}
-    with AudioStream(source) as stream:
+    with AudioStream({**source, "channel": 0}) as stream:
         name, number = stream.name, stream.channels
     if number == 1:
         raise AudioError(f"{name}: it has one channel, so its speakers are not told by channels")

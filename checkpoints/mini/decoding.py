@@ -193,7 +193,7 @@ class AudioStream:
             if rates[0] != rates[1]:  # Gradio's order, and that of soundfile.read
                 self.rate, source = source if rates[0] else source[::-1]
         samples = _as_samples(source, self.name)
-        if samples.shape[1] > 2:
+        if samples.shape[1] > 2 and self._channel is None:
             self.notes.append(
                 f"one recording with {samples.shape[1]} channels; give several clips as a list"
             )

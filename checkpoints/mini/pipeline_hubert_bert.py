@@ -15,7 +15,7 @@ from .audio import AudioError, Cleaning
 from .calibration import FittedPipeline
 from .inputs import Clip, Preparation, as_list, check_texts, each, is_one_clip, prepared, unbatched
 from .labels import Labels
-from .recordings import Recorded, RecordingWindows, channels_of, length_of
+from .recordings import Recorded, RecordingWindows, channels_of, length_of, rereadable
 from .results import (
     Options,
     clip_result,
@@ -86,9 +86,10 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         speakers: with ``return_segments``: ``"channels"``, or a list of their names, when every
             channel of the recording holds one speaker, as in recorded calls; or, for a single
             recording, a list of turns, ``{"start", "end", "speaker"}`` in seconds, within which
-            windows are cut. Segments, windows and words then have a ``speaker``, with turns also
-            ``overlap``: whether another speaker has a turn at that time; and ``speakers`` sums up
-            each.
+            windows are cut; or a function that returns the turns of a recording, such as
+            ``speech_emotion.predict.diarisation.diarise``. Segments, windows and words then have a
+            ``speaker``, with turns also ``overlap``: whether another speaker has a turn at that
+            time; and ``speakers`` sums up each.
         clean: ``False`` when the audio has already been cleaned.
         check_speech: ``False`` to classify noise as well. Otherwise a clip of noise is an error,
             and a window without speech has the label ``"no speech"``.
@@ -241,6 +242,9 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         self, source: Any, text: str | None, asked: Options, batch_size: int, workers: int
     ) -> dict[str, Any]:
         """The result of a recording, or of the speakers in it."""
+        if callable(asked.speakers):
+            source = rereadable(source)
+            asked = replace(asked, speakers=asked.speakers(source))
         whole = replace(asked, top_k=None) if asked.speakers else asked
         options: dict[str, Any] = {"asked": whole, **self._of_results(asked)}
         if not asked.speakers:

@@ -191,20 +191,26 @@ def length_of(source: Any) -> float | None:
         return stream.seconds
 
 
+def rereadable(source: Any) -> Any:
+    """A recording, as in a call, that can be read twice: a pipe or a file is read into memory."""
+    source = unwrap(source)
+    if hasattr(source, "read") and not hasattr(source, "get_all_samples"):
+        return source.read()
+    if isinstance(source, str | os.PathLike) and not Path(source).is_file() and _exists(source):
+        return Path(source).read_bytes()
+    return source
+
+
 def channels_of(source: Any) -> tuple[str, list[dict[str, Any]]]:
     """Return the name of a recording, and its channels as recordings of their own.
 
     Args:
-        source: of one recording, as in a call; what can be read only once is read into memory.
+        source: of one recording, as in a call.
 
     Raises:
         AudioError: it cannot be opened, or has one channel only.
     """
-    source = unwrap(source)
-    if hasattr(source, "read") and not hasattr(source, "get_all_samples"):
-        source = source.read()
-    elif isinstance(source, str | os.PathLike) and not Path(source).is_file() and _exists(source):
-        source = Path(source).read_bytes()
+    source = rereadable(source)
     if isinstance(source, str | os.PathLike):
         source = {"path": source}
     elif isinstance(source, bytes | bytearray | memoryview):
@@ -214,7 +220,7 @@ def channels_of(source: Any) -> tuple[str, list[dict[str, Any]]]:
         source = {"array": array, "sampling_rate": rate}
     elif not isinstance(source, dict):
         source = {"array": source, "sampling_rate": SAMPLING_RATE}
-    with AudioStream(source) as stream:
+    with AudioStream({**source, "channel": 0}) as stream:
         name, number = stream.name, stream.channels
     if number == 1:
         raise AudioError(f"{name}: it has one channel, so its speakers are not told by channels")

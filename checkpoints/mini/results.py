@@ -1,6 +1,6 @@
 """The options of a call of the pipeline, and its results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from numbers import Real
@@ -54,7 +54,7 @@ class Options:
     abstain_below: float | None = None
     clean: bool = True
     check_speech: bool = True
-    speakers: str | Sequence[str] | Sequence[Mapping[str, Any]] | None = None
+    speakers: str | Sequence[str] | Sequence[Mapping[str, Any]] | Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("top_k", "window_s", "hop_s", "smoothing", "abstain_below"):
@@ -71,11 +71,17 @@ class Options:
         if self.return_segments:
             _ = self.timeline
         names = self.speakers
-        if names is None or names == "channels" or self.turns is not WHOLE:
+        if names is None or names == "channels" or callable(names) or self.turns is not WHOLE:
             return
+        if names == "auto":
+            raise ValueError(
+                'speakers="auto" is a word of the command line; here give the function '
+                "speech_emotion.predict.diarisation.diarise, or its turns"
+            )
         if not isinstance(names, list | tuple) or not names:
             raise ValueError(
-                f'speakers must be "channels", a list of names or a list of turns, not {names!r}'
+                'speakers must be "channels", a list of names or of turns, or a function that '
+                f"returns turns, not {names!r}"
             )
         if not all(isinstance(name, str) and name.strip() for name in names):
             raise ValueError(f"speakers: every one needs a name, not {list(names)}")
@@ -287,7 +293,7 @@ def speaker_names(asked: Options, name: str, channels: int) -> list[str]:
     if isinstance(asked.speakers, str):
         stereo = channels == 2
         return ["left", "right"] if stereo else [f"channel {n + 1}" for n in range(channels)]
-    names = [str(name) for name in asked.speakers or ()]
+    names = [str(name) for name in asked.speakers or ()]  # type: ignore[union-attr]
     if len(names) != channels:
         raise AudioError(f"{name}: it has {channels} channels, and {len(names)} speakers are named")
     return names

@@ -165,6 +165,31 @@ def head_training_table(figures: Figures) -> str:
     )
 
 
+def word_error_rate_table(figures: Figures) -> str:
+    """Errors and time of the transcribers."""
+    rows = [
+        [
+            f"`{row['transcriber']}`",
+            *(
+                f"{100 * row[corpus]['wer']:.1f} %, {100 * row[corpus]['exact']:.0f} %"
+                for corpus in ("ravdess", "tess")
+            ),
+            f"{row['seconds_a_clip']:.2f} s",
+            f"{row['cpu_seconds_a_clip']:.2f} s",
+        ]
+        for row in figures["rows"]
+    ]
+    return (
+        f"{figures['clips']} clips of each corpus (seed {figures['seed']}), of "
+        f"{figures['mean_seconds']:.1f} s in the mean, one at a time, the transcribers in turns. "
+        "Word error rate after Whisper's normaliser, and clips without an error; the median time "
+        "of a clip, and the processor time.\n\n"
+        + markdown_table(
+            ["", "RAVDESS: errors, exact", "TESS: errors, exact", "a clip", "processor"], rows
+        )
+    )
+
+
 def training_equivalence_table(figures: Figures) -> str:
     """Loss curves of one and two processes, and of an interrupted run."""
     processes, resume = figures["processes"], figures["resume"]
@@ -210,6 +235,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "head_training": ("Training a head on frozen encoders", head_training_table),
     "training_equivalence": ("Two processes, and a resumed run", training_equivalence_table),
     "space_load": ("The demo under load", space_load_table),
+    "word_error_rate": ("Errors and time of the transcribers", word_error_rate_table),
     "serve_load": ("The HTTP server under load", space_load_table),
 }
 """Title and table of every benchmark, by the name of its results file, in the order shown."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hub_model.audio import SAMPLING_RATE
+from hub_model.audio import SAMPLING_RATE, AudioError
 from hub_model.labels import EMOTIONS
 from hub_model.timeline import NO_SPEECH
 from speech_emotion import metrics
@@ -120,14 +120,17 @@ def _measured(
         emotions = [EMOTIONS[clips.labels[turn["clip"]]] for turn in made.turns]
         for way, prepare in WAYS.items():
             audio, speakers = prepare(made)
-            row = classifier.pipe(
-                {"array": audio, "sampling_rate": SAMPLING_RATE},
-                return_segments=True,
-                speakers=speakers,
-                labels=labels,
-                clean=not clips.cleaned,
-                batch_size=settings.batch_size,
-            )
+            try:
+                row = classifier.pipe(
+                    {"array": audio, "sampling_rate": SAMPLING_RATE},
+                    return_segments=True,
+                    speakers=speakers,
+                    labels=labels,
+                    clean=not clips.cleaned,
+                    batch_size=settings.batch_size,
+                )
+            except AudioError:  # no speech was found, so everything is missed
+                row = {"segments": [], "windows": [], "speakers": {}}
             facts = {"conversation": made.name, "way": way}
             line, names = _errors(made, emotions, row)
             lines.append(facts | line)

@@ -13,7 +13,7 @@ from speech_emotion.evaluation.clips import ClipSet
 FEWEST, MOST = 2, 4
 """Speakers of a conversation."""
 
-TURNS = 20
+TURNS = 16
 """Turns of a conversation, fewer where its speakers have too few clips."""
 
 PAUSE_S = 0.2, 1.5
