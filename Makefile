@@ -147,7 +147,7 @@ CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_folds/cr
 SCRATCH := $(patsubst %/cross_validation.json,%,$(wildcard runs/mini_scratch/cross_validation.json))
 UNSEEN := $(patsubst %/config.json,--model %,$(wildcard runs/mini_without_*/config.json))
 WORKERS ?= 0
-results: $(VENV)/installed-extras data runs/mini_corpus ## measure again, and rewrite every table from the measurements
+results: $(VENV)/installed-dev data runs/mini_corpus ## measure again, and rewrite every table from the measurements
 	@$(EVALUATE) ravdess --model $(MODEL) --data runs/mini_corpus $(CV)
 	@$(if $(CV),$(PY) -m recipes.mini.folds_report --data corpus $(CV) $(SCRATCH) --references results/mini_folds.json)
 	@$(EVALUATE) table6 --data corpus
@@ -156,6 +156,7 @@ results: $(VENV)/installed-extras data runs/mini_corpus ## measure again, and re
 	@$(EVALUATE) calibration --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) adaptation --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) fairness --model $(MODEL) --data runs/mini_corpus
+	@$(EVALUATE) conversation --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) cross_corpus --model $(MODEL) $(UNSEEN) --data runs/mini_corpus $(CV) --text none
 	@$(EVALUATE) ablation --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)
 	@$(EVALUATE) robustness --model $(MODEL) --model runs/knn --data $(DATA)/RAVDESS --workers $(WORKERS)

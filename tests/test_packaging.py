@@ -43,6 +43,7 @@ MISSING = {
     "onnx": "export --onnx --out exported",
     "ray": "predict clip.wav --engine ray",
     "serve": "serve --port 0",
+    "speakers": "predict clip.wav --speakers auto",
     "tracking": "train --config configs/hubert.yaml --data x --report_to tensorboard",
 }
 """A command that needs an extra, for each of them."""
