@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
+from tqdm import tqdm
 from transformers.audio_utils import mel_filter_bank, window_function
 
 from hub_model.audio import SAMPLING_RATE, AudioError
@@ -176,21 +177,23 @@ def turns_of_windows(
 
 def _windows(stream: AudioStream) -> tuple[list[tuple[int, int, int]], list[np.ndarray]]:
     """The windows of the speech of a recording, see :func:`turns_of_windows`, and their vectors."""
-    from_speech = _models()
+    detector, encoder = _models()
     spans: list[tuple[int, int, int]] = []
     vectors: list[np.ndarray] = []
     offset = run = 0
-    for block in _blocks(stream):
-        for first, last in _speech(from_speech[0], block):
-            run += 1
-            count = max(1, -(-(last - first - WINDOW) // HOP) + 1)
-            starts = np.linspace(first, max(first, last - WINDOW), count).astype(int).tolist()
-            ends = [min(start + WINDOW, last) for start in starts]
-            spans += [(run, offset + s, offset + e) for s, e in zip(starts, ends, strict=True)]
-            for at in range(0, count, BATCH):
-                some = [block[s:e] for s, e in zip(starts, ends, strict=True)][at : at + BATCH]
-                vectors += list(_encode(from_speech[1], np.stack(some)))
-        offset += block.size
+    with tqdm(total=stream.seconds, unit="s", desc="speakers", leave=False, disable=None) as bar:
+        for block in _blocks(stream):
+            for first, last in _speech(detector, block):
+                run += 1
+                count = max(1, -(-(last - first - WINDOW) // HOP) + 1)
+                starts = np.linspace(first, max(first, last - WINDOW), count).astype(int).tolist()
+                ends = [min(start + WINDOW, last) for start in starts]
+                spans += [(run, offset + s, offset + e) for s, e in zip(starts, ends, strict=True)]
+                parts = [block[s:e] for s, e in zip(starts, ends, strict=True)]
+                for at in range(0, count, BATCH):
+                    vectors += list(_encode(encoder, np.stack(parts[at : at + BATCH])))
+            offset += block.size
+            bar.update(block.size / SAMPLING_RATE)
     return spans, vectors
 
 
