@@ -11,10 +11,11 @@ import torch
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
-from .audio import AudioError, Cleaning
+from .audio import SAMPLING_RATE, AudioError, Cleaning
 from .calibration import FittedPipeline
 from .inputs import Clip, Preparation, as_list, check_texts, each, is_one_clip, prepared, unbatched
 from .labels import Labels
+from .live import Live, live_options
 from .recordings import Recorded, RecordingWindows, channels_of, length_of, rereadable
 from .results import (
     Options,
@@ -201,6 +202,19 @@ class SpeechTextEmotionPipeline(FittedPipeline):
         ahead = AHEAD * batch_size if hasattr(inputs, "__len__") else batch_size
         rows = self._rows(inputs, text, asked, ahead, batch_size, workers)
         return list(rows) if isinstance(inputs, list | tuple) else rows
+
+    def live(self, *, sampling_rate: float = SAMPLING_RATE, **options: Any) -> Live:
+        """Start a recording that is classified while it is made; see :class:`~.live.Live`."""
+        asked = live_options(self._postprocess_params, options)
+        results = self._of_results(asked)
+        return Live(
+            asked,
+            sampling_rate=sampling_rate,
+            prepare=self._preparation(asked.clean, asked.check_speech),
+            score=lambda clip: self.forward([self._with_text(clip, "")], batch_size=1),
+            labels=results["labels"],
+            temperature=results["temperature"],
+        )
 
     def _sizes(self, batch_size: int | None, num_workers: int | None) -> tuple[int, int]:
         batch_size = (self._batch_size or 8) if batch_size is None else batch_size

@@ -142,7 +142,7 @@ class RecordingWindows(torch.utils.data.IterableDataset):
                 blocks = chunks.watch(counted) if gathers else iter(counted)
                 windows = self._timeline.cut(blocks, self._turns)
                 for turn, start, waveform in itertools.islice(windows, mine, None, workers):
-                    window = self._window(turn, start, waveform)
+                    window = window_of(self._prepare, start, waveform, turn)
                     if gathers:
                         yield Step(window=window, speech=chunks.take(), heard=chunks.heard)
                     else:
@@ -153,18 +153,20 @@ class RecordingWindows(torch.utils.data.IterableDataset):
         except AudioError as error:
             yield str(error)
 
-    def _window(self, turn: int, start: int, waveform: np.ndarray) -> Window:
-        clip = None
-        judged = waveform.size >= MIN_SECONDS * SAMPLING_RATE
-        if judged and (not self._prepare.check_speech or has_speech(waveform)):
-            clip = self._prepare.of(waveform)
-        end = start + waveform.size
-        return Window(start / SAMPLING_RATE, end / SAMPLING_RATE, clip, turn=turn)
-
     def _check_turns(self, name: str, seconds: float) -> None:
         for turn in self._turns:
             if turn.end < math.inf and not turn.start < seconds > turn.end - PAST_END_S:
                 raise AudioError(f"{name}: {turn} is past its end, at {seconds:.2f} s")
+
+
+def window_of(prepare: Preparation, start: int, waveform: np.ndarray, turn: int = 0) -> Window:
+    """A window that begins at a sample; float32 ``(num_samples,)`` at 16 kHz, cleaned by itself."""
+    clip = None
+    judged = waveform.size >= MIN_SECONDS * SAMPLING_RATE
+    if judged and (not prepare.check_speech or has_speech(waveform)):
+        clip = prepare.of(waveform)
+    end = start + waveform.size
+    return Window(start / SAMPLING_RATE, end / SAMPLING_RATE, clip, turn=turn)
 
 
 class Counted:

@@ -40,6 +40,7 @@ HELP = ("", "predict", "info", "corpus", "corpus build", "train", "evaluate", "e
 PREDICT = "predict clip.wav --format json"
 
 MISSING = {
+    "live": "live",
     "onnx": "export --onnx --out exported",
     "ray": "predict clip.wav --engine ray",
     "serve": "serve --port 0",
@@ -226,7 +227,7 @@ def test_requirements_are_the_core_and_four_extras():
     extras = PROJECT["optional-dependencies"]
     wanted = PROJECT["dependencies"] + [line for name in IN_REQUIREMENTS for line in extras[name]]
     assert requirements(lines) == requirements(wanted)
-    more = {"dev", "faster-whisper", "onnx", "ray", "serve", "speakers"}
+    more = {"dev", "faster-whisper", "live", "onnx", "ray", "serve", "speakers"}
     assert set(IN_REQUIREMENTS) | more == set(extras)
 
 

@@ -192,7 +192,7 @@ class AudioStream:
             rates = [np.isscalar(part) and not isinstance(part, str) for part in source]
             if rates[0] != rates[1]:  # Gradio's order, and that of soundfile.read
                 self.rate, source = source if rates[0] else source[::-1]
-        samples = _as_samples(source, self.name)
+        samples = as_samples(source, self.name)
         if samples.shape[1] > 2 and self._channel is None:
             self.notes.append(
                 f"one recording with {samples.shape[1]} channels; give several clips as a list"
@@ -347,7 +347,7 @@ def one_line_name(path: str | os.PathLike) -> str:
     return " ".join(str(path).splitlines())
 
 
-def _as_samples(values: Any, name: str) -> np.ndarray:
+def as_samples(values: Any, name: str) -> np.ndarray:
     """Scale an array to float32 in -1..1: ``(num_samples, channels)``."""
     try:
         if hasattr(values, "detach"):  # a torch tensor, perhaps on a GPU or in bfloat16

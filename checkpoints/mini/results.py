@@ -19,6 +19,7 @@ from .timeline import (
     SMOOTHING,
     WINDOW_S,
     Timeline,
+    Window,
     segments_of,
     smoothed,
     table_of,
@@ -185,19 +186,9 @@ def recording_result(
     table, segments, words = [], [], []
     for turn, group in groupby(windows, key=lambda window: window.turn):
         part = list(group)
-        probabilities = [
-            None
-            if window.clip is None
-            else _probabilities(window.clip.logits["fused"], temperature)
-            for window in part
-        ]
+        probabilities = [scores_of(window, temperature) for window in part]
         averaged = smoothed(probabilities, width=asked.timeline.smoothing)
-        for window, scores in zip(part, averaged, strict=True):
-            window.scores = None if scores is None else labels.named(scores)
-        lines = table_of(part, abstain_below=asked.abstain_below)
-        if asked.dimensions:
-            for line, scores in zip(lines, averaged, strict=True):
-                line["dimensions"] = None if scores is None else labels.dimensions(scores)
+        lines = table_with(part, averaged, asked, labels)
         mine = None if recorded.words is None else recorded.words[turn]
         table += lines
         segments += segments_of(part, lines, mine)
@@ -213,6 +204,26 @@ def recording_result(
     texts = [window.clip.text if window.clip else None for window in windows]
     row["summary"] = summary_of(segments, table) | {"strongest": strongest_of(table, texts)}
     return row
+
+
+def scores_of(window: Window, temperature: float) -> np.ndarray | None:
+    """The probabilities of a scored window, ``(num_labels,)``; ``None`` where nobody speaks."""
+    if window.clip is None:
+        return None
+    return _probabilities(window.clip.logits["fused"], temperature)
+
+
+def table_with(
+    windows: Sequence[Window], scores: Sequence[np.ndarray | None], asked: Options, labels: Labels
+) -> list[dict[str, Any]]:
+    """The rows of windows with these probabilities, ``(num_labels,)`` each."""
+    for window, row in zip(windows, scores, strict=True):
+        window.scores = None if row is None else labels.named(row)
+    lines = table_of(windows, abstain_below=asked.abstain_below)
+    if asked.dimensions:
+        for line, row in zip(lines, scores, strict=True):
+            line["dimensions"] = None if row is None else labels.dimensions(row)
+    return lines
 
 
 def _row_of(word: Word) -> dict[str, Any]:

@@ -64,9 +64,8 @@ class Timeline:
         Yields:
             Place of the turn, first sample, and float32 ``(window samples,)``.
         """
-        size, hop = round(self.window_s * SAMPLING_RATE), round(self.hop * SAMPLING_RATE)
         spans = [[round(min(t, 1e9) * SAMPLING_RATE) for t in (u.start, u.end)] for u in turns]
-        running = {place: _Run(start, size, hop) for place, (start, _) in enumerate(spans)}
+        running = {place: self.run(start) for place, (start, _) in enumerate(spans)}
         end = 0
         for block in blocks:
             begin, end = end, end + block.size
@@ -81,9 +80,14 @@ class Timeline:
             for window in run.finish():
                 yield place, *window
 
+    def run(self, start: int = 0) -> "Run":
+        """The windows from a sample on."""
+        size, hop = round(self.window_s * SAMPLING_RATE), round(self.hop * SAMPLING_RATE)
+        return Run(start, size, hop)
 
-class _Run:
-    """The windows of one turn, whose samples come block by block."""
+
+class Run:
+    """The windows of one turn, whose samples come block by block: float32 ``(num_samples,)``."""
 
     def __init__(self, start: int, size: int, hop: int) -> None:
         self._size, self._hop = size, hop
@@ -141,10 +145,9 @@ def smoothed(scores: Sequence[np.ndarray | None], *, width: int) -> list[np.ndar
     for spoken, run in itertools.groupby(scores, key=lambda score: score is not None):
         rows = list(run)
         if spoken:
-            sums = np.cumsum([np.zeros_like(rows[0]), *rows], axis=0)
-            place, reach = np.arange(len(rows)), width // 2
-            low, high = np.maximum(0, place - reach), np.minimum(len(rows), place + reach + 1)
-            rows = list((sums[high] - sums[low]) / (high - low)[:, None])
+            reach = width // 2
+            whole = np.array(rows)
+            rows = [whole[max(0, i - reach) : i + reach + 1].mean(axis=0) for i in range(len(rows))]
         found += rows
     return found
 

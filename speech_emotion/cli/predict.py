@@ -21,7 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model_arguments(parser)
     _add_transcript(parser.add_argument_group("transcript"))
-    _add_result(parser.add_argument_group("result"))
+    result = parser.add_argument_group("result")
+    result.add_argument(
+        "--top-k", type=int, metavar="N", help="only the N most likely emotions (default: all)"
+    )
+    result.add_argument(
+        "--contributions",
+        action="store_true",
+        help="add the audio-only and text-only probabilities",
+    )
+    add_result(result)
     _add_audio(parser.add_argument_group("audio"))
     _add_work(parser.add_argument_group("speed"))
     _add_output(parser.add_argument_group("output"))
@@ -78,10 +87,8 @@ def add_transcriber(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_result(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--top-k", type=int, metavar="N", help="only the N most likely emotions (default: all)"
-    )
+def add_result(group: argparse._ArgumentGroup) -> None:
+    """Add the options of a result that ``predict`` and ``live`` share."""
     group.add_argument(
         "--labels",
         metavar="LABELS",
@@ -95,11 +102,6 @@ def _add_result(group: argparse._ArgumentGroup) -> None:
         help="give no label when the highest probability is below P, 0 to 1 (default: always one)",
     )
     group.add_argument(
-        "--contributions",
-        action="store_true",
-        help="add the audio-only and text-only probabilities",
-    )
-    group.add_argument(
         "--dimensions",
         action="store_true",
         help="add valence and arousal, -1 to 1 (not to segments)",
@@ -107,18 +109,6 @@ def _add_result(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_audio(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--no-clean",
-        dest="clean",
-        action="store_false",
-        help="skip noise reduction and trimming: the audio is already cleaned",
-    )
-    group.add_argument(
-        "--no-speech-check",
-        dest="check_speech",
-        action="store_false",
-        help="classify noise as well, instead of reporting that there is no speech",
-    )
     group.add_argument(
         "--segments",
         action="store_true",
@@ -145,6 +135,23 @@ def _add_audio(group: argparse._ArgumentGroup) -> None:
         help="with --segments and --format csv or parquet: a line for each window instead of each "
         "segment",
     )
+    add_windows(group)
+
+
+def add_windows(group: argparse._ArgumentGroup, *, smoothing: int = 3) -> None:
+    """Add the options of windows and of cleaning; ``smoothing`` is the pipeline's default."""
+    group.add_argument(
+        "--no-clean",
+        dest="clean",
+        action="store_false",
+        help="skip noise reduction and trimming: the audio is already cleaned",
+    )
+    group.add_argument(
+        "--no-speech-check",
+        dest="check_speech",
+        action="store_false",
+        help="classify noise as well, instead of reporting that there is no speech",
+    )
     group.add_argument(
         "--window-s", type=float, metavar="SECONDS", help="length of a window (default: 4)"
     )
@@ -158,7 +165,7 @@ def _add_audio(group: argparse._ArgumentGroup) -> None:
         "--smoothing",
         type=int,
         metavar="N",
-        help="windows in the moving average, an odd number; 1: none (default: 3)",
+        help=f"windows in the moving average, an odd number; 1: none (default: {smoothing})",
     )
 
 

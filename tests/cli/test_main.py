@@ -32,6 +32,7 @@ def test_every_command_is_there():
         "embed",
         "export",
         "info",
+        "live",
         "predict",
         "push",
         "serve",

@@ -65,6 +65,12 @@ def _summary(summary: Result, who: str = "") -> list[str]:
     return lines
 
 
+def as_moving_line(window: Result) -> str:
+    """Return one line for a window of a live recording: its end, the emotion and a bar."""
+    bar = _block() * round((window["score"] or 0) * BAR_WIDTH)
+    return f"{clock(window['end'])[:-4]}  {caption_of(window):<14} {bar}".rstrip()
+
+
 def as_line(file: str, result: Result) -> str:
     """Return one line: the most likely emotion, the file and the transcript."""
     best = result["emotions"][0] if result["emotions"] else {"label": NO_SPEECH, "score": None}
