@@ -90,7 +90,7 @@ def test_what_cannot_be_told_apart_is_one_line(classifier, call):
     assert "speakers" in rows[0] and "one channel" in rows[1]["error"]
     for wrong, message in (
         ({"speakers": "channels"}, "speakers needs return_segments=True"),
-        ({"speakers": "auto", **WINDOW}, 'must be "channels", a list of names'),
+        ({"speakers": "auto", **WINDOW}, "diarisation.diarise, or its turns"),
         ({"speakers": ["a", "a"], **WINDOW}, "two have one name"),
         ({"speakers": ["a", " "], **WINDOW}, "every one needs a name"),
         ({"speakers": {"left": "a", "right": "b"}, **WINDOW}, 'must be "channels", a list'),
