@@ -82,6 +82,7 @@ def _build(arguments: argparse.Namespace) -> int:
             min_duration=arguments.min_duration,
             cleaning=Cleaning(denoise=arguments.denoise, trim=arguments.trim),
             target=arguments.target,
+            thin=arguments.thin,
             **_transcripts(arguments),
             **where,
         )
@@ -281,6 +282,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="N",
         help="training clips per class (default: the paper's 2,000, but at most as many as the "
         "largest class has)",
+    )
+    build.add_argument(
+        "--thin",
+        choices=["largest", "even"],
+        help="how a class that is too large loses training clips: those of its largest corpus "
+        "first, as in the paper, or evenly from its larger ones (default: largest in the "
+        "configuration paper, even in the others)",
     )
     build.add_argument(
         "--noise",

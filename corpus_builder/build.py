@@ -63,6 +63,8 @@ class BuildConfig:
         min_duration: seconds; shorter clips are dropped.
         cleaning: audio settings.
         target: training clips per class; see :func:`corpus_builder.balancing.targets`.
+        thin: one of :data:`corpus_builder.balancing.THINNING`; when not given, ``largest`` in
+            ``paper`` and ``even`` in the others.
         noise: folder of noise recordings for augmentation; generated noise when not given.
         transcripts: one of :data:`corpus_builder.transcripts.KINDS`.
         transcriber: transcribes the recordings, unless ``transcripts`` is ``known``.
@@ -81,6 +83,7 @@ class BuildConfig:
     min_duration: float = MIN_DURATION
     cleaning: Cleaning = field(default_factory=Cleaning)
     target: int | None = None
+    thin: str | None = None
     noise: Path | None = None
     transcripts: str = "known"
     transcriber: str | None = None
@@ -196,7 +199,8 @@ def build(sources: Sequence[Source], config: BuildConfig) -> dict[str, Any]:
                 if not chosen and len(config.configs) > 1:
                     tqdm.write(f"{name}: left out, none of the corpora is one of the paper's")
                     continue
-                balance = balancer(noise_labels=rarest_labels(chosen))
+                thin = config.thin or ("largest" if name == "paper" else "even")
+                balance = balancer(noise_labels=rarest_labels(chosen), thin=thin)
                 splits = PROTOCOLS[name](chosen, seed=config.seed, balance=balance)
             configs[name] = _write_config(name, splits, config=config)
     report = {
@@ -228,6 +232,7 @@ def _settings(
         "min_duration": config.min_duration,
         "cleaning": config.cleaning.to_dict(),
         "target": config.target,
+        "thin": config.thin,
         "transcripts": config.transcripts,
         "transcriber": public_name(config.transcriber) if config.transcriber else None,
         "noise": dict(noise.files) if noise else None,

@@ -18,6 +18,11 @@ from hub_model.audio import Cleaning
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 
 AUDIO_TEXT = "Every clip is 16 kHz mono FLAC, already cleaned."
+THIN_TEXT = {
+    "largest": "clips of their largest corpus first",
+    "even": "evenly from their larger corpora",
+    None: "evenly from their larger corpora, in `paper` clips of their largest corpus first",
+}
 MANIFEST_TEXT = (
     "This is its manifest: ids, labels, splits and hashes, without audio. The same corpus can be "
     "built from it and the originals, see below."
@@ -239,8 +244,9 @@ def _balancing(settings: Mapping[str, Any]) -> str:
     )
     noise = "recorded" if settings["noise"] else "generated"
     return (
-        f"Balanced configurations have {size}. Larger classes are down-sampled, the largest "
-        "corpora first. Smaller classes get augmented copies (audiomentations): time-stretched by "
+        f"Balanced configurations have {size}. Larger classes are down-sampled, "
+        f"{THIN_TEXT[settings.get('thin')]}. Smaller classes get augmented copies "
+        "(audiomentations): time-stretched by "
         "5 to 15 %, pitch-shifted by 0.5 to 2 semitones, 3 to 6 dB louder or softer; in the two "
         f"rarest classes also with {noise} background noise at an SNR of 10 to 25 dB. Copies are "
         "made from the cleaned clip. `augmentation` holds the parameters of a copy as JSON, "
@@ -262,6 +268,7 @@ def _command(report: Mapping[str, Any], *, manifest: bool) -> str:
         f"--seed {settings['seed']}": True,
         f"--min-duration {settings['min_duration']:g}": settings["min_duration"] != MIN_DURATION,
         f"--target {settings['target']}": settings["target"],
+        f"--thin {settings.get('thin')}": settings.get("thin"),
         "--noise DIR": settings["noise"],
         "--keep-neutral": settings["keep_neutral"],
         f"--labels {','.join(report['emotions'])}": settings.get("labels"),

@@ -40,6 +40,18 @@ def test_leaving_out_starts_with_the_largest_corpora():
     assert len(down_sample(clips, 500, rng=random.Random(0))) == 145
 
 
+def test_the_paper_thins_its_largest_corpus_only():
+    """Tables 1 and 2: angry of the train part, 621 of CREMA-D."""
+    printed = {"savee": 49, "ravdess": 151, "tess": 325, "iemocap": 854, "crema_d": 621}
+    clips = [
+        clip(corpus, 1, "male", "angry", take)
+        for corpus, count in (printed | {"crema_d": 985}).items()
+        for take in range(count)
+    ]
+    kept = down_sample(clips, 2000, rng=random.Random(0), thin="largest")
+    assert Counter(item.corpus for item in kept) == printed
+
+
 def test_the_rarest_classes_get_noise():
     clips = ravdess([1]) + [clip("tess", 1, "female", n, i) for n in EMOTIONS[2:] for i in range(9)]
     assert rarest_labels(clips) == {"angry", "calm"}

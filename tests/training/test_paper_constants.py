@@ -52,10 +52,17 @@ def test_the_start_of_the_multimodal_model():
     """It starts from the tuned audio-only model and BERT base, and trains both (section III-D)."""
     config = settings("hubert_bert")
     assert not config.stock_checkpoint and config.unfreeze == "entire" and not config.freeze
-    assert config.model == {
-        "audio_config": settings("hubert").output_dir,
-        "text_config": "google-bert/bert-base-uncased",
-    }
+    assert config.model["audio_config"] == settings("hubert").output_dir
+    assert config.model["text_config"] == "google-bert/bert-base-uncased"
+
+
+def test_training_does_nothing_that_table_7_does_not_name():
+    for config in (settings("hubert"), settings("hubert_bert")):
+        assert config.max_grad_norm == 0 and config.max_seconds >= 60
+        assert config.label_smoothing_factor == config.augment == config.poor_recordings == 0
+    model = settings("hubert_bert").model
+    assert model["text_modality_dropout"] == model["audio_modality_dropout"] == 0
+    assert settings("hubert_bert").transcripts == "whisper"
 
 
 @pytest.mark.parametrize("config", [Cnn1dConfig(), settings("cnn1d")], ids=["default", "config"])

@@ -52,9 +52,10 @@ def settings_of(name, encoders, **changes):
     """What the config says, with folders for the ids of its encoders."""
     values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     for key, source in values["model"].items():
-        if not source.startswith("runs/"):
+        if isinstance(source, str) and "/" in source and not source.startswith("runs/"):
             values["model"][key] = str(encoders / source.split("/")[1])
-    return {**values, "learning_rate": 1e-3, "warmup_steps": 2, "tokenizer": {}, **changes}
+    ours = {"learning_rate": 1e-3, "warmup_steps": 2, "tokenizer": {}, "transcripts": "known"}
+    return {**values, **ours, **changes}
 
 
 @pytest.fixture(scope="module")
