@@ -28,7 +28,8 @@ from benchmarks.throughput import SMALL  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import load_audio  # noqa: E402
 from speech_emotion.predict.loading import load_classifier  # noqa: E402
-from speech_emotion.predict.onnx_model import export_onnx, load_onnx  # noqa: E402
+from speech_emotion.predict.onnx_export import export_onnx  # noqa: E402
+from speech_emotion.predict.onnx_model import load_onnx  # noqa: E402
 
 
 def main() -> None:
@@ -107,8 +108,9 @@ def _time(model: Any, processor: Any, waveforms: list[np.ndarray]) -> tuple[np.n
         for waveform in waveforms[:1] + waveforms:  # the first call is not timed
             inputs = dict(processor(audio=[waveform]))
             start = time.perf_counter()
-            logits = model(**inputs).logits
+            logits = model(**inputs)
             seconds += (time.perf_counter() - start) * bool(rows)
+            logits = torch.as_tensor(getattr(logits, "logits", logits))
             rows.append((logits[0] / model.config.temperature).softmax(-1).numpy())
     return np.stack(rows[1:]), seconds
 

@@ -12,7 +12,6 @@ PACKAGES = (
     "audiomentations",
     "datasets",
     "librosa",
-    "noisereduce",
     "numpy",
     "pyarrow",
     "python-stretch",

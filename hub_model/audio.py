@@ -1,7 +1,6 @@
 """Loading and cleaning of audio, the same in training and serving."""
 
 import hashlib
-import warnings
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -17,6 +16,7 @@ from .decoding import (
     AudioStream,
 )
 from .levels import loud_segments, without_knocks, without_offset
+from .noise import reduce_noise
 from .speech_activity import keep_voiced
 
 __all__ = [
@@ -45,7 +45,7 @@ class Cleaning:
     """Settings of :func:`clean_audio`, stored in a model's config and a corpus's card.
 
     Args:
-        denoise: reduce noise by spectral gating (noisereduce, non-stationary).
+        denoise: reduce noise by non-stationary spectral gating (:mod:`.noise`).
         denoise_strength: share of the estimated noise that is removed, 0 to 1. The paper names no
             method and no strength; half keeps the soft parts of speech that a full gate removes.
         trim: remove silent and low-energy segments.
@@ -170,15 +170,10 @@ def audio_hash(waveform: np.ndarray) -> str:
 
 
 def _reduce_noise(waveform: np.ndarray, strength: float) -> np.ndarray:
-    import noisereduce  # slow to import, and not needed where cleaning is off
-
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # bands without energy divide zero by zero
-        reduced = noisereduce.reduce_noise(
-            y=waveform, sr=SAMPLING_RATE, stationary=False, prop_decrease=strength
-        )
+    with np.errstate(all="ignore"):  # bands without energy divide zero by zero
+        reduced = reduce_noise(waveform, strength)
     usable = np.isfinite(reduced).all() and np.ptp(reduced) >= SILENCE_RANGE
-    return reduced.astype(np.float32) if usable else waveform
+    return reduced if usable else waveform
 
 
 def _remove_silence(waveform: np.ndarray, trim_db: float, keep_silence_s: float) -> np.ndarray:

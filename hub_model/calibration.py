@@ -6,17 +6,13 @@ estimated from their probabilities. The difference between the mean that follows
 mean of the new recordings is the logit bias.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
-from transformers import Pipeline
-from transformers.utils import logging
 
 from .audio import AudioError
 from .inputs import Clip, as_list, check_texts, each, is_one_clip
@@ -24,7 +20,7 @@ from .recordings import Recorded
 from .results import Options
 from .timeline import WINDOW_S
 
-logger = logging.get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 LOWEST, HIGHEST = 0.05, 20.0
 """Range of the temperature."""
@@ -50,6 +46,8 @@ def negative_log_likelihood(
     >>> round(negative_log_likelihood([0], [[0.0, 0.0]]), 4)
     0.6931
     """
+    from scipy.special import log_softmax  # slow to import, and rarely needed
+
     references, logits = np.asarray(references), np.asarray(logits, dtype=float)
     chances = log_softmax(logits / temperature, axis=1)
     return float(-chances[np.arange(len(references)), references].mean())
@@ -75,6 +73,8 @@ def fit_temperature(references: ArrayLike, logits: ArrayLike) -> float:
     >>> round(fit_temperature([0, 0, 1] * 1000, logits * 1000), 2)
     2.75
     """
+    from scipy.optimize import minimize_scalar
+
     clips = len(np.asarray(references))
 
     def loss(log_temperature: float) -> float:
@@ -132,6 +132,8 @@ def fit_logit_bias(logits: ArrayLike, means: Sequence[Sequence[float]]) -> list[
     >>> [round(value, 1) for value in fit_logit_bias([[3.0, 0.0], [1.0, 2.0]] * 50, means)]
     [-0.4, 0.4]
     """
+    from scipy.special import softmax
+
     logits, expected = np.asarray(logits, dtype=float), np.asarray(means, dtype=float)
     clips, classes = logits.shape
     mean = logits.mean(axis=0)
@@ -141,12 +143,13 @@ def fit_logit_bias(logits: ArrayLike, means: Sequence[Sequence[float]]) -> list[
     return (bias - bias.mean()).tolist()
 
 
-class FittedPipeline(Pipeline):
+class Fitting:
     """The part of a pipeline that fits its model's config to recordings."""
 
+    model: Any
     _clips: Callable[..., Iterator[Clip]]
     _windows: Callable[..., Recorded]
-    _sizes: Callable[..., tuple[int, int]]
+    _sizes: Callable[..., tuple[int, int | str]]
 
     def calibrate(
         self,
@@ -156,7 +159,7 @@ class FittedPipeline(Pipeline):
         text: Sequence[str | None] | None = None,
         clean: bool = True,
         batch_size: int | None = None,
-        num_workers: int | None = None,
+        num_workers: int | str | None = None,
         on_error: Callable[[str], None] | None = None,
     ) -> float:
         """Fit the temperature on clips that the model did not learn from.
@@ -201,8 +204,7 @@ class FittedPipeline(Pipeline):
             raise ValueError("no clip can be used for calibration")
         ids = [label for _, label in usable]
         fused, audio = (
-            torch.stack([logits[name] for logits, _ in usable]).numpy()
-            for name in ("fused", "audio")
+            np.stack([logits[name] for logits, _ in usable]) for name in ("fused", "audio")
         )
         config = self.model.config
         config.temperature = fit_temperature(ids, fused)
@@ -217,7 +219,7 @@ class FittedPipeline(Pipeline):
         *,
         clean: bool = True,
         batch_size: int | None = None,
-        num_workers: int | None = None,
+        num_workers: int | str | None = None,
         on_error: Callable[[str], None] | None = None,
     ) -> dict[str, float]:
         """Fit the model to the recordings of one voice, room or microphone; no label is needed.
@@ -261,7 +263,7 @@ class FittedPipeline(Pipeline):
         if not found:
             raise ValueError("no recording can be used: there is no speech in any")
         config.logit_bias = fit_logit_bias(
-            torch.stack(found).numpy() - self._logit_bias(), config.class_mean_logits
+            np.stack(found) - self._logit_bias(), config.class_mean_logits
         )
         return {config.id2label[index]: value for index, value in enumerate(config.logit_bias)}
 

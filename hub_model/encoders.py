@@ -29,10 +29,7 @@ from transformers.models.data2vec.modeling_data2vec_audio import (
 from .audio import SAMPLING_RATE
 from .configuration_hubert_bert import FRAME, is_whisper
 from .convolutions import MaskedFeatureEncoder
-
-QUIET_VARIANCE = 1e-5
-"""Variance (-50 dBFS) to which quieter waveforms are scaled; wav2vec 2.0's feature extractor adds
-1e-7 to it."""
+from .levels import audible
 
 
 class MaskedPositionalConv(nn.Module):
@@ -237,7 +234,7 @@ def audio_inputs(extractor: Any, waveforms: Sequence[np.ndarray]) -> dict[str, t
         ``input_features`` ``(batch, bands, mel frames)``, as long as the longest clip and not 30 s,
         and ``attention_mask`` ``(batch, mel frames)``.
     """
-    waveforms = [_audible(waveform) for waveform in waveforms]
+    waveforms = [audible(waveform) for waveform in waveforms]
     if "input_features" not in extractor.model_input_names:
         features = extractor(
             waveforms,
@@ -263,11 +260,3 @@ def audio_inputs(extractor: Any, waveforms: Sequence[np.ndarray]) -> dict[str, t
     )["input_features"][:, :, :longest]
     mask = (torch.arange(longest) < lengths[:, None]).long()
     return {"input_features": mel * mask[:, None], "attention_mask": mask}
-
-
-def _audible(waveform: np.ndarray) -> np.ndarray:
-    """Scale a quiet waveform up: feature extractors add constants that would drown it."""
-    variance = float(np.var(waveform))
-    if not 0 < variance < QUIET_VARIANCE:
-        return waveform
-    return (waveform * np.sqrt(QUIET_VARIANCE / variance)).astype(np.float32)

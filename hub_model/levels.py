@@ -19,6 +19,18 @@ KNOCK_DB = 20.0
 CREST = 4.0
 """Peak of a waveform, over its root mean square in the loudest frame of speech, at most."""
 
+QUIET_VARIANCE = 1e-5
+"""Variance (-50 dBFS) to which quieter waveforms are scaled; wav2vec 2.0's feature extractor adds
+1e-7 to it."""
+
+
+def audible(waveform: np.ndarray) -> np.ndarray:
+    """Scale a quiet waveform up: feature extractors add constants that would drown it."""
+    variance = float(np.var(waveform))
+    if not 0 < variance < QUIET_VARIANCE:
+        return waveform
+    return (waveform * np.sqrt(QUIET_VARIANCE / variance)).astype(np.float32)
+
 
 def loud_segments(waveform: np.ndarray, trim_db: float) -> np.ndarray:
     """Find what is louder than ``trim_db`` below the loudest frame.

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from .audio import MIN_SECONDS, SAMPLING_RATE, AudioError
 from .decoding import AudioStream
@@ -102,8 +101,8 @@ class Recorded:
         return mine
 
 
-class RecordingWindows(torch.utils.data.IterableDataset):
-    """The windows of one recording; each worker of a ``DataLoader`` prepares every n-th.
+class RecordingWindows:
+    """The windows of one recording; each of several processes prepares every n-th.
 
     Every worker reads the recording, as decoding takes little beside cleaning. What is wrong with
     the recording comes as its message, for an exception would lose its line between processes.
@@ -129,9 +128,8 @@ class RecordingWindows(torch.utils.data.IterableDataset):
         self._source, self._timeline, self._prepare = source, timeline, prepare
         self._turns, self._with_speech = turns, with_speech
 
-    def __iter__(self) -> Iterator[Step | str]:
-        worker = torch.utils.data.get_worker_info()
-        mine, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+    def steps(self, mine: int, workers: int) -> Iterator[Step | str]:
+        """Yield the steps of process number ``mine`` of so many, or what is wrong."""
         chunks = SpeechChunks(check_speech=self._prepare.check_speech, turns=self._turns)
         try:
             with AudioStream(unwrap(self._source)) as stream:

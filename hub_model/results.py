@@ -7,13 +7,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import torch
 
 from .audio import AudioError
-from .inputs import TASK, Clip, mean_clip
+from .inputs import TASK, Clip, Tasks, mean_clip
 from .labels import Labels, contributions, decided, ranked
 from .recordings import Recorded
-from .tasks import Tasks, task_results
 from .timeline import (
     NO_SPEECH,
     SMOOTHING,
@@ -379,5 +377,32 @@ def conversation_result(
     return joined
 
 
-def _probabilities(logits: torch.Tensor, temperature: float) -> np.ndarray:
-    return (logits / temperature).softmax(-1).numpy()
+def task_results(tasks: Tasks, outputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """What a call with ``tasks=True`` returns.
+
+    Args:
+        tasks: of the model's config.
+        outputs: of each task, ``(num_labels,)`` or ``(1,)``.
+
+    Returns:
+        ``{"label", "score", "scores"}`` of a task with labels, ``{"value"}`` of a number.
+
+    >>> task_results({"age": {"mean": 40.0, "std": 10.0}}, {"age": np.array([0.5])})
+    {'age': {'value': 45.0}}
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, task in tasks.items():
+        if "labels" in task:
+            scores = dict(
+                zip(task["labels"], _probabilities(outputs[name], 1.0).tolist(), strict=True)
+            )
+            label = max(scores, key=lambda key: scores[key])
+            found[name] = {"label": label, "score": scores[label], "scores": scores}
+        else:
+            found[name] = {"value": outputs[name].item() * task["std"] + task["mean"]}
+    return found
+
+
+def _probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
+    shares = np.exp((logits - logits.max()) / np.float32(temperature))
+    return shares / shares.sum()

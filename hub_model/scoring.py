@@ -2,18 +2,17 @@
 
 import ctypes
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from transformers.utils import logging
 
 from .audio import SAMPLING_RATE
 from .inputs import TASK, Clip
 from .transcript import NO_WORD_TIMES, Transcriber, TranscriberUnavailable
 
-logger = logging.get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 PADDED_SECONDS = 120
 """Most audio in a batch, its padding included: what decides over memory and time."""
@@ -24,8 +23,8 @@ class ClipScorer:
 
     Args:
         processor: of the model.
-        forward: the model's inputs to logits ``(batch, num_labels)`` and the outputs of further
-            heads, by name, on the CPU.
+        forward: the processor's output to logits, float32 ``(batch, num_labels)``, and the outputs
+            of further heads, by name.
         transcriber: for clips without a text.
         no_transcript: reason for a missing transcriber.
     """
@@ -33,7 +32,7 @@ class ClipScorer:
     def __init__(
         self,
         processor: Any,
-        forward: Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, dict[str, torch.Tensor]]],
+        forward: Callable[[dict[str, Any]], tuple[np.ndarray, dict[str, np.ndarray]]],
         transcriber: Transcriber | None,
         no_transcript: str | None,
     ) -> None:
@@ -63,7 +62,7 @@ class ClipScorer:
 
     def _logits(
         self, audio: list[np.ndarray], texts: list[str | None], separate: Sequence[str]
-    ) -> list[dict[str, torch.Tensor]]:
+    ) -> list[dict[str, np.ndarray]]:
         fused, tasks = self._forward(dict(self._processor(audio=audio, text=texts)))
         rows = [{"fused": row} for row in fused]
         for name, outputs in tasks.items():

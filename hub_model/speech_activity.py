@@ -56,6 +56,9 @@ VOICE_MARGIN_S = 0.2
 BLOCK, FIRST_LOOK = 1024, 128
 """Frames that are looked at in one go: 16 s; or 2 s, after which most clips need no second look."""
 
+AT_ONCE = 64
+"""Frames that are transformed together, so that they stay in the processor's cache."""
+
 
 def has_speech(waveform: np.ndarray) -> bool:
     """Whether a voice is heard anywhere.
@@ -74,9 +77,11 @@ def spoken(waveform: np.ndarray) -> Iterator[tuple[int, int]]:
     Args:
         waveform: float32 ``(num_samples,)``, mono, 16 kHz.
     """
-    for number, (voiced, steady, _) in enumerate(_frames(waveform, BLOCK)):
+    for number, block in enumerate(_blocks(waveform, BLOCK)):
         first = max(0, number * BLOCK - STEADY_LAG)
-        for start, end in _runs(voiced).tolist():
+        runs = _runs(block.voiced())
+        steady = block.steady() if runs.size else np.zeros(0, dtype=bool)
+        for start, end in runs.tolist():
             changing = np.count_nonzero(~steady[start:end])
             if changing >= max(MIN_FRAMES, CHANGING * (end - start)):
                 yield (first + start) * HOP, (first + end - 1) * HOP + FRAME
@@ -90,7 +95,11 @@ def is_noise(waveform: np.ndarray) -> bool:
     """
     if waveform.size < MIN_JUDGED_S * SAMPLING_RATE:
         return False
-    return not any(_runs(voiced | tonal).size for voiced, _, tonal in _frames(waveform, FIRST_LOOK))
+    for block in _blocks(waveform, FIRST_LOOK):
+        voiced = block.voiced()
+        if _runs(voiced).size or _runs(voiced | block.tonal()).size:
+            return False
+    return True
 
 
 def keep_voiced(waveform: np.ndarray) -> np.ndarray:
@@ -103,8 +112,8 @@ def keep_voiced(waveform: np.ndarray) -> np.ndarray:
         a part of it; all of it where no voice is found.
     """
     found: list[list[int]] = []
-    for number, (voiced, _, _) in enumerate(_frames(waveform, BLOCK)):
-        runs = _runs(voiced) + max(0, number * BLOCK - STEADY_LAG)
+    for number, block in enumerate(_blocks(waveform, BLOCK)):
+        runs = _runs(block.voiced()) + max(0, number * BLOCK - STEADY_LAG)
         found.extend(runs[[0, -1]].tolist() if runs.size else [])
     if not found:
         return waveform
@@ -113,56 +122,77 @@ def keep_voiced(waveform: np.ndarray) -> np.ndarray:
     return waveform[max(0, start - margin) : end + margin]
 
 
-def _frames(
-    waveform: np.ndarray, block: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield, by blocks, which frames are voiced, which belong to a steady sound, which tonal."""
+def _blocks(waveform: np.ndarray, size: int) -> Iterator["_Block"]:
+    """Yield blocks of so many frames."""
     peak = peak_power(frame_power(waveform)) if waveform.size else 0.0
-    waveform = waveform * np.sqrt(10 ** (LOUDEST_DBFS / 10) / peak) if peak else waveform
+    waveform = (
+        waveform * np.float32(np.sqrt(10 ** (LOUDEST_DBFS / 10) / peak)) if peak else waveform
+    )
     waveform = np.pad(waveform, (0, max(0, FRAME - waveform.size)))
     frames = np.lib.stride_tricks.sliding_window_view(waveform, FRAME)[::HOP]
-    for start in range(0, len(frames), block):
+    for start in range(0, len(frames), size):
         # Blocks share frames, so that no sound is cut in two where they meet.
-        yield _block(frames[max(0, start - STEADY_LAG) : start + block])
+        yield _Block(frames[max(0, start - STEADY_LAG) : start + size])
 
 
-def _block(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    frames = frames - frames.mean(axis=1, keepdims=True)
-    # Speech falls by 6 dB an octave and more; this lifts its upper harmonics.
-    frames = np.diff(frames, axis=1, prepend=frames[:, :1]) * np.hanning(FRAME)
-    power = np.square(np.abs(np.fft.rfft(frames, 2 * FRAME, axis=1)))
-    flat = power[:, TONE_BAND] / np.maximum(_moving_mean(power[:, TONE_BAND]), 1e-20)
-    flatness = np.exp(np.log(np.maximum(flat, 1e-10)).mean(axis=1)) / np.maximum(
-        flat.mean(axis=1), 1e-10
-    )
-    band = power[:, BAND]
-    quiet = 10 ** (QUIET_DBFS / 10) * _WINDOW_POWER
-    audible, audible_tone = (
-        (power[:, part] / _LIFT[part]).sum(axis=1) > quiet for part in (BAND, TONE_BAND)
-    )
-    spectrum = np.zeros_like(power)
-    spectrum[:, BAND] = band / np.maximum(_moving_mean(band), 1e-20)
-    correlation = np.fft.irfft(spectrum, axis=1)[:, : PERIODS.stop]
-    correlation /= np.maximum(correlation[:, :1], 1e-20)
-    # The mean over neighbours keeps the period and evens out what noise repeats by chance.
-    neighbours = np.pad(correlation / _WINDOW_CORRELATION, ((1, 1), (0, 0)), mode="edge")
-    smooth = (neighbours[:-2] + neighbours[1:-1] + neighbours[2:]) / 3
-    periodic = smooth[:, PERIODS].max(axis=1)
-    return (
-        audible & (periodic > VOICED),
-        _steady(band),
-        audible_tone & (flatness < TONAL),
-    )
+class _Block:
+    """Some frames, float32 ``(frames, 512)``, and which of them are what: bool ``(frames,)``."""
+
+    def __init__(self, frames: np.ndarray) -> None:
+        # Speech falls by 6 dB an octave and more; the difference lifts its upper harmonics.
+        self._power = np.empty((len(frames), FRAME + 1), dtype=np.float32)
+        for at in range(0, len(frames), AT_ONCE):
+            part = frames[at : at + AT_ONCE]
+            spectra = np.fft.rfft((part[:, 1:] - part[:, :-1]) * _WINDOW[1:], 2 * FRAME, axis=1)
+            self._power[at : at + AT_ONCE] = np.square(spectra.real) + np.square(spectra.imag)
+
+    def voiced(self) -> np.ndarray:
+        """Which are periodic as a voice is."""
+        band = self._power[:, BAND]
+        spectrum = np.zeros((len(band), BAND.stop), dtype=np.float32)
+        spectrum[:, BAND] = band / np.maximum(_moving_mean(band), 1e-20)
+        correlation = np.empty((len(band), PERIODS.stop), dtype=np.float32)
+        for at in range(0, len(band), AT_ONCE):
+            part = np.fft.irfft(spectrum[at : at + AT_ONCE], 2 * FRAME, axis=1)
+            correlation[at : at + AT_ONCE] = part[:, : PERIODS.stop]
+        correlation /= np.maximum(correlation[:, :1], 1e-20)
+        # The mean over neighbours keeps the period and evens out what noise repeats by chance.
+        neighbours = np.pad(correlation / _WINDOW_CORRELATION, ((1, 1), (0, 0)), mode="edge")
+        smooth = (neighbours[:-2] + neighbours[1:-1] + neighbours[2:]) / 3
+        return self._audible(BAND) & (smooth[:, PERIODS].max(axis=1) > VOICED)
+
+    def tonal(self) -> np.ndarray:
+        """Which hold a tone of any pitch."""
+        band = self._power[:, TONE_BAND]
+        flat = band / np.maximum(_moving_mean(band), 1e-20)
+        flatness = np.exp(np.log(np.maximum(flat, 1e-10)).mean(axis=1)) / np.maximum(
+            flat.mean(axis=1), 1e-10
+        )
+        return self._audible(TONE_BAND) & (flatness < TONAL)
+
+    def _audible(self, part: slice) -> np.ndarray:
+        return self._power[:, part] @ (1 / _LIFT[part]) > 10 ** (QUIET_DBFS / 10) * _WINDOW_POWER
+
+    def steady(self) -> np.ndarray:
+        """Which are like the one 0.32 s before or after."""
+        power = self._power[:, BAND]
+        steady = np.zeros(len(power), dtype=bool)
+        # The mean over five frames does not depend on where in its period a hum is cut.
+        smooth = np.lib.stride_tricks.sliding_window_view(
+            np.pad(power, ((2, 2), (0, 0)), mode="edge"), 5, axis=0
+        ).mean(axis=-1)
+        spectra = np.sqrt(smooth)
+        spectra /= np.maximum(np.linalg.norm(spectra, axis=1, keepdims=True), 1e-20)
+        alike = np.einsum("fb,fb->f", spectra[:-STEADY_LAG], spectra[STEADY_LAG:]) > STEADY
+        steady[STEADY_LAG:] |= alike
+        steady[:-STEADY_LAG] |= alike
+        return steady
 
 
-def _window_correlation() -> np.ndarray:
-    window = np.hanning(FRAME)
-    found = np.correlate(window, window, "full")[FRAME - 1 :][: PERIODS.stop]
-    return found / found[0]
-
-
-_WINDOW_CORRELATION = _window_correlation()
-_WINDOW_POWER = FRAME * np.square(np.hanning(FRAME)).sum()
+_WINDOW = np.hanning(FRAME)
+_WINDOW_CORRELATION = np.correlate(_WINDOW, _WINDOW, "full")[FRAME - 1 :][: PERIODS.stop]
+_WINDOW_CORRELATION /= _WINDOW_CORRELATION[0]
+_WINDOW_POWER = FRAME * np.square(_WINDOW).sum()
 _LIFT = np.square(2 * np.sin(np.pi * np.arange(FRAME + 1) / (2 * FRAME)))
 
 
@@ -171,21 +201,6 @@ def _moving_mean(rows: np.ndarray) -> np.ndarray:
     place = np.arange(rows.shape[1])
     low, high = np.maximum(0, place - SMOOTH), np.minimum(rows.shape[1], place + SMOOTH + 1)
     return (sums[:, high] - sums[:, low]) / (high - low)
-
-
-def _steady(power: np.ndarray) -> np.ndarray:
-    """Which frames are like the one 0.32 s before or after."""
-    steady = np.zeros(len(power), dtype=bool)
-    # The mean over five frames does not depend on where in its period a hum is cut.
-    smooth = np.lib.stride_tricks.sliding_window_view(
-        np.pad(power, ((2, 2), (0, 0)), mode="edge"), 5, axis=0
-    ).mean(axis=-1)
-    spectra = np.sqrt(smooth)
-    spectra /= np.maximum(np.linalg.norm(spectra, axis=1, keepdims=True), 1e-20)
-    alike = np.einsum("fb,fb->f", spectra[:-STEADY_LAG], spectra[STEADY_LAG:]) > STEADY
-    steady[STEADY_LAG:] |= alike
-    steady[:-STEADY_LAG] |= alike
-    return steady
 
 
 def _runs(frames: np.ndarray) -> np.ndarray:

@@ -2,21 +2,28 @@
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Real
 from typing import Any
 
 import numpy as np
-import torch
 
 from .audio import SAMPLING_RATE, AudioError, Cleaning, clean_audio, decode
 from .decoding import one_line_name
 from .speech_activity import is_noise
 from .transcript import Transcript, Word, text_of
+from .workers import in_processes
+
+PREPARED = 8
+"""Prepared clips that are held for each worker process."""
 
 TASK = "task "
 """Before the name of a further head, in the logits of a clip."""
+
+Tasks = Mapping[str, Mapping[str, Any]]
+"""Further heads: ``{"labels": [...]}``, or ``{"mean", "std"}`` of a number in the training data."""
 
 
 @dataclass
@@ -32,8 +39,8 @@ class Clip:
         note: why there is no transcript.
         file_notes: what is unusual about the file.
         words: of such speech; ``None`` when the transcriber gives no times.
-        logits: ``(num_labels,)`` by modality: ``fused``, ``audio``, ``text``; and the output of
-            each further head by :data:`TASK` and its name.
+        logits: float32 ``(num_labels,)`` by modality: ``fused``, ``audio``, ``text``; and the
+            output of each further head by :data:`TASK` and its name.
     """
 
     original: np.ndarray | None = None
@@ -45,7 +52,7 @@ class Clip:
     file_notes: Sequence[str] = ()
     error: str | None = None
     words: Sequence[Word] | None = None
-    logits: dict[str, torch.Tensor] = field(default_factory=dict)
+    logits: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -73,12 +80,12 @@ class Clip:
         self.set_transcript(Transcript(text_of(words), confidence), source)
 
     @property
-    def tasks(self) -> dict[str, torch.Tensor]:
+    def tasks(self) -> dict[str, np.ndarray]:
         """The outputs of further heads, by name."""
         found = ((name.removeprefix(TASK), name) for name in self.logits if name.startswith(TASK))
         return {name: self.logits[key] for name, key in found}
 
-    def add_logits(self, logits: dict[str, torch.Tensor]) -> None:
+    def add_logits(self, logits: dict[str, np.ndarray]) -> None:
         """Add the logits of one chunk to their mean over all chunks."""
         assert self.chunks is not None
         for name, row in logits.items():
@@ -95,7 +102,7 @@ def mean_clip(clips: Sequence[Clip]) -> Clip:
     spoken = [clip for clip in clips if clip.text]
     first = spoken[0] if spoken else clips[0]
     sure = [clip.text_confidence for clip in spoken if clip.text_confidence is not None]
-    rows: dict[str, list[torch.Tensor]] = {}
+    rows: dict[str, list[np.ndarray]] = {}
     for clip in clips:
         for name, logits in clip.logits.items():
             rows.setdefault(name, []).append(logits)
@@ -103,7 +110,7 @@ def mean_clip(clips: Sequence[Clip]) -> Clip:
         text_source=first.text_source,
         text_confidence=sum(sure) / len(sure) if sure else None,
         note=first.note,
-        logits={name: torch.stack(logits).mean(0) for name, logits in rows.items()},
+        logits={name: np.mean(logits, axis=0) for name, logits in rows.items()},
     )
 
 
@@ -145,37 +152,23 @@ class Preparation:
         return Clip(original=original, chunks=np.array_split(waveform, parts))
 
 
-class PreparedClips(torch.utils.data.Dataset):
-    """Clips by number, prepared by the processes of a ``DataLoader``."""
-
-    def __init__(self, sources: Any, prepare: Preparation) -> None:
-        self._sources, self._prepare = sources, prepare
-
-    def __len__(self) -> int:
-        return len(self._sources)
-
-    def __getitem__(self, index: int) -> Clip:
-        return self._prepare(self._sources[index])
-
-
 def prepared(sources: Any, prepare: Preparation, *, workers: int) -> Iterator[Clip]:
     """Prepare clips in order; in processes where there are workers and the clips have numbers."""
-    if workers and hasattr(sources, "__getitem__") and hasattr(sources, "__len__"):
-        yield from unbatched(PreparedClips(sources, prepare), workers)
+    if workers and has_numbers(sources):
+        produce = partial(_every_nth, sources, prepare)
+        yield from in_processes(produce, workers, ahead=PREPARED)
     else:
         yield from map(prepare, each(sources))
 
 
-def unbatched(data: torch.utils.data.Dataset, workers: int) -> Iterator[Any]:
-    """Read a data set one by one and in order, in so many processes."""
-    # 0 workers is this process. Nothing is batched or made a tensor.
-    yield from torch.utils.data.DataLoader(
-        data, batch_size=None, num_workers=workers, collate_fn=_as_is
-    )
+def _every_nth(sources: Any, prepare: Preparation, first: int, step: int) -> Iterator[Clip]:
+    for place in range(first, len(sources), step):
+        yield prepare(sources[place])
 
 
-def _as_is(item: Any) -> Any:
-    return item
+def has_numbers(sources: Any) -> bool:
+    """Whether there are so many clips, and each can be read by its number."""
+    return hasattr(sources, "__getitem__") and hasattr(sources, "__len__")
 
 
 def as_list(inputs: Any) -> Any:
@@ -191,12 +184,9 @@ def is_one_clip(inputs: Any) -> bool:
     """Whether this is one clip, and not a collection of clips."""
     if hasattr(inputs, "read"):
         return True
-    if isinstance(
-        inputs,
-        str | os.PathLike | bytes | bytearray | memoryview | dict | np.ndarray | torch.Tensor,
-    ):
+    if isinstance(inputs, str | os.PathLike | bytes | bytearray | memoryview | dict | np.ndarray):
         return True
-    if hasattr(inputs, "get_all_samples"):
+    if hasattr(inputs, "get_all_samples") or hasattr(inputs, "detach"):  # a decoder, a tensor
         return True
     if isinstance(inputs, tuple) and len(inputs) == 2:  # a rate and an array, in either order
         scalars = [np.isscalar(part) and not isinstance(part, str | bytes) for part in inputs]

@@ -1,14 +1,11 @@
 """Further heads beside the emotion: each a class label or a number (paper, section VI)."""
 
-from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-import torch
 from torch import nn
 
-Tasks = Mapping[str, Mapping[str, Any]]
-"""By name: ``{"labels": [...]}``, or ``{"mean", "std"}`` of a number in the training data."""
+from .inputs import Tasks
 
 
 def check_tasks(tasks: Tasks | None) -> dict[str, dict[str, Any]] | None:
@@ -37,27 +34,3 @@ def task_heads(tasks: Tasks | None, size: int) -> nn.ModuleDict:
             for name, task in (tasks or {}).items()
         }
     )
-
-
-def task_results(tasks: Tasks, outputs: Mapping[str, torch.Tensor]) -> dict[str, dict[str, Any]]:
-    """What a call with ``tasks=True`` returns.
-
-    Args:
-        tasks: of the model's config.
-        outputs: of each task, ``(num_labels,)`` or ``(1,)``.
-
-    Returns:
-        ``{"label", "score", "scores"}`` of a task with labels, ``{"value"}`` of a number.
-
-    >>> task_results({"age": {"mean": 40.0, "std": 10.0}}, {"age": torch.tensor([0.5])})
-    {'age': {'value': 45.0}}
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for name, task in tasks.items():
-        if "labels" in task:
-            scores = dict(zip(task["labels"], outputs[name].softmax(-1).tolist(), strict=True))
-            label = max(scores, key=lambda key: scores[key])
-            found[name] = {"label": label, "score": scores[label], "scores": scores}
-        else:
-            found[name] = {"value": float(outputs[name]) * task["std"] + task["mean"]}
-    return found

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from huggingface_hub import constants, get_session
-from huggingface_hub.constants import is_offline_mode
 
 from .audio import SAMPLING_RATE, audio_hash
 
@@ -151,13 +149,32 @@ def no_hub() -> str | None:
 
     One request, because ``transformers`` retries that of every file for half a minute.
     """
-    if is_offline_mode():
+    from huggingface_hub import constants, get_session  # slow to import
+
+    if constants.is_offline_mode():
         return "offline"
     try:
         get_session().head(constants.ENDPOINT, timeout=5)
     except Exception:  # of the HTTP library that huggingface_hub uses
         return "the Hub cannot be reached"
     return None
+
+
+def weights_of(name: str) -> str:
+    """Where a transformers transcriber is loaded from: its folder, the Hub's cache, or the Hub.
+
+    Raises:
+        TranscriberUnavailable: it is in none of these, or the Hub cannot be reached.
+    """
+    if not Path(name).is_dir() and (why := no_hub()):
+        from huggingface_hub import snapshot_download
+
+        try:
+            return snapshot_download(name, local_files_only=True)
+        except Exception as error:
+            reason = f"no weights in a local folder or the cache, and {why}"
+            raise TranscriberUnavailable(f"{name}: {reason}") from error
+    return name
 
 
 class CachedTranscriber:

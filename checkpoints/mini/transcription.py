@@ -7,12 +7,10 @@ common interface is in :mod:`.transcript`.
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import snapshot_download
 from transformers.modeling_outputs import BaseModelOutput
 
 from .audio import SAMPLING_RATE
@@ -26,10 +24,10 @@ from .transcript import (
     Transcript,
     Word,
     most_tokens,
-    no_hub,
     one_line,
     refuse_language,
     sensible,
+    weights_of,
 )
 from .whisper_packages import (
     FASTER_PREFIX,
@@ -91,13 +89,7 @@ class TransformersTranscriber:
             return
         from transformers import pipeline
 
-        source = self.name
-        if not Path(source).is_dir() and (why := no_hub()):
-            try:
-                source = snapshot_download(source, local_files_only=True)
-            except Exception as error:
-                reason = f"no weights in a local folder or the cache, and {why}"
-                raise TranscriberUnavailable(f"{self.name}: {reason}") from error
+        source = weights_of(self.name)
         try:
             self._pipeline = pipeline(
                 "automatic-speech-recognition",

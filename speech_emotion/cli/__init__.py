@@ -9,12 +9,9 @@ fast.
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from speech_emotion.predict import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 
 
 class CommandError(Exception):
@@ -85,9 +82,9 @@ def print_note(line: str) -> None:
         print_error(line)
 
 
-def load_model(options: argparse.Namespace, **more: Any) -> "SpeechTextEmotionPipeline":
+def load_model(options: argparse.Namespace, **more: Any) -> Any:
     """Load the model that the options name, without messages of the libraries."""
     from speech_emotion.predict.loading import load_classifier, quiet
 
-    quiet()
+    quiet(backend=more.get("backend"))
     return load_classifier(options.model, trust_remote_code=options.trust_remote_code, **more)

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"--out {options.out}: not a folder")
     if options.stock and options.out.is_dir() and any(options.out.iterdir()):
         raise CommandError(f"--out {options.out}: not empty")
-    classifier = load_model(options, transcriber="none")
+    classifier = load_model(options, transcriber="none", backend="torch", precision="fp32")
     model, processor = classifier.model, classifier.processor
     try:
         if options.stock:
@@ -57,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
             stock = save_stock_checkpoint(model, processor, options.out)
             print(f"{options.out}: {type(stock).__name__}")
             return 0
-        from speech_emotion.predict.onnx_model import export_onnx, load_onnx, parity
+        from speech_emotion.predict.onnx_export import export_onnx, parity
+        from speech_emotion.predict.onnx_model import load_onnx
 
         files = export_onnx(model, processor, options.out, int8=options.int8)
         for precision, file in zip(("fp32", "int8"), files, strict=False):

@@ -1,17 +1,17 @@
 """Loading models and predicting: clips in, probabilities or one-line errors out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 from transformers import Pipeline
 
 from hub_model.audio import AudioError, clean_audio, load_audio
-from hub_model.inputs import unbatched
 from hub_model.labels import EMOTIONS
+from hub_model.workers import in_processes
 from speech_emotion import baselines
 from speech_emotion.evaluation import EvaluationError, one_line
 from speech_emotion.evaluation.clips import ClipSet
@@ -181,7 +181,7 @@ class BaselineClassifier(Classifier):
         self, clips: Sequence[Any], *, texts: Any, clean: bool, modalities: Sequence[str]
     ) -> list[dict[str, Prediction]]:
         """See :class:`Classifier`."""
-        waveforms = unbatched(Waveforms(clips, clean=clean), self.workers)
+        waveforms = in_processes(partial(_decoded, clips, clean), self.workers)
         return [dict.fromkeys(modalities, self._prediction(waveform)) for waveform in waveforms]
 
     def _prediction(self, waveform: np.ndarray | str) -> Prediction:
@@ -193,17 +193,11 @@ class BaselineClassifier(Classifier):
             return str(error)
 
 
-class Waveforms(Dataset):
-    """Clips by index, see :func:`decoded`."""
-
-    def __init__(self, clips: Sequence[Any], *, clean: bool) -> None:
-        self._clips, self._clean = clips, clean
-
-    def __len__(self) -> int:
-        return len(self._clips)
-
-    def __getitem__(self, index: int) -> np.ndarray | str:
-        return decoded(self._clips[index], clean=self._clean)
+def _decoded(
+    clips: Sequence[Any], clean: bool, first: int, step: int
+) -> Iterator[np.ndarray | str]:
+    for place in range(first, len(clips), step):
+        yield decoded(clips[place], clean=clean)
 
 
 def decoded(source: Any, *, clean: bool) -> np.ndarray | str:

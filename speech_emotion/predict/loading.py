@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speech_emotion.predict import ModelError, PredictError
+from speech_emotion.predict.onnx_model import OnnxPipeline, is_exported, load_onnx_pipeline
 
 if TYPE_CHECKING:
     from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
@@ -22,10 +23,16 @@ OF_MODEL = ("dtype", "device_map")
 """Options of ``transformers.pipeline`` that concern the weights."""
 
 
-def quiet() -> None:
-    """Silence what transformers prints while it loads; call it before it is imported."""
+def quiet(*, backend: str | None = None) -> None:
+    """Silence what transformers prints while it loads; call it before it is imported.
+
+    Args:
+        backend: with ``onnx`` transformers is not imported for it.
+    """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    if backend == "onnx":
+        return
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -54,17 +61,18 @@ def register_auto_classes() -> None:
 def load_classifier(
     source: str | os.PathLike,
     *,
-    backend: str = "torch",
+    backend: str | None = None,
     precision: str = "fp32",
     trust_remote_code: bool = False,
     **options: Any,
-) -> "SpeechTextEmotionPipeline":
+) -> "SpeechTextEmotionPipeline | OnnxPipeline":
     """Load the pipeline of a model.
 
     Args:
         source: folder or Hub id of a custom checkpoint, or of a stock checkpoint of the wav2vec
             2.0 family (:mod:`speech_emotion.predict.stock_checkpoints`).
-        backend: ``torch``; or ``onnx`` for an exported model.
+        backend: ``torch``; or ``onnx`` for an exported model, which imports neither torch nor
+            transformers. The default is what the folder holds, torch if both.
         precision: ``fp32``; ``bf16`` (torch only) or ``int8`` for speed, see
             :mod:`speech_emotion.predict.precision`.
         trust_remote_code: run the Python code that the folder or repo brings. Without it a model
@@ -93,47 +101,52 @@ def load_classifier(
 
 
 def _load(
-    source: str, backend: str, precision: str, trusted: bool, options: dict[str, Any]
+    source: str, backend: str | None, precision: str, trusted: bool, options: dict[str, Any]
+) -> "SpeechTextEmotionPipeline | OnnxPipeline":
+    options = dict(options)
+    hub: dict[str, Any] = {
+        name: options.pop(name) for name in ("revision", "token") if name in options
+    }
+    if backend not in (None, *BACKENDS):
+        raise ValueError(f"backend must be {' or '.join(BACKENDS)}, not {backend!r}")
+    if backend == "onnx" or (backend is None and is_exported(source)):
+        return load_onnx_pipeline(source, precision, load_processor, hub=hub, **options)
+    return _load_torch(source, precision, trusted, hub, options)
+
+
+def _load_torch(
+    source: str, precision: str, trusted: bool, hub: dict[str, Any], options: dict[str, Any]
 ) -> "SpeechTextEmotionPipeline":
     from transformers import PreTrainedConfig
 
     from hub_model.configuration_hubert_bert import PIPELINE_TASK, HubertBertConfig
     from hub_model.modeling_hubert_bert import HubertBertForEmotion
     from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
-    from speech_emotion.predict.onnx_model import load_onnx
     from speech_emotion.predict.precision import PRECISIONS, set_precision
     from speech_emotion.predict.stock_checkpoints import load_stock_checkpoint
 
-    if backend not in BACKENDS:
-        raise ValueError(f"backend must be {' or '.join(BACKENDS)}, not {backend!r}")
-    if backend == "torch" and precision not in PRECISIONS:  # before a model is loaded for nothing
+    if precision not in PRECISIONS:  # before a model is loaded for nothing
         raise ValueError(f"precision must be {' or '.join(PRECISIONS)}, not {precision!r}")
-    options = dict(options)
-    hub = {name: options.pop(name) for name in ("revision", "token") if name in options}
-    if backend == "onnx":
-        model = load_onnx(source, precision, **hub)
+    settings, _ = PreTrainedConfig.get_config_dict(source, **hub)
+    own_code = any(settings.get(key) for key in OWN_CODE)
+    ours = settings.get("model_type") == HubertBertConfig.model_type
+    if own_code and trusted and PIPELINE_TASK in (settings.get("custom_pipelines") or {}):
+        classifier = _with_own_code(source, **hub, **options)
+        set_precision(classifier.model, precision)
+        return classifier
+    if own_code and not trusted and not ours:
+        raise ModelError(
+            f"{source}: this model needs Python code of its own, which is not run; give "
+            "--trust-remote-code (trust_remote_code=True) if you trust it"
+        )
+    of_model = {name: options.pop(name) for name in OF_MODEL if name in options}
+    of_model |= options.pop("model_kwargs", {})
+    if ours:
+        model = HubertBertForEmotion.from_pretrained(source, **hub, **of_model)
         processor = load_processor(source, model.config, **hub)
     else:
-        settings, _ = PreTrainedConfig.get_config_dict(source, **hub)
-        own_code = any(settings.get(key) for key in OWN_CODE)
-        ours = settings.get("model_type") == HubertBertConfig.model_type
-        if own_code and trusted and PIPELINE_TASK in (settings.get("custom_pipelines") or {}):
-            classifier = _with_own_code(source, **hub, **options)
-            set_precision(classifier.model, precision)
-            return classifier
-        if own_code and not trusted and not ours:
-            raise ModelError(
-                f"{source}: this model needs Python code of its own, which is not run; give "
-                "--trust-remote-code (trust_remote_code=True) if you trust it"
-            )
-        of_model = {name: options.pop(name) for name in OF_MODEL if name in options}
-        of_model |= options.pop("model_kwargs", {})
-        if ours:
-            model = HubertBertForEmotion.from_pretrained(source, **hub, **of_model)
-            processor = load_processor(source, model.config, **hub)
-        else:
-            model, processor = load_stock_checkpoint(source, trust_remote_code=trusted, **hub)
-        set_precision(model, precision)
+        model, processor = load_stock_checkpoint(source, trust_remote_code=trusted, **hub)
+    set_precision(model, precision)
     return SpeechTextEmotionPipeline(
         model=model, processor=processor, task=PIPELINE_TASK, **options
     )

@@ -1,49 +1,59 @@
-"""The model as an ONNX file: written from torch, and run by onnxruntime in its place.
+"""An exported model and its pipeline: onnxruntime and NumPy, neither torch nor transformers.
 
-Both need ``pip install "speech-text-emotion[onnx]"``. A file takes batches of any size and length,
-with their masks; a clip has the same result in a batch as by itself, as in torch.
+They start in a fraction of the time and of the memory. torch is loaded only for a transcriber that
+needs it, and transformers for the inputs of a Whisper encoder.
 """
 
-import logging
+import json
 import os
-import shutil
-import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
-from huggingface_hub import snapshot_download
-from torch import nn
-from transformers import PreTrainedModel
 
-from hub_model.audio import SAMPLING_RATE
-from hub_model.configuration_hubert_bert import HubertBertConfig
-from hub_model.modeling_hubert_bert import EmotionOutput, HubertBertForEmotion
-from hub_model.processing_hubert_bert import HubertBertProcessor
-from speech_emotion.predict import PredictError
+from hub_model.calls import AUDIO_ONLY, NO_TRANSCRIBER, EmotionCalls
+from hub_model.labels import EMOTIONS
+from hub_model.levels import audible
+from hub_model.scoring import ClipScorer
+from hub_model.transcript import Transcriber, Transcript, weights_of
+from speech_emotion.predict import ModelError, PredictError
 
 FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_int8.onnx"}
 """Where the files are in a model folder, as elsewhere on the Hub."""
 
-BLOCK = 32
-"""Number of 8-bit weights, and of inputs, that share a scale: with one scale for all inputs of a
-layer, probabilities change several times as much. Only linear layers are quantised: convolutions
-lose more than they gain."""
+BESIDE = ["config.json", "preprocessor_config.json", "processor_config.json", "tokenizer*"]
+"""Files beside them that are read."""
 
-WORDS = ("one two three", "four")
-"""Two texts of different lengths: an export takes its shapes from them, not its values."""
+DEFAULTS: dict[str, Any] = {
+    "id2label": dict(enumerate(EMOTIONS)),
+    "use_text": True,
+    "cleaning": None,
+    "window_s": 15.0,
+    "temperature": 1.0,
+    "class_mean_logits": None,
+    "logit_bias": None,
+    "transcriber": "openai/whisper-base.en",
+}
+"""Defaults of :class:`~hub_model.configuration_hubert_bert.HubertBertConfig`, which may be left out
+of a ``config.json``; a test compares them."""
+
+PACKAGES = ("openai-whisper:", "faster-whisper:")
+"""Beginnings of the names of transcribers that are no models of transformers."""
 
 
 class OnnxMissing(PredictError, ImportError):
     """The packages for ONNX are not installed. The message is one line."""
 
 
-def _need(*names: str) -> list[Any]:
+def need(*names: str) -> list[Any]:
+    """Import modules of the extra ``onnx``.
+
+    Raises:
+        OnnxMissing: one is not installed.
+    """
     try:
         return [import_module(name) for name in names]
     except ImportError as error:
@@ -52,173 +62,215 @@ def _need(*names: str) -> list[Any]:
         ) from error
 
 
-class _Logits(nn.Module):
-    """The model with positional tensors as input and one tensor as output, as ONNX needs it."""
-
-    def __init__(self, model: HubertBertForEmotion, names: list[str]) -> None:
-        super().__init__()
-        self.model, self.names = model, names
-
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        return self.model(**dict(zip(self.names, inputs, strict=True))).logits
-
-
-def export_onnx(
-    model: HubertBertForEmotion,
-    processor: HubertBertProcessor,
-    folder: str | os.PathLike,
-    *,
-    int8: bool = False,
-) -> list[Path]:
-    """Write a folder that :func:`load_onnx` reads.
+class OnnxModel:
+    """An exported model: the inputs of the torch one as arrays, its logits as an array.
 
     Args:
-        model: a model with float32 weights, on the CPU.
-        processor: its processor.
-        folder: made when it does not exist; may be the model's own.
-        int8: write the file with 8-bit linear layers as well.
-
-    Returns:
-        the files, fp32 first.
-
-    Raises:
-        OnnxMissing: a package is not installed.
-    """
-    onnx, _, _ = _need("onnx", "onnxscript", "onnxruntime")
-    folder = Path(folder)
-    inputs = example_inputs(model.config, processor)
-    free = torch.export.Dim.DYNAMIC
-    shapes = tuple({0: free, _length_axis(name): free} for name in inputs)
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            _Logits(model, list(inputs)).eval(),
-            tuple(inputs.values()),
-            dynamo=True,
-            dynamic_shapes=(shapes,),
-            input_names=list(inputs),
-            output_names=["logits"],
-            verbose=False,
-        )
-    paths = [folder / FILES["fp32"]]
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
-    model.config.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    with tempfile.TemporaryDirectory(dir=paths[0].parent) as scratch:
-        fresh = Path(scratch) / "model.onnx"
-        onnx.save(program.model_proto, fresh)
-        if int8:
-            paths.append(folder / FILES["int8"])
-            _quantise(fresh, Path(scratch) / "int8.onnx")
-            shutil.move(Path(scratch) / "int8.onnx", paths[1])
-        shutil.move(fresh, paths[0])
-    return paths
-
-
-def _length_axis(name: str) -> int:
-    return 2 if name == "input_features" else 1
-
-
-def example_inputs(
-    config: HubertBertConfig, processor: HubertBertProcessor, *, seconds: float = 1.0
-) -> dict[str, torch.Tensor]:
-    """Two clips of noise of different lengths, with texts if the model reads any."""
-    draw = np.random.default_rng(0)
-    sizes = (round(seconds * SAMPLING_RATE), round(seconds * 0.7 * SAMPLING_RATE))
-    noise = [draw.normal(0, 0.1, size).astype(np.float32) for size in sizes]
-    return dict(processor(audio=noise, text=WORDS if config.use_text else None))
-
-
-def _quantise(source: Path, target: Path) -> None:
-    with _quiet():
-        onnx, nbits = _need("onnx", "onnxruntime.quantization.matmul_nbits_quantizer")
-        quantizer = nbits.MatMulNBitsQuantizer(
-            onnx.load(source),
-            bits=8,
-            block_size=BLOCK,
-            is_symmetric=True,
-            accuracy_level=4,  # inputs in 8 bits as well
-        )
-        quantizer.process()
-        quantizer.model.save_model_to_file(str(target), False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporters, which warn of packages that are not installed and of their own
-    deprecations. One of them also configures logging for the whole program on import."""
-    root = logging.root
-    before, handlers, level = root.manager.disable, root.handlers[:], root.level
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-        root.handlers[:] = handlers
-        root.setLevel(level)
-
-
-class OnnxEmotion(PreTrainedModel):
-    """An exported model in place of the torch one: the same inputs, the same logits.
-
-    It holds no weights of its own and runs on the CPU.
-
-    Args:
-        config: config of the exported model.
+        config: settings of the model, see :data:`DEFAULTS`.
         file: the ``.onnx`` file.
 
     Raises:
         OnnxMissing: onnxruntime is not installed.
     """
 
-    config_class = HubertBertConfig
-    main_input_name = "input_values"
-    # The file contains the attention, whichever implementation the config names.
-    _supports_sdpa = _supports_flash_attn = True
+    def __init__(self, config: SimpleNamespace, file: str | os.PathLike) -> None:
+        self.config, self._file = config, str(file)
+        self._process = os.getpid()
+        self._session = self._open(threads=0)
 
-    def __init__(self, config: HubertBertConfig, file: str | os.PathLike) -> None:
-        super().__init__(config)
-        (onnxruntime,) = _need("onnxruntime")
+    def _open(self, *, threads: int) -> Any:
+        (onnxruntime,) = need("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = torch.get_num_threads()
-        self._session = onnxruntime.InferenceSession(
-            str(file), options, providers=["CPUExecutionProvider"]
-        )
-        self._names = [node.name for node in self._session.get_inputs()]
-        self.eval()
+        options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)
+        # Waiting threads that do not sleep take the time of everything else on the machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return onnxruntime.InferenceSession(self._file, options, providers=["CPUExecutionProvider"])
 
-    @property
-    def device(self) -> torch.device:
-        """Always the CPU."""
-        return torch.device("cpu")
+    def __call__(self, **inputs: Any) -> np.ndarray:
+        """Classify a batch; arguments as in ``HubertBertForEmotion.forward``, arrays or tensors.
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type of the inputs and of the logits."""
-        return torch.float32
-
-    def forward(self, **inputs: torch.Tensor) -> EmotionOutput:
-        """Classify a batch; arguments as in :meth:`HubertBertForEmotion.forward`.
+        Returns:
+            float32 ``(batch, num_labels)``.
 
         Raises:
             ValueError: there is no audio, which an exported model needs.
         """
+        if os.getpid() != self._process:  # a copy of this process has none of its threads
+            self._session, self._process = self._open(threads=1), os.getpid()
         sound = inputs.get("input_values", inputs.get("input_features"))
         if sound is None:
             raise ValueError("an exported model needs audio; it cannot classify text only")
         if self.config.use_text and "input_ids" not in inputs:
             # A mask of zeros stands for a missing transcript.
-            inputs["input_ids"] = torch.zeros(sound.shape[0], 1, dtype=torch.long)
-            inputs["text_attention_mask"] = torch.zeros(sound.shape[0], 1, dtype=torch.long)
-        feed = {name: inputs[name].numpy() for name in self._names}
-        (logits,) = self._session.run(["logits"], feed)
-        return EmotionOutput(logits=torch.from_numpy(logits))
+            none = np.zeros((len(sound), 1), dtype=np.int64)
+            inputs |= {"input_ids": none, "text_attention_mask": none}
+        names = [node.name for node in self._session.get_inputs()]
+        feed = {name: np.asarray(inputs[name]) for name in names}
+        return self._session.run(["logits"], feed)[0]
 
 
-def load_onnx(source: str | os.PathLike, precision: str = "fp32", **hub: Any) -> OnnxEmotion:
-    """Load what :func:`export_onnx` wrote.
+class OnnxProcessor:
+    """Waveforms and transcripts to arrays, as ``HubertBertProcessor`` makes tensors of them.
+
+    Args:
+        folder: of the model: ``preprocessor_config.json`` or ``processor_config.json`` of a wav2vec
+            2.0 feature extractor and, for a model with text, ``tokenizer.json`` and
+            ``tokenizer_config.json``.
+        use_text: whether the model reads text.
+    """
+
+    def __init__(self, folder: Path, *, use_text: bool) -> None:
+        alone = folder / "preprocessor_config.json"
+        settings = (
+            _json(alone)
+            if alone.is_file()
+            else _json(folder / "processor_config.json").get("feature_extractor", {})
+        )
+        self._normalise = settings.get("do_normalize", True)
+        self._tokenizer = _tokenizer(folder) if use_text else None
+
+    def __call__(self, audio: Any = None, text: Any = None) -> dict[str, np.ndarray]:
+        """Build one padded batch; see ``HubertBertProcessor.__call__``."""
+        batch: dict[str, np.ndarray] = {}
+        if audio is not None:
+            waveforms = [self._values(waveform) for waveform in audio]
+            shape = (len(waveforms), max(waveform.size for waveform in waveforms))
+            batch["input_values"] = np.zeros(shape, dtype=np.float32)
+            batch["attention_mask"] = np.zeros(shape, dtype=np.int64)
+            for place, waveform in enumerate(waveforms):
+                batch["input_values"][place, : waveform.size] = waveform
+                batch["attention_mask"][place, : waveform.size] = 1
+        texts = [(entry or "").strip() for entry in text or ()]
+        if any(texts) and self._tokenizer is not None:
+            rows = self._tokenizer.encode_batch(texts)
+            masks = [
+                row.attention_mask if entry else [0] * len(row.ids)
+                for row, entry in zip(rows, texts, strict=True)
+            ]
+            batch["input_ids"] = np.array([row.ids for row in rows], dtype=np.int64)
+            batch["text_attention_mask"] = np.array(masks, dtype=np.int64)
+        return batch
+
+    def _values(self, waveform: np.ndarray) -> np.ndarray:
+        waveform = audible(waveform)
+        if not self._normalise:
+            return waveform
+        return (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
+
+
+def _tokenizer(folder: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    settings = _json(folder / "tokenizer_config.json")
+    longest = settings.get("model_max_length") or 0
+    if 0 < longest < 1e9:
+        tokenizer.enable_truncation(longest)
+    else:
+        tokenizer.no_truncation()
+    pad = settings.get("pad_token") or settings.get("eos_token")  # the mask hides which one it is
+    pad = pad["content"] if isinstance(pad, dict) else pad
+    pad = pad or "[PAD]"
+    tokenizer.enable_padding(pad_id=tokenizer.token_to_id(pad) or 0, pad_token=pad)
+    return tokenizer
+
+
+class _LateTranscriber:
+    """A transcriber of transformers that is imported only when its weights are there."""
+
+    def __init__(self, name: str, settings: dict[str, Any]) -> None:
+        self.name, self._settings = name, settings
+        self._loaded: Transcriber | None = None
+
+    def load(self) -> None:
+        if self._loaded is None:
+            if self._settings["cache"] is None:
+                weights_of(self.name)
+            self._loaded = _make_transcriber(self.name, self._settings)
+        self._loaded.load()
+
+    def transcribe(self, waveforms: Any) -> list[Transcript]:
+        self.load()
+        assert self._loaded is not None
+        return self._loaded.transcribe(waveforms)
+
+    def transcribe_words(self, speech: np.ndarray) -> Transcript | None:
+        self.load()
+        assert self._loaded is not None
+        return self._loaded.transcribe_words(speech)
+
+
+def _make_transcriber(name: str, settings: dict[str, Any]) -> Any:
+    from hub_model.transcription import make_transcriber
+
+    return make_transcriber(name, **settings)
+
+
+class OnnxPipeline(EmotionCalls):
+    """The pipeline of an exported model.
+
+    It is called as :class:`~hub_model.pipeline_hubert_bert.SpeechTextEmotionPipeline`, whose
+    documentation holds here, except ``contributions``, which needs a text-only prediction.
+
+    Args:
+        model, processor: of :func:`load_onnx`.
+        transcriber, language, transcript_cache, short_context, batch_size, num_workers, options:
+            as for that pipeline.
+    """
+
+    def __init__(
+        self,
+        model: OnnxModel,
+        processor: Any,
+        *,
+        transcriber: str | None = None,
+        language: str | None = None,
+        transcript_cache: str | os.PathLike | None = None,
+        short_context: bool = False,
+        batch_size: int | None = None,
+        num_workers: int | str | None = None,
+        **options: Any,
+    ) -> None:
+        self.model, self.processor = model, processor
+        self._batch_size, self._num_workers = batch_size, num_workers
+        self._preprocess_params, _, self._postprocess_params = self._sanitize_parameters(**options)
+        name = transcriber or model.config.transcriber
+        settings = {
+            "language": language,
+            "cache": transcript_cache,
+            "short_context": short_context,
+        }
+        why_not = None if name and name != "none" else NO_TRANSCRIBER
+        self.transcriber: Transcriber | None = None
+        if not model.config.use_text:
+            why_not = AUDIO_ONLY
+        elif why_not is None:
+            is_late = not name.startswith(PACKAGES)
+            make = _LateTranscriber if is_late else _make_transcriber
+            self.transcriber = make(name, settings)
+        self._scorer = ClipScorer(processor, self._logits, self.transcriber, why_not)
+
+    def forward(self, clips: Any, **options: Any) -> Any:
+        """See :meth:`EmotionCalls._forward`."""
+        return self._forward(clips, **options)
+
+    def _logits(self, inputs: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Logits; an exported model has no further heads."""
+        return self.model(**inputs) + self._logit_bias(), {}
+
+
+def is_exported(source: str | os.PathLike) -> bool:
+    """Whether a folder holds an exported model and no weights of torch."""
+    folder = Path(source)
+    weights = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+    return any((folder / file).is_file() for file in FILES.values()) and not any(
+        (folder / file).is_file() for file in weights
+    )
+
+
+def load_onnx(source: str | os.PathLike, precision: str = "fp32", **hub: Any) -> OnnxModel:
+    """Load what :func:`~speech_emotion.predict.onnx_export.export_onnx` wrote.
 
     Args:
         source: folder or Hub id.
@@ -229,37 +281,66 @@ def load_onnx(source: str | os.PathLike, precision: str = "fp32", **hub: Any) ->
         ValueError: another precision, or the folder has no such file.
         OnnxMissing: onnxruntime is not installed.
     """
+    return _load(source, precision, hub)[1]
+
+
+def load_onnx_pipeline(
+    source: str | os.PathLike,
+    precision: str,
+    other_processor: Callable[..., Any],
+    *,
+    hub: dict[str, Any],
+    **options: Any,
+) -> OnnxPipeline:
+    """Load an exported model with its pipeline; see :func:`load_onnx`.
+
+    Args:
+        other_processor: from folder and config makes the processor of transformers, which is
+            needed for a Whisper encoder.
+
+    Raises:
+        ModelError: its config is that of another kind of model.
+    """
+    folder, model = _load(source, precision, hub)
+    settings = _json(folder / "config.json")
+    if settings.get("model_type") != "hubert_bert":
+        raise ModelError(f"{source}: config.json is not that of an exported model")
+    whisper = (settings.get("audio_config") or {}).get("model_type") == "whisper"
+    has_tokenizer = (folder / "tokenizer.json").is_file()
+    if whisper or (model.config.use_text and not has_tokenizer):
+        from hub_model.configuration_hubert_bert import HubertBertConfig
+
+        processor = other_processor(folder, HubertBertConfig.from_pretrained(folder))
+    else:
+        processor = OnnxProcessor(folder, use_text=model.config.use_text)
+    return OnnxPipeline(model, processor, **options)
+
+
+def _load(source: str | os.PathLike, precision: str, hub: dict[str, Any]) -> tuple[Path, OnnxModel]:
     if precision not in FILES:
         raise ValueError(f"with ONNX, precision must be {' or '.join(FILES)}, not {precision!r}")
     folder = Path(source)
     if not folder.exists():
-        patterns = ["config.json", FILES[precision]]
+        from huggingface_hub import snapshot_download
+
+        patterns = [*BESIDE, FILES[precision]]
         folder = Path(snapshot_download(str(source), allow_patterns=patterns, **hub))
     file = folder / FILES[precision]
     if not file.is_file():
         flag = " --int8" if precision == "int8" else ""
         raise ValueError(f"{source}: no {FILES[precision]}; run speech-emotion export --onnx{flag}")
-    config = HubertBertConfig.from_pretrained(folder)
-    config.name_or_path = str(source)
-    config.tasks = None  # an exported model has the logits only
-    return OnnxEmotion(config, file)
+    settings = _json(folder / "config.json")
+    known = {name: settings.get(name, default) for name, default in DEFAULTS.items()}
+    known["id2label"] = {int(index): label for index, label in known["id2label"].items()}
+    config = SimpleNamespace(**known, num_labels=len(known["id2label"]), name_or_path=str(source))
+    return folder, OnnxModel(config, file)
 
 
-def parity(
-    model: HubertBertForEmotion, exported: OnnxEmotion, processor: HubertBertProcessor
-) -> tuple[float, float]:
-    """Compare an exported model with the torch one on generated clips, singly and in batches.
-
-    Returns:
-        the largest difference of a probability, and the share of clips with the same top label.
-    """
-    differences, same = [], []
-    for seconds in (0.4, 1.0, 2.3):
-        pair = example_inputs(model.config, processor, seconds=seconds)
-        for inputs in (pair, {name: tensor[:1] for name, tensor in pair.items()}):
-            with torch.inference_mode():
-                exact = (model(**inputs).logits / model.config.temperature).softmax(-1)
-                found = (exported(**inputs).logits / model.config.temperature).softmax(-1)
-            differences.append(float((found - exact).abs().max()))
-            same += (found.argmax(-1) == exact.argmax(-1)).tolist()
-    return max(differences), sum(same) / len(same)
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path.name} is damaged: no JSON object")
+    return found

@@ -14,7 +14,7 @@ from corpus_builder.ray_cluster import RayCluster, RayError
 from hub_model.audio import AudioError
 from hub_model.labels import LABEL_SETS, Labels
 from hub_model.results import Options
-from speech_emotion.predict import DEFAULT_MODEL, FORMATS, PredictError, diarisation
+from speech_emotion.predict import DEFAULT_MODEL, FORMATS, PredictError
 from speech_emotion.predict.clips import Recording, Recordings, find_recordings
 from speech_emotion.predict.loading import load_classifier
 from speech_emotion.predict.speakers import SpeakerSummary
@@ -86,7 +86,7 @@ class Prediction:
     batch_size: int = 8
     workers: int = 0
     engine: str = "processes"
-    backend: str = "torch"
+    backend: str | None = None
     precision: str = "fp32"
     format: str = "table"
     out: Path | None = None
@@ -209,6 +209,8 @@ class Prediction:
         if self.num_speakers is not None and self.num_speakers < 1:
             raise PredictError(f"--num-speakers {self.num_speakers}: must be at least 1")
         if self._by_voice:
+            from speech_emotion.predict import diarisation  # it imports torch
+
             diarisation.load()
         if self.workers < 0 or self.batch_size < 1:
             raise PredictError("--workers must be 0 or more, and --batch-size 1 or more")
@@ -222,6 +224,8 @@ class Prediction:
         if self.labels is not None:
             options["labels"] = read_labels(self.labels)
         if self._by_voice:
+            from speech_emotion.predict import diarisation
+
             options["speakers"] = partial(diarisation.diarise, num_speakers=self.num_speakers)
         elif self.speakers is not None and not self._has_turns:
             options["speakers"] = read_speakers(self.speakers)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from hub_model.pipeline_hubert_bert import AHEAD_SECONDS
+from hub_model.calls import AHEAD_SECONDS
 from hub_model.results import Options
 from hub_model.scoring import return_freed_memory
 

@@ -123,7 +123,7 @@ def speaker_offsets(audio: list[np.ndarray], speakers: list[str]) -> list[np.nda
     """Return for each clip how far the mean vector of its speaker lies from that of all clips.
 
     After a linear classifier this offset is a constant that is added to the logits of all clips of
-    the speaker; :meth:`~hub_model.calibration.FittedPipeline.adapt` takes it away. A classifier
+    the speaker; :meth:`~hub_model.calibration.Fitting.adapt` takes it away. A classifier
     that was trained with and without it needs it less. Of the offset of ``n`` clips
     ``n / (n + DOUBT)`` is used, as in ``adapt``.
 

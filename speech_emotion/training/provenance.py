@@ -13,7 +13,7 @@ from corpus_builder.sources import SOURCES
 from speech_emotion.training.data import speakers_and_fingerprint
 from speech_emotion.training.parsing import ConfigError
 
-PACKAGES = ("torch", "transformers", "datasets", "accelerate", "librosa", "noisereduce")
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "librosa")
 
 RECORD_FILE = "training_record.json"
 """The whole training record, beside ``config.json``, which has it without the hashes of clips."""

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import librosa
+import noisereduce
 import numpy as np
 import pytest
 
 from hub_model.audio import SAMPLING_RATE, Cleaning, clean_audio, load_audio
 from hub_model.levels import loud_segments
+from hub_model.noise import reduce_noise
 from tests.helpers.sounds import tone
 
 CLIP = tone(noise=0)
@@ -53,6 +55,23 @@ def test_noise_is_reduced():
     assert 0.45 < left(0.5, noise) < 0.6
     assert left(0.5, spoken) > 0.7
     assert left(1.0, noise) < 0.1
+
+
+@pytest.mark.parametrize(
+    "size", [1600, 25_000, 600_000, 600_001, 1_250_000], ids="{:,} samples".format
+)
+def test_noise_is_reduced_as_by_noisereduce(size):
+    """One piece, the longest piece, and several pieces with their margins."""
+    speech = load_audio(EXAMPLE)
+    noise = np.random.default_rng(0).normal(0, 0.003, size)
+    waveform = (np.resize(speech, size) * np.linspace(0.1, 1, size) + noise).astype(np.float32)
+    for strength in (0.5, 1.0):
+        expected = noisereduce.reduce_noise(
+            y=waveform, sr=SAMPLING_RATE, stationary=False, prop_decrease=strength
+        )
+        found = reduce_noise(waveform, strength)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0)
 
 
 def test_cleaning_can_be_switched_off():
@@ -138,7 +157,7 @@ def test_cleaning_never_gives_nan_or_nothing(waveform):
 
 
 def test_cleaning_a_long_clip_leaves_no_seam():
-    """noisereduce works in pieces of 37 s; every second of an even clip comes out alike."""
+    """Noise is reduced in pieces of 37 s; every second of an even clip comes out alike."""
     waveform = np.tile(CLIP, 50)
     cleaned = clean_audio(waveform, Cleaning(trim=False)).reshape(50, -1)
     strength = cleaned.std(axis=1)

@@ -1,6 +1,9 @@
 """An exported model gives what torch gives, in the pipeline and on the command line as well."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -51,7 +54,7 @@ def test_batches_and_singles_give_what_torch_gives(exported, texts):
         for rows in ([0, 1, 2, 3], [1], [3, 0]):
             inputs = processor(audio=[CLIPS[i] for i in rows], text=[texts[i] for i in rows])
             torch.testing.assert_close(
-                runner(**inputs).logits, model(**inputs).logits, atol=1e-4, rtol=0
+                torch.from_numpy(runner(**inputs)), model(**inputs).logits, atol=1e-4, rtol=0
             )
 
 
@@ -80,6 +83,18 @@ def test_predict_runs_on_it(exported, tmp_path, capsys):
         assert main([*command, *options]) == 0
         rows.append(json.loads(capsys.readouterr().out))
     same(rows[1]["emotions"], rows[0]["emotions"])
+
+
+def test_neither_torch_nor_transformers_is_imported(exported, tmp_path):
+    (tmp_path / "clip.wav").write_bytes(encode(CLIPS[1]))
+    program = (
+        "import sys; from speech_emotion.cli.main import main; code = main(sys.argv[1:]); "
+        "assert not {'torch', 'transformers'} & set(sys.modules); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", program, "predict", str(tmp_path / "clip.wav")]
+    command += ["--model", str(exported[1]), "--text", "kids are talking", "--no-speech-check"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    subprocess.run(command, check=True, env=environment)
 
 
 def test_it_can_be_calibrated_with_transcripts(exported):

@@ -11,7 +11,6 @@ from speech_emotion.predict.writers.csv_table import CsvTable, columns_of, csv_s
 from speech_emotion.predict.writers.eaf import as_eaf
 from speech_emotion.predict.writers.json_lines import JsonLines, as_json
 from speech_emotion.predict.writers.labelstudio import as_labelstudio
-from speech_emotion.predict.writers.parquet import ParquetTable
 from speech_emotion.predict.writers.rttm import as_rttm
 from speech_emotion.predict.writers.srt import as_srt
 from speech_emotion.predict.writers.textgrid import as_textgrid
@@ -81,8 +80,11 @@ def make_writer(
         )
         if out is None:
             return csv_screen(columns)
-        table = CsvTable if kind == "csv" else ParquetTable
-        return table(out, resume=resume, columns=columns)
+        if kind == "csv":
+            return CsvTable(out, resume=resume, columns=columns)
+        from speech_emotion.predict.writers.parquet import ParquetTable  # pyarrow is slow to import
+
+        return ParquetTable(out, resume=resume, columns=columns)
     if out is not None:
         return JsonLines(out, resume=resume)
     if kind == "json":
