@@ -11,6 +11,7 @@ import torch
 pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
+from hub_model.configuration_hubert_bert import HubertBertConfig
 from speech_emotion.cli.main import main
 from speech_emotion.predict import onnx_model
 from speech_emotion.predict.loading import load_classifier
@@ -103,6 +104,11 @@ def test_it_can_be_calibrated_with_transcripts(exported):
         classifier = load_classifier(folder, backend=backend, transcriber="none")
         by_backend.append(classifier.calibrate(list(CLIPS), [0, 5, 4, 1], text=TEXTS))
     assert by_backend[1] == pytest.approx(by_backend[0], rel=1e-2)
+
+
+def test_the_defaults_are_those_of_the_config():
+    named = HubertBertConfig(**onnx_model.DEFAULTS)
+    assert named.to_dict() == HubertBertConfig().to_dict()
 
 
 def test_text_only_is_refused(exported):
