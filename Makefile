@@ -7,7 +7,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # Modules are compiled when they are first imported: most never are.
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
-CLIP ?= examples/angry.wav
+CLIP ?= examples/happy.wav
 MODEL ?= checkpoints/mini
 DATA ?= ../shared/data
 # Without this, and with nothing compiled by pip, each process compiles torch and transformers anew.

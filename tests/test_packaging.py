@@ -203,7 +203,8 @@ def test_help_of_every_command(answers):
 def test_default_checkpoint_answers_from_any_folder(answers):
     code, output, _ = answers[PREDICT]
     emotions = json.loads(output)["emotions"]
-    assert code == 0 and emotions[0]["label"] == "angry" and len(emotions) == 8
+    assert code == 0 and len(emotions) == 8
+    assert sum(row["score"] for row in emotions) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("extra", MISSING)

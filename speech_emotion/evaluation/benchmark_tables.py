@@ -150,6 +150,18 @@ def space_load_table(figures: Figures) -> str:
     )
 
 
+def live_table(figures: Figures) -> str:
+    """Delay and memory of a live recording."""
+    delay, memory = figures["delay_s"], figures["memory_mib_by_tenths"]
+    rows = [[f"{delay[name]:.2f} s" for name in ("median", "95%", "worst")]]
+    rows[0].append(f"{memory[0]} to {memory[-1]} MiB")
+    return (
+        f"`{figures['model']}`, {figures['what']}: {figures['minutes']} minutes in chunks of "
+        f"{figures['chunk_ms']} ms; from the end of a window to its result.\n\n"
+        + markdown_table(["median", "95 %", "worst", "memory, first to last tenth"], rows)
+    )
+
+
 def head_training_table(figures: Figures) -> str:
     """An epoch of head training with cached vectors and without."""
     seconds = figures["seconds"]
@@ -235,6 +247,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "head_training": ("Training a head on frozen encoders", head_training_table),
     "training_equivalence": ("Two processes, and a resumed run", training_equivalence_table),
     "space_load": ("The demo under load", space_load_table),
+    "live": ("A recording while it is made", live_table),
     "word_error_rate": ("Errors and time of the transcribers", word_error_rate_table),
     "serve_load": ("The HTTP server under load", space_load_table),
 }

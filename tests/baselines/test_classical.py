@@ -81,7 +81,7 @@ def test_the_classifiers_of_table_6():
     assert found == {
         "knn": ("KNeighborsClassifier", {}),
         "mlp": ("MLPClassifier", {"max_iter": 1000}),
-        "xgb": ("XGBClassifier", {"verbosity": 0}),
+        "xgb": ("XGBClassifier", {"verbosity": 0, "n_jobs": 1}),
         "lightgbm": ("LGBMClassifier", {"verbosity": -1, "deterministic": True}),
         "logistic_regression": ("LogisticRegression", {"max_iter": 1000}),
         "random_forest": ("RandomForestClassifier", {}),

@@ -207,7 +207,17 @@ def test_workers_and_a_cache_change_nothing():
     alone = evaluate("robustness", *models, *conditions, "--no-cache")
     helped = evaluate("robustness", *models, *conditions, "--workers", "2")
     alone.pop("seconds"), helped.pop("seconds")
-    assert alone == helped
+    # Other batches: the last digits of a probability depend on the others of its batch.
+    assert rounded(alone) == rounded(helped)
+
+
+def rounded(value):
+    """The same with its floats to five digits."""
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
+    return round(value, 5) if isinstance(value, float) else value
 
 
 TWICE = {

@@ -18,3 +18,13 @@ def same(found: list[dict], expected: list[dict], atol: float = 1e-4) -> None:
     assert [row["label"] for row in found] == [row["label"] for row in expected]
     for one, other in zip(found, expected, strict=True):
         assert one["score"] == pytest.approx(other["score"], abs=atol)
+
+
+def same_predictions(found: list[dict], expected: list[dict]) -> None:
+    """Both hold the same clips with the same ``scores``, by label, to the last float digits.
+
+    Two processes may sum in another order.
+    """
+    for one, other in zip(found, expected, strict=True):
+        assert one["scores"] == pytest.approx(other["scores"], abs=1e-6)
+        assert one | {"scores": None} == other | {"scores": None}
