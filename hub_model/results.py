@@ -12,6 +12,7 @@ from .audio import AudioError
 from .inputs import TASK, Clip, Tasks, mean_clip
 from .labels import Labels, contributions, decided, ranked
 from .recordings import Recorded
+from .tasks import task_results
 from .timeline import (
     NO_SPEECH,
     SMOOTHING,
@@ -375,32 +376,6 @@ def conversation_result(
         for name, row in rows.items()
     }
     return joined
-
-
-def task_results(tasks: Tasks, outputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """What a call with ``tasks=True`` returns.
-
-    Args:
-        tasks: of the model's config.
-        outputs: of each task, ``(num_labels,)`` or ``(1,)``.
-
-    Returns:
-        ``{"label", "score", "scores"}`` of a task with labels, ``{"value"}`` of a number.
-
-    >>> task_results({"age": {"mean": 40.0, "std": 10.0}}, {"age": np.array([0.5])})
-    {'age': {'value': 45.0}}
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for name, task in tasks.items():
-        if "labels" in task:
-            scores = dict(
-                zip(task["labels"], _probabilities(outputs[name], 1.0).tolist(), strict=True)
-            )
-            label = max(scores, key=lambda key: scores[key])
-            found[name] = {"label": label, "score": scores[label], "scores": scores}
-        else:
-            found[name] = {"value": outputs[name].item() * task["std"] + task["mean"]}
-    return found
 
 
 def _probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:

@@ -78,7 +78,7 @@ class SpeechTextEmotionPipeline(EmotionCalls, Pipeline):
         - with ``abstain_below``: ``label``, ``None`` when ``abstained``,
         - with ``contributions``: see :func:`~hub_model.labels.contributions`,
         - with ``dimensions``: that dict, ``{"valence", "arousal", "source"}``, for windows as well,
-        - with ``tasks``: see :func:`~hub_model.results.task_results`; with speakers, those of each,
+        - with ``tasks``: see :func:`~hub_model.tasks.task_results`; with speakers, those of each,
         - with ``return_segments``: ``seconds``, ``windows`` (:func:`~hub_model.timeline.table_of`),
           ``segments`` (:func:`~hub_model.timeline.segments_of`), ``words`` (``start``, ``end`` and
           ``text`` of each; ``None`` without a transcriber that gives their times) and ``summary``
