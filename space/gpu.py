@@ -59,6 +59,10 @@ def on_gpu(
     # ZeroGPU replaces every exception with its own, which has only the name of the type. It sends
     # tensors through shared memory, which lasts no longer than its process; bytes are copied.
     def carried(*args: Any, **kwargs: Any) -> bytes:
+        import torch
+
+        # This process is a copy of another one, without its threads, and would wait for them.
+        torch.set_num_threads(1)
         try:
             return pickle.dumps((function(*args, **kwargs), None))
         except Exception as error:

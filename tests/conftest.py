@@ -3,7 +3,8 @@
 import os
 
 # Sums on several threads differ in their last bit from run to run, and the tests compare bits.
-os.environ["OMP_NUM_THREADS"] = "1"
+# numba, which openai-whisper uses, sets the number of threads of torch as well.
+os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 # huggingface_hub reads these once, when it is imported. The loopback hub speaks plain LFS only, and
 # must be reached whatever the user has exported.
 os.environ["HF_HUB_DISABLE_XET"] = "1"

@@ -9,6 +9,7 @@ import soundfile
 
 from hub_model.audio import SAMPLING_RATE, AudioError, decode
 from hub_model.channels import TURNS_NOTE
+from hub_model.recordings import turns_in
 from speech_emotion.cli.main import main
 from tests.helpers.answers import load
 from tests.helpers.sounds import voice
@@ -44,16 +45,45 @@ def test_each_speaker_is_answered_as_a_recording_of_the_own_channel(classifier, 
     for place, name in enumerate(("left", "right")):
         alone = tmp_path / f"{name}.wav"
         soundfile.write(alone, turns()[:, place], SAMPLING_RATE, subtype="FLOAT")
-        expected = classifier(alone, **WINDOW)
+        spoken = [vars(turn) for turn in turns_in(str(alone), name)]
+        expected = classifier(alone, speakers=spoken, **WINDOW)
         for part in ("segments", "windows"):
-            lines = [dict(line) for line in found[part] if line["speaker"] == name]
-            for line in lines:
-                del line["speaker"]
-            assert lines == expected[part]
-        assert found["speakers"][name]["emotions"] == expected["emotions"]
-        assert 3 < found["speakers"][name]["seconds"] < 6
+            assert [line for line in found[part] if line["speaker"] == name] == expected[part]
+        assert found["speakers"][name] == expected["speakers"][name]
     assert sum(emotion["score"] for emotion in found["emotions"]) == pytest.approx(1)
     assert found["seconds"] == pytest.approx(8)
+
+
+def test_segments_of_a_channel_are_its_speech(classifier):
+    """Three utterances with pauses, far shorter than a window."""
+    spoken = [(1.0, 2.0, 0), (2.5, 3.5, 1), (3.2, 4.0, 1), (6.0, 7.0, 0), (6.5, 7.5, 1)]
+    call = np.random.default_rng(0).normal(0, 1e-3, (9 * SAMPLING_RATE, 2)).astype(np.float32)
+    for start, end, channel in spoken:
+        place = round(start * SAMPLING_RATE)
+        sound = voice(end - start)
+        call[place : place + sound.size, channel] += sound
+    found = classifier(call, speakers="channels", return_segments=True)
+    times = [(line["start"], line["end"], line["speaker"]) for line in found["segments"]]
+    expected = [(1, 2, "left"), (2.5, 4, "right"), (6, 7, "left"), (6.5, 7.5, "right")]
+    assert len(times) == len(expected)
+    for (start, end, name), wanted in zip(times, expected, strict=True):
+        assert (start, end) == (
+            pytest.approx(wanted[0], abs=0.3),
+            pytest.approx(wanted[1], abs=0.3),
+        )
+        assert name == wanted[2]
+    assert [line["overlap"] for line in found["segments"]] == [False, False, True, True]
+    whole = classifier(call, speakers="channels", check_speech=False, return_segments=True)
+    assert {(w["start"], w["label"] == "no speech") for w in whole["windows"]} >= {(0.0, False)}
+
+
+def test_channel_without_speech_has_no_segments(classifier):
+    call = np.stack([voice(3.0), np.zeros(3 * SAMPLING_RATE)], 1).astype(np.float32)
+    found = classifier(call, speakers="channels", **WINDOW)
+    assert {line["speaker"] for line in found["segments"]} == {"left"}
+    right = found["speakers"]["right"]
+    assert (right["seconds"], right["emotions"]) == (0, [])
+    assert "no speech was found" in found["note"]
 
 
 def test_dimensions_of_a_conversation_are_the_mean_over_its_speakers(classifier, call):

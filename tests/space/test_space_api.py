@@ -237,12 +237,12 @@ def test_openapi_page_and_a_call_by_hand(serve, text_model, angry_clip, capsys):
 def test_a_clip_does_not_wait_for_the_end_of_a_recording(text_client, angry_clip, tmp_path):
     waveform, rate = sf.read(angry_clip)
     recording = tmp_path / "talk.flac"
-    sf.write(recording, np.tile(waveform, 30), rate)
+    sf.write(recording, np.tile(waveform, 90), rate)
     job = text_client.submit(handle_file(recording), 1, 0.25, api_name="/timeline")
     while job.status().code != Status.PROCESSING and not job.done():
         time.sleep(0.01)
     assert predict(text_client, angry_clip)["emotions"] and not job.done()
-    assert job.result()["segments"][-1]["end"] == pytest.approx(30 * 2.355, abs=0.1)
+    assert job.result()["segments"][-1]["end"] == pytest.approx(90 * 2.355, abs=0.1)
 
 
 def test_links_to_the_page_have_a_picture_and_a_description(serve, text_model):

@@ -7,6 +7,7 @@ import types
 import classifier
 import gpu
 import pytest
+import torch
 from classifier import Classifier
 from clips import read_clip
 from timeline import run
@@ -81,6 +82,19 @@ def test_a_request_runs_in_another_process_for_its_own_time(zero):
 def test_an_exception_is_raised_unchanged(zero):
     with pytest.raises(ValueError, match="^-1 is negative$"):
         gpu.on_gpu(parity, audio_seconds=lambda number: 1.0)(-1)
+
+
+def product(size: int) -> float:
+    return float((torch.ones(size, size) @ torch.ones(size, size)).sum())
+
+
+def test_the_other_process_does_not_wait_for_threads_of_this_one(zero):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert product(400) == gpu.on_gpu(product, audio_seconds=float)(400)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_requested_time_is_limited():
