@@ -15,7 +15,7 @@ from .turns import WHOLE, Turn
 MARGIN = round(0.3 * SAMPLING_RATE)
 """Samples before and after a voice that belong to its speech: consonants, and breath."""
 
-EDGE_S = 0.15
+EDGE_S = 0.2
 """Seconds before and after a voice that belong to its turn."""
 
 TOUCHING_S = 2 * EDGE_S + 0.05

@@ -27,7 +27,14 @@ from .inputs import (
 )
 from .labels import Labels
 from .live import Live, live_options
-from .recordings import Recorded, RecordingWindows, channels_of, length_of, rereadable
+from .recordings import (
+    Recorded,
+    RecordingWindows,
+    channels_of,
+    length_of,
+    rereadable,
+    turns_in,
+)
 from .results import (
     Options,
     clip_result,
@@ -37,6 +44,7 @@ from .results import (
     speaker_names,
 )
 from .scoring import ClipScorer, return_freed_memory
+from .speech_chunks import TOUCHING_S
 from .turns import WHOLE, Turn
 from .workers import CAN_FORK, in_processes
 
@@ -194,11 +202,14 @@ class EmotionCalls(Fitting):
             mark_overlap(rows, turns)
         else:
             name, channels = channels_of(source)
-            for speaker, channel in zip(
-                speaker_names(asked, name, len(channels)), channels, strict=True
-            ):
-                recorded = self._windows(channel, text, asked, batch_size, workers)
+            names = speaker_names(asked, name, len(channels))
+            turns = []
+            for speaker, channel in zip(names, channels, strict=True):
+                mine = turns_in(channel, speaker, check_speech=asked.check_speech)
+                recorded = self._windows(channel, text, asked, batch_size, workers, mine)
                 rows[speaker] = recording_result(recorded, **options)
+                turns += mine
+            mark_overlap(rows, turns, least_s=TOUCHING_S)
         return conversation_result(rows, abstain_below=asked.abstain_below, top_k=asked.top_k)
 
     def preprocess(

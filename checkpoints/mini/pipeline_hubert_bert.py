@@ -56,9 +56,10 @@ class SpeechTextEmotionPipeline(EmotionCalls, Pipeline):
             channel of the recording holds one speaker, as in recorded calls; or, for a single
             recording, a list of turns, ``{"start", "end", "speaker"}`` in seconds, within which
             windows are cut; or a function that returns the turns of a recording, such as
-            ``speech_emotion.predict.diarisation.diarise``. Segments, windows and words then have a
-            ``speaker``, with turns also ``overlap``: whether another speaker has a turn at that
-            time; and ``speakers`` sums up each.
+            ``speech_emotion.predict.diarisation.diarise``. The turns of a channel are its speech
+            without pauses over 0.5 s. Segments, windows and words then have a ``speaker``,
+            segments and windows ``overlap``: whether another speaker has a turn at that time; and
+            ``speakers`` sums up each.
         clean: ``False`` when the audio has already been cleaned.
         check_speech: ``False`` to classify noise as well. Otherwise a clip of noise is an error,
             and a window without speech has the label ``"no speech"``.

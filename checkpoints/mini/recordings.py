@@ -15,7 +15,7 @@ from .audio import MIN_SECONDS, SAMPLING_RATE, AudioError
 from .decoding import AudioStream
 from .inputs import Clip, Preparation, unwrap
 from .speech_activity import has_speech
-from .speech_chunks import SpeechChunk, SpeechChunks, words_between
+from .speech_chunks import SpeechChunk, SpeechChunks, speech_turns, words_between
 from .timeline import Timeline, Window
 from .transcript import NO_WORD_TIMES, Word
 from .turns import PAST_END_S, WHOLE, Turn, place_of
@@ -225,6 +225,18 @@ def channels_of(source: Any) -> tuple[str, list[dict[str, Any]]]:
     if number == 1:
         raise AudioError(f"{name}: it has one channel, so its speakers are not told by channels")
     return name, [{**source, "channel": channel} for channel in range(number)]
+
+
+def turns_in(source: Any, speaker: str, *, check_speech: bool = True) -> list[Turn]:
+    """The turns of a recording with one speaker; without ``check_speech`` it is one turn.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
+    if not check_speech:
+        return [Turn(speaker=speaker)]
+    with AudioStream(source) as stream:
+        return speech_turns(stream, speaker)
 
 
 def _exists(source: str | os.PathLike) -> bool:

@@ -287,11 +287,20 @@ def _first_of_each(moments: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def mark_overlap(rows: Mapping[str, dict[str, Any]], turns: Sequence[Turn]) -> None:
-    """Say of each segment and window whether another speaker has a turn at the same time."""
+def mark_overlap(
+    rows: Mapping[str, dict[str, Any]], turns: Sequence[Turn], *, least_s: float = 0.0
+) -> None:
+    """Say of each segment and window whether another speaker has a turn at the same time.
+
+    Args:
+        rows: by speaker.
+        least_s: a shorter overlap in seconds does not count.
+    """
     for name, row in rows.items():
         for line in (*row["segments"], *row["windows"]):
-            line["overlap"] = is_overlapped(line["start"], line["end"], name, turns)
+            line["overlap"] = is_overlapped(
+                line["start"], line["end"], name, turns, least_s=least_s
+            )
 
 
 def speaker_names(asked: Options, name: str, channels: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The speech of a recording in chunks for a transcriber, so that each word is transcribed once."""
+"""The speech of a recording: in chunks for a transcriber, or as the turns of its one speaker."""
 
 import math
 from bisect import bisect_left
@@ -14,6 +14,12 @@ from .turns import WHOLE, Turn
 
 MARGIN = round(0.3 * SAMPLING_RATE)
 """Samples before and after a voice that belong to its speech: consonants, and breath."""
+
+EDGE_S = 0.2
+"""Seconds before and after a voice that belong to its turn."""
+
+TOUCHING_S = 2 * EDGE_S + 0.05
+"""Turns of two channels that follow each other at once overlap by less."""
 
 GAP = round(0.5 * SAMPLING_RATE)
 """Shorter gaps between two parts of speech stay in a chunk."""
@@ -137,6 +143,25 @@ class SpeechChunks:
         self.heard = min(waiting, known - MARGIN) / SAMPLING_RATE
         keep = max(self._first, min(waiting, known - MARGIN))
         self._audio, self._first = self._audio[keep - self._first :], keep
+
+
+def speech_turns(blocks: Iterable[np.ndarray], speaker: str) -> list[Turn]:
+    """The turns of the only speaker of a recording: its speech without pauses over 0.5 s.
+
+    Args:
+        blocks: float32 ``(num_samples,)``, 16 kHz, one after the other.
+    """
+    parts: list[list[int]] = []
+    edge, end = round(EDGE_S * SAMPLING_RATE), 0
+    for block in blocks:
+        begin, end = end, end + block.size
+        for first, last in spoken(block):
+            start, stop = max(0, begin + first - edge), begin + last + edge
+            if parts and start <= parts[-1][1] + GAP:
+                parts[-1][1] = stop
+            else:
+                parts.append([start, stop])
+    return [Turn(a / SAMPLING_RATE, min(b, end) / SAMPLING_RATE, speaker) for a, b in parts]
 
 
 def _quietest(speech: np.ndarray) -> int:

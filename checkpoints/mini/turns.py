@@ -69,6 +69,12 @@ def place_of(time: float, turns: Sequence[Turn]) -> int:
     return distances.index(min(distances))
 
 
-def is_overlapped(start: float, end: float, speaker: str, turns: Sequence[Turn]) -> bool:
-    """Whether another speaker has a turn between these times."""
-    return any(turn.start < end and start < turn.end and turn.speaker != speaker for turn in turns)
+def is_overlapped(
+    start: float, end: float, speaker: str, turns: Sequence[Turn], *, least_s: float = 0.0
+) -> bool:
+    """Whether another speaker has a turn between these times, for more than so many seconds."""
+    return any(
+        min(turn.end, end) - max(turn.start, start) > least_s
+        for turn in turns
+        if turn.speaker != speaker
+    )

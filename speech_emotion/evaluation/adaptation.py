@@ -113,14 +113,11 @@ def adapted(
                     bias = fit_logit_bias(logits[chosen], own) if len(chosen) else 0
                     predicted[name][tested, draw] = (logits[tested] + bias).argmax(axis=1)
 
-    def mean_ua(truth: np.ndarray, found: np.ndarray) -> float:
-        return float(np.mean([metrics.ua(truth, column) for column in found.T]))
-
     return {
         name: {
-            "ua": mean_ua(references, found),
+            "ua": float(np.mean([metrics.ua(references, column) for column in found.T])),
             "interval": metrics.bootstrap_interval(
-                mean_ua, references, found, speakers=speakers, seed=seed
+                metrics.ua, references, found, speakers=speakers, seed=seed
             ),
         }
         for name, found in predicted.items()

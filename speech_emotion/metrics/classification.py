@@ -4,9 +4,12 @@ Names as in the paper (section IV). All figures are fractions, 1.0 for a perfect
 UA+WA). A clip without a prediction has :data:`NO_ANSWER`, which no class equals, so it counts as
 an error.
 
-WA, UA and macro-F1 are computed with numpy and equal those of scikit-learn, which checks its input
-in each of the thousands of calls of a bootstrap.
+WA, UA and macro-F1 equal those of scikit-learn, but follow from the counts of each class, so that
+a bootstrap computes them for all of its draws at once.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +17,28 @@ from sklearn import metrics as sk
 
 NO_ANSWER = -1
 """Prediction of a clip for which the model returned an error."""
+
+
+class Counts(NamedTuple):
+    """Clips of each class, those of them that are right, and those predicted: (..., classes)."""
+
+    clips: np.ndarray
+    hits: np.ndarray
+    predicted: np.ndarray
+
+    @classmethod
+    def of(
+        cls, references: ArrayLike, predictions: ArrayLike, num_classes: int | None = None
+    ) -> "Counts":
+        """Count int (num_clips,) of true and of predicted class ids."""
+        references, predictions = np.asarray(references, int), np.asarray(predictions, int)
+        number = int(references.max()) + 1 if num_classes is None else num_classes
+        known = predictions[(predictions >= 0) & (predictions < number)]
+        return cls(
+            np.bincount(references, minlength=number),
+            np.bincount(references[references == predictions], minlength=number),
+            np.bincount(known, minlength=number),
+        )
 
 
 def wa(references: ArrayLike, predictions: ArrayLike) -> float:
@@ -26,8 +51,7 @@ def wa(references: ArrayLike, predictions: ArrayLike) -> float:
     >>> wa([0, 0, 0, 1], [0, 0, 1, 1])
     0.75
     """
-    references, predictions = _as_ids(references, predictions)
-    return float(np.mean(references == predictions))
+    return _of_counts(wa, references, predictions)
 
 
 def ccc(references: ArrayLike, predictions: ArrayLike) -> float:
@@ -52,10 +76,7 @@ def ua(references: ArrayLike, predictions: ArrayLike) -> float:
     >>> ua([0, 0, 0, 0, 1], [0, 0, 0, 1, 1])
     0.875
     """
-    references, predictions = _as_ids(references, predictions)
-    clips = np.bincount(references)
-    hits = np.bincount(references[references == predictions], minlength=len(clips))
-    return float(np.mean(hits[clips > 0] / clips[clips > 0]))
+    return _of_counts(ua, references, predictions)
 
 
 def ua_plus_wa(references: ArrayLike, predictions: ArrayLike) -> float:
@@ -64,7 +85,7 @@ def ua_plus_wa(references: ArrayLike, predictions: ArrayLike) -> float:
     >>> ua_plus_wa([0, 0, 0, 0, 1], [0, 0, 0, 1, 1])
     1.675
     """
-    return ua(references, predictions) + wa(references, predictions)
+    return _of_counts(ua_plus_wa, references, predictions)
 
 
 def macro_f1(references: ArrayLike, predictions: ArrayLike) -> float:
@@ -73,11 +94,7 @@ def macro_f1(references: ArrayLike, predictions: ArrayLike) -> float:
     >>> round(macro_f1([0, 0, 1, 1], [0, 0, 0, 1]), 4)
     0.7333
     """
-    references, predictions = _as_ids(references, predictions)
-    clips = np.bincount(references)
-    hits = np.bincount(references[references == predictions], minlength=len(clips))
-    predicted = np.bincount(predictions[predictions >= 0], minlength=len(clips))[: len(clips)]
-    return float(np.mean((2 * hits / np.maximum(clips + predicted, 1))[clips > 0]))
+    return _of_counts(macro_f1, references, predictions)
 
 
 def per_class_recall(
@@ -113,11 +130,37 @@ def confusion_matrix(
     return sk.confusion_matrix(references, predictions, labels=np.arange(num_classes))
 
 
-def _as_ids(references: ArrayLike, predictions: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _wa(counts: Counts) -> np.ndarray:
+    return counts.hits.sum(axis=-1) / counts.clips.sum(axis=-1)
+
+
+def _ua(counts: Counts) -> np.ndarray:
+    return _mean_of_classes(counts.hits / np.maximum(counts.clips, 1), counts)
+
+
+def _macro_f1(counts: Counts) -> np.ndarray:
+    f1 = 2 * counts.hits / np.maximum(counts.clips + counts.predicted, 1)
+    return _mean_of_classes(f1, counts)
+
+
+def _mean_of_classes(values: np.ndarray, counts: Counts) -> np.ndarray:
+    return np.mean(values, axis=-1, where=counts.clips > 0)
+
+
+OF_COUNTS: dict[Callable[..., float], Callable[[Counts], np.ndarray]] = {
+    wa: _wa,
+    ua: _ua,
+    ua_plus_wa: lambda counts: _ua(counts) + _wa(counts),
+    macro_f1: _macro_f1,
+}
+"""The scores that follow from counts, for any number of draws: (..., classes) to (...)."""
+
+
+def _of_counts(score: Callable[..., float], references: ArrayLike, predictions: ArrayLike) -> float:
     references, predictions = np.asarray(references), np.asarray(predictions)
     if references.shape != predictions.shape or references.ndim != 1 or not len(references):
         raise ValueError(
             "references and predictions must be two lists of one length and not empty, got "
             f"shapes {references.shape} and {predictions.shape}"
         )
-    return references, predictions
+    return float(OF_COUNTS[score](Counts.of(references, predictions)))

@@ -12,8 +12,9 @@ from speech_emotion.metrics.resampling import (
     SEED,
     Interval,
     Score,
-    _percentile_interval,
+    percentile_interval,
     sampling_units,
+    scores_of_draws,
 )
 
 
@@ -82,16 +83,17 @@ def paired_bootstrap(
     if len(units) < 2:
         raise ValueError("a paired bootstrap needs at least two speakers (or clips)")
 
-    def difference_of(drawn: np.ndarray) -> float:
-        clips = np.concatenate([units[unit] for unit in drawn])
-        truth = references[clips]
-        return score(truth, second[clips]) - score(truth, first[clips])
+    one, other = (scores_of_draws(score, units, references, found) for found in (first, second))
 
-    interval, drawn = _percentile_interval(difference_of, len(units), resamples, seed, level)
+    def difference_of(drawn: np.ndarray) -> np.ndarray:
+        return other(drawn) - one(drawn)
+
+    interval, drawn = percentile_interval(difference_of, len(units), resamples, seed, level)
     # One is added to both counts, as the observed data is itself a possible draw.
     tail = min(np.sum(drawn <= 0.0), np.sum(drawn >= 0.0)) + 1
     p_value = min(1.0, 2.0 * tail / (resamples + 1))
-    return PairedBootstrap(difference_of(np.arange(len(units))), interval, float(p_value))
+    difference = float(difference_of(np.arange(len(units))[None])[0])
+    return PairedBootstrap(difference, interval, float(p_value))
 
 
 def mcnemar(references: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
