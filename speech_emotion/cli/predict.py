@@ -194,9 +194,9 @@ def add_backend(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--precision",
-        choices=("fp32", "bf16", "int8"),
-        default="fp32",
-        help="bf16, int8: reduced precision for speed on CPUs that support it "
+        choices=("auto", "fp32", "bf16", "int8"),
+        default="auto",
+        help="auto: bf16 on a CPU that is faster with it, otherwise fp32; int8 needs less memory "
         "(default: %(default)s)",
     )
 

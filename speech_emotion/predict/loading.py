@@ -74,7 +74,8 @@ def load_classifier(
         backend: ``torch``; or ``onnx`` for an exported model, which imports neither torch nor
             transformers. The default is what the folder holds, torch if both.
         precision: ``fp32``; ``bf16`` (torch only) or ``int8`` for speed, see
-            :mod:`speech_emotion.predict.precision`.
+            :mod:`speech_emotion.predict.precision`; or ``auto`` for what is fastest here and close,
+            see :func:`~speech_emotion.predict.speed.chosen_precision`.
         trust_remote_code: run the Python code that the folder or repo brings. Without it a model
             of this library is loaded with the installed code, and a model that needs other code
             is refused.
@@ -122,16 +123,18 @@ def _load_torch(
     from hub_model.configuration_hubert_bert import PIPELINE_TASK, HubertBertConfig
     from hub_model.modeling_hubert_bert import HubertBertForEmotion
     from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
-    from speech_emotion.predict.precision import PRECISIONS, set_precision
+    from speech_emotion.predict.precision import set_precision
+    from speech_emotion.predict.speed import CHOICES, chosen_precision
     from speech_emotion.predict.stock_checkpoints import load_stock_checkpoint
 
-    if precision not in PRECISIONS:  # before a model is loaded for nothing
-        raise ValueError(f"precision must be {' or '.join(PRECISIONS)}, not {precision!r}")
+    if precision not in CHOICES:  # before a model is loaded for nothing
+        raise ValueError(f"precision must be {' or '.join(CHOICES)}, not {precision!r}")
     settings, _ = PreTrainedConfig.get_config_dict(source, **hub)
     own_code = any(settings.get(key) for key in OWN_CODE)
     ours = settings.get("model_type") == HubertBertConfig.model_type
     if own_code and trusted and PIPELINE_TASK in (settings.get("custom_pipelines") or {}):
         classifier = _with_own_code(source, **hub, **options)
+        precision = chosen_precision(classifier.model, classifier.processor, precision)
         set_precision(classifier.model, precision)
         return classifier
     if own_code and not trusted and not ours:
@@ -146,7 +149,7 @@ def _load_torch(
         processor = load_processor(source, model.config, **hub)
     else:
         model, processor = load_stock_checkpoint(source, trust_remote_code=trusted, **hub)
-    set_precision(model, precision)
+    set_precision(model, chosen_precision(model, processor, precision))
     return SpeechTextEmotionPipeline(
         model=model, processor=processor, task=PIPELINE_TASK, **options
     )

@@ -274,7 +274,7 @@ def load_onnx(source: str | os.PathLike, precision: str = "fp32", **hub: Any) ->
 
     Args:
         source: folder or Hub id.
-        precision: ``fp32`` or ``int8``.
+        precision: ``fp32``, for which ``auto`` stands too, or ``int8``.
         hub: ``revision`` and ``token`` of the Hub.
 
     Raises:
@@ -317,6 +317,7 @@ def load_onnx_pipeline(
 
 
 def _load(source: str | os.PathLike, precision: str, hub: dict[str, Any]) -> tuple[Path, OnnxModel]:
+    precision = "fp32" if precision == "auto" else precision
     if precision not in FILES:
         raise ValueError(f"with ONNX, precision must be {' or '.join(FILES)}, not {precision!r}")
     folder = Path(source)

@@ -87,7 +87,7 @@ class Prediction:
     workers: int = 0
     engine: str = "processes"
     backend: str | None = None
-    precision: str = "fp32"
+    precision: str = "auto"
     format: str = "table"
     out: Path | None = None
     resume: bool = False

@@ -152,7 +152,9 @@ def test_the_pipeline_takes_a_precision(model_folder):
 
 
 def test_what_there_is_not_is_refused(model_folder):
-    with pytest.raises(ValueError, match="precision must be fp32 or bf16 or int8, not 'fp8'"):
+    with pytest.raises(
+        ValueError, match="precision must be auto or fp32 or bf16 or int8, not 'fp8'"
+    ):
         load_classifier(model_folder, precision="fp8")
     with pytest.raises(ValueError, match="backend must be torch or onnx, not 'tf'"):
         load_classifier(model_folder, backend="tf")
