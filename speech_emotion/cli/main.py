@@ -7,14 +7,17 @@ import logging
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+from typing import Any
 
 from corpus_builder import CorpusError
 from corpus_builder.command_line import OneLineParser, add_verbosity, verbosity
 from speech_emotion import __version__, cli
-from speech_emotion.predict import PredictError
+from speech_emotion.predict import PredictError, PredictWarning
 
 PROG = "speech-emotion"
 
@@ -58,7 +61,10 @@ def _run(arguments: list[str], *, quiet: bool) -> int:
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
-        return options.run(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", PredictWarning)
+            warnings.showwarning = partial(_show, warnings.showwarning)
+            return options.run(options)
     except (cli.CommandError, PredictError, CorpusError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
@@ -67,6 +73,14 @@ def _run(arguments: list[str], *, quiet: bool) -> int:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _show(other: Callable[..., None], message: Warning | str, *args: Any, **kwargs: Any) -> None:
+    """Print our own warnings as notes, and others as before."""
+    if isinstance(message, PredictWarning):
+        cli.print_note(str(message))
+    else:
+        other(message, *args, **kwargs)
 
 
 def installed_version() -> str:

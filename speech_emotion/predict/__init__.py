@@ -38,5 +38,9 @@ class PredictError(Exception):
     """A request that cannot be carried out. The message is one line."""
 
 
+class PredictWarning(UserWarning):
+    """A request is carried out, but not well. The message is one line; the commands print it."""
+
+
 class ModelError(PredictError, ValueError):
     """A model that cannot be loaded. The message is one line that names the model."""

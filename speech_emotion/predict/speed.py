@@ -16,6 +16,7 @@ import torch
 from huggingface_hub import constants
 
 from hub_model.audio import SAMPLING_RATE
+from speech_emotion.predict import PredictWarning
 from speech_emotion.predict.precision import PRECISIONS, set_precision
 
 AUTO = "auto"
@@ -63,6 +64,7 @@ def chosen_precision(model: Any, processor: Any, precision: str) -> str:
         warnings.warn(
             f"on this machine {precision} is {ratio:.2f} times as fast as fp32, measured on "
             f"{SECONDS:g} s of audio; the precision auto takes the faster one",
+            PredictWarning,
             stacklevel=2,
         )
     return precision
@@ -70,10 +72,7 @@ def chosen_precision(model: Any, processor: Any, precision: str) -> str:
 
 def has_bf16() -> bool:
     """Whether the processor multiplies bfloat16 itself (``avx512_bf16`` or ``amx_bf16``)."""
-    return bool(
-        torch.cpu._is_amx_tile_supported()
-        or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    )
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def ratio_to_fp32(model: Any, processor: Any, precision: str) -> float:
