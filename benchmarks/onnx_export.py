@@ -73,9 +73,7 @@ def main() -> None:
     write_figures(
         arguments.json,
         figures,
-        machine={
-            "threads": torch.get_num_threads(),
-        },
+        machine={"threads": torch.get_num_threads()},
         packages=(*provenance.PACKAGES, "torch"),
     )
     print(json.dumps(rows, indent=2))

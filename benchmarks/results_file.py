@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,9 +14,36 @@ from corpus_builder import provenance
 ROOT = Path(__file__).resolve().parents[1]
 
 
+KINDS = {"AMX": {"amx_tile"}, "AVX-512": {"avx512f"}, "AVX2": {"avx2"}, "ASIMD": {"asimd"}}
+"""Kinds of CPU, the fastest first, by the flags of ``/proc/cpuinfo`` that make one."""
+
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+"""Flags that a results file names."""
+
+
+def cpu_flags() -> set[str]:
+    """The flags of this machine's processor; none where Linux does not say them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    found = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return set(next(found, "").split())
+
+
+def cpu_kind() -> str:
+    """The kind of this machine's processor: one of :data:`KINDS`, or its architecture."""
+    flags = cpu_flags()
+    return next((kind for kind, needed in KINDS.items() if needed <= flags), platform.machine())
+
+
 def default_path(script: str) -> Path:
-    """Return ``benchmarks/results/NAME.json`` for the file of a benchmark."""
-    return ROOT / "benchmarks" / "results" / f"{Path(script).stem}.json"
+    """Return ``benchmarks/results/NAME.KIND.json`` for the file of a benchmark, as ``live.avx2``.
+
+    Each kind of CPU has a file of its own.
+    """
+    kind = cpu_kind().lower().replace("-", "")
+    return ROOT / "benchmarks" / "results" / f"{Path(script).stem}.{kind}.json"
 
 
 def write_figures(
@@ -28,11 +56,16 @@ def write_figures(
     """Write a results file: figures, machine, command, versions and commit.
 
     Args:
-        machine: facts about the machine besides the number of processors and the load.
+        machine: facts about the machine besides its processors and the load.
         packages: packages whose versions are recorded.
     """
     command = ["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]]
-    known = {"cpus": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1)}
+    known = {
+        "cpu": cpu_kind(),
+        "cpus": os.cpu_count(),
+        "flags": [flag for flag in FLAGS if flag in cpu_flags()],
+        "load_average": round(os.getloadavg()[0], 1),
+    }
     figures = figures | {
         "machine": known | (machine or {}),
         "command": f"python {shlex.join(command)}",

@@ -109,12 +109,7 @@ def main() -> None:
     write_figures(
         arguments.json,
         figures,
-        machine={
-            "threads": torch.get_num_threads(),
-            "cpu": torch.backends.cpu.get_cpu_capability(),
-            "bf16_instructions": torch.ops.mkldnn._is_mkldnn_bf16_supported(),
-            "amx": torch.cpu._is_amx_tile_supported(),
-        },
+        machine={"threads": torch.get_num_threads()},
         packages=(*provenance.PACKAGES, "torch"),
     )
     print(json.dumps({key: figures[key] for key in ("peer", "rows")}, indent=2))

@@ -93,11 +93,7 @@ def main() -> None:
         "mean_seconds": round(statistics.mean(every), 2),
         "rows": rows,
     }
-    machine = {
-        "threads": torch.get_num_threads(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "amx": torch.cpu._is_amx_tile_supported(),
-    }
+    machine = {"threads": torch.get_num_threads()}
     # The folders of weights differ from machine to machine; their names say enough.
     sys.argv = [shown(word) if "/" in word else word for word in sys.argv]
     write_figures(

@@ -258,26 +258,30 @@ def benchmarks_document(results: Mapping[str, Figures]) -> str:
     """All of docs/benchmarks.md, of those benchmarks that have been run.
 
     Args:
-        results: by name, see :data:`BENCHMARKS`.
+        results: by name, see :data:`BENCHMARKS`, with the kind of CPU: ``live.avx2``.
     """
     parts = [
         "# Speed, memory and size",
         "Written by `python -m speech_emotion.evaluation.report` from the files in "
         "`benchmarks/results/`; do not edit. Every ratio is to a reference in the same run on the "
-        "same machine.",
+        "same machine. Each kind of CPU has a file and a table of its own.",
     ]
     for name, (title, table) in BENCHMARKS.items():
-        if name not in results:
-            continue
-        figures = results[name]
-        facts = [f"{key.replace('_', ' ')} {value}" for key, value in figures["machine"].items()]
-        parts += [
-            f"## {title}",
-            table(figures),
-            f"`{figures['command']}`, commit {(figures['commit'] or 'none')[:12]}; "
-            f"{', '.join(facts)}.",
-        ]
+        of_kinds = [results[key] for key in sorted(results) if key.split(".")[0] == name]
+        parts += [f"## {title}"] if of_kinds else []
+        for figures in of_kinds:
+            machine = figures["machine"]
+            kind = f"CPU with {machine['cpu']}" if "cpu" in machine else "CPU not recorded"
+            parts += [
+                f"**{kind}.** {table(figures)}",
+                f"`{figures['command']}`, commit {(figures['commit'] or 'none')[:12]}; "
+                f"{', '.join(_fact(*fact) for fact in machine.items() if fact[0] != 'cpu')}.",
+            ]
     return "\n\n".join(parts) + "\n"
+
+
+def _fact(name: str, value: Any) -> str:
+    return f"{name.replace('_', ' ')} {' '.join(value) if isinstance(value, list) else value}"
 
 
 def _agreement(row: Figures) -> tuple[str, str]:

@@ -58,13 +58,17 @@ def read_results(root: Path) -> dict[str, ResultsFile]:
 
 
 def read_benchmarks(root: Path) -> dict[str, ResultsFile]:
-    """Every results file of a benchmark that has been run, by name.
+    """Every results file of a benchmark that has been run, by name and kind of CPU: ``live.avx2``.
 
     Raises:
-        EvaluationError: one is not JSON.
+        EvaluationError: one is not JSON, or of no benchmark.
     """
-    files = {name: BENCHMARK_RESULTS / f"{name}.json" for name in BENCHMARKS}
-    return {name: _json(root, file) for name, file in files.items() if (root / file).is_file()}
+    found = {}
+    for file in sorted((root / BENCHMARK_RESULTS).glob("*.json")):
+        if file.name.split(".")[0] not in BENCHMARKS:
+            raise EvaluationError(f"{BENCHMARK_RESULTS / file.name}: of no known benchmark")
+        found[file.stem] = _json(root, BENCHMARK_RESULTS / file.name)
+    return found
 
 
 def blocks(results: Mapping[str, ResultsFile]) -> dict[str, str]:

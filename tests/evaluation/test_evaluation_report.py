@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 
+from benchmarks.results_file import KINDS, cpu_flags, cpu_kind, default_path
 from evaluate_benchmarks import main as evaluate
 from hub_model.labels import EMOTIONS
-from speech_emotion.evaluation.benchmark_tables import BENCHMARKS
+from speech_emotion.evaluation.benchmark_tables import BENCHMARKS, benchmarks_document
 from speech_emotion.evaluation.report import main
 from speech_emotion.evaluation.scoring import PROBABILITIES, score
 from tests.helpers.refusals import refusal
@@ -126,7 +127,7 @@ def test_benchmarks_have_a_document_of_their_own(project, capsys):
 
 
 def test_every_benchmark_that_was_run_is_shown():
-    names = {path.stem for path in (ROOT / "benchmarks/results").glob("*.json")}
+    names = {path.name.split(".")[0] for path in (ROOT / "benchmarks/results").glob("*.json")}
     assert names <= set(BENCHMARKS)
     text = (ROOT / "docs/benchmarks.md").read_text()
     assert all(f"## {BENCHMARKS[name][0]}" in text for name in names)
@@ -246,3 +247,17 @@ def test_other_weights_get_no_entries_of_a_model_in_the_same_place(project):
 @pytest.mark.skipif(not (ROOT / "results").is_dir(), reason="nothing was measured yet")
 def test_the_projects_own_documents_are_up_to_date(capsys):
     assert main(["--root", str(ROOT), "--check"]) == 0, capsys.readouterr().err
+
+
+def test_each_kind_of_cpu_has_its_own_table():
+    figures = json.loads((ROOT / "benchmarks/results/throughput.amx.json").read_text())
+    other = figures | {"machine": {"cpu": "AVX2", "flags": ["avx2", "fma"]}}
+    text = benchmarks_document({"throughput.amx": figures, "throughput.avx2": other})
+    assert text.count("## Throughput") == 1
+    assert text.index("CPU with AMX") < text.index("CPU with AVX2") and "flags avx2 fma" in text
+
+
+def test_the_kind_of_this_cpu_names_the_results_file():
+    kind = cpu_kind()
+    assert kind not in KINDS or KINDS[kind] <= cpu_flags()
+    assert default_path("benchmarks/live.py").name == f"live.{kind.lower().replace('-', '')}.json"
