@@ -152,14 +152,14 @@ results: $(VENV)/installed-dev data runs/mini_corpus ## measure again, and rewri
 	@$(if $(CV),$(PY) -m recipes.mini.folds_report --data corpus $(CV) $(SCRATCH) --references results/mini_folds.json)
 	@$(EVALUATE) table6 --data corpus
 	@$(EVALUATE) table8 --data corpus --model $(MODEL) --earlier results/table8.json
-	@$(EVALUATE) compare runs/knn $(MODEL) --data runs/mini_corpus
+	@$(if $(UNSEEN),$(EVALUATE) compare $(word 2,$(UNSEEN)) $(MODEL) --data runs/mini_corpus)
 	@$(EVALUATE) calibration --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) adaptation --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) fairness --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) conversation --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) cross_corpus --model $(MODEL) $(UNSEEN) --data runs/mini_corpus $(CV) --text none
 	@$(EVALUATE) ablation --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)
-	@$(EVALUATE) robustness --model $(MODEL) --model runs/knn --data $(DATA)/RAVDESS --workers $(WORKERS)
+	@$(EVALUATE) robustness --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)
 	@$(PY) -m speech_emotion.evaluation.report
 
 screenshots: $(VENV)/installed-dev ## rewrite docs/images from the running demo
