@@ -11,19 +11,17 @@ the memory of the model and the libraries.
 import argparse
 import itertools
 import json
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import soundfile
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.processes import run_measured  # noqa: E402
 from benchmarks.results_file import default_path, write_figures  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
 
@@ -85,20 +83,12 @@ def _measure(arguments: argparse.Namespace, minutes: float) -> dict[str, object]
             *("--format", "json", "--out", str(out)),
             *(["--trust-remote-code"] if arguments.trust_remote_code else []),
         ]
-        start = time.perf_counter()
-        process = psutil.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, _resident(process))
-            time.sleep(0.1)
-        seconds = time.perf_counter() - start
-        if process.returncode:
-            raise SystemExit(f"predict ended with {process.returncode}")
+        seconds, peak = run_measured(command)
         row = json.loads(out.read_text(encoding="utf-8"))
     silent = sum(window["scores"] is None for window in row["windows"])
     return {
         "minutes": minutes,
-        "peak_mib": round(peak / 2**20),
+        "peak_mib": peak,
         "seconds": round(seconds, 1),
         "seconds_per_hour_of_audio": round(seconds / row["seconds"] * 3600, 1),
         "windows": len(row["windows"]),
@@ -120,18 +110,6 @@ def _write(path: Path, folder: Path, minutes: float) -> None:
                 left -= part[:left].size
             if not left:
                 return
-
-
-def _resident(process: psutil.Process) -> int:
-    """Memory of a process and its workers; shared pages count once."""
-    total = 0
-    try:
-        for member in (process, *process.children(recursive=True)):
-            memory = member.memory_info()
-            total += memory.rss if member.pid == process.pid else memory.rss - memory.shared
-    except psutil.NoSuchProcess:
-        pass
-    return total
 
 
 if __name__ == "__main__":

@@ -59,12 +59,22 @@ def add_work_arguments(parser: Any) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=_workers,
         default=0,
         metavar="N",
-        help="processes that decode and clean audio; 0: none besides this one "
-        "(default: %(default)s)",
+        help="processes that predict on one core each, or, where a transcriber or a GPU is used, "
+        "decode and clean; 0: none besides this one; auto: one a core, where there are clips "
+        "enough (default: %(default)s)",
     )
+
+
+def _workers(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: neither a number nor auto") from error
 
 
 NOTES = True

@@ -95,6 +95,23 @@ def long_recording_table(figures: Figures) -> str:
     )
 
 
+def archive_table(figures: Figures) -> str:
+    """Speed and memory by the number of clips, with workers and without."""
+    rows = [
+        [
+            str(row["clips"]),
+            str(row["workers"]),
+            f"{row['seconds']:.0f} s",
+            f"{row['real_time']:.0f}",
+            f"{row['ratio']:.2f}",
+            f"{row['peak_mib']} MiB",
+        ]
+        for row in figures["rows"]
+    ]
+    header = ["clips", "workers", "time", "times real time", "ratio to the first row", "memory"]
+    return f"`{figures['model']}`, {figures['what']}.\n\n" + markdown_table(header, rows)
+
+
 def features_table(figures: Figures) -> str:
     """Extraction of the 94 features beside librosa's functions and openSMILE."""
     names = {
@@ -240,6 +257,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "batch_parity": ("Batches beside single clips", batch_parity_table),
     "onnx_export": ("ONNX", onnx_table),
     "recording_conditions": ("Level, offset, knocks and phase", recording_conditions_table),
+    "archive": ("Archives of clips", archive_table),
     "long_recording": ("Long recordings", long_recording_table),
     "feature_extraction": ("Extraction of the 94 features", features_table),
     "bare_classifiers": ("Table 6 beside a plain script", bare_classifiers_table),

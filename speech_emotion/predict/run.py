@@ -1,5 +1,6 @@
 """Predicting many recordings: options, classifier, workers and writer put together."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -84,7 +85,7 @@ class Prediction:
     speakers: str | None = None
     num_speakers: int | None = None
     batch_size: int = 8
-    workers: int = 0
+    workers: int | str = 0
     engine: str = "processes"
     backend: str | None = None
     precision: str = "auto"
@@ -127,7 +128,7 @@ class Prediction:
                 contributions=self.contributions,
                 dimensions=self.dimensions,
                 speakers=named,
-                overlap=self._has_turns or self._by_voice,
+                overlap=bool(self.speakers),
             )
             if self.resume and (known := writer.example(files)):
                 (again,) = predict([recordings[known]])
@@ -212,7 +213,7 @@ class Prediction:
             from speech_emotion.predict import diarisation  # it imports torch
 
             diarisation.load()
-        if self.workers < 0 or self.batch_size < 1:
+        if (isinstance(self.workers, int) and self.workers < 0) or self.batch_size < 1:
             raise PredictError("--workers must be 0 or more, and --batch-size 1 or more")
 
     def _options(self) -> dict[str, Any]:
@@ -252,7 +253,7 @@ class Prediction:
             return
         del classifier
         make = partial(_ray_worker, self.model, loading, {**options, "num_workers": 0})
-        workers = max(1, self.workers)
+        workers = max(1, self.workers if isinstance(self.workers, int) else os.cpu_count() or 1)
         with closing(RayCluster(workers)) as cluster:
             yield partial(_on_ray, cluster, make, workers=workers), labels
 

@@ -119,6 +119,7 @@ def test_names_of_an_earlier_release_are_accepted(model_folder, tmp_path, capsys
     "arguments",
     [
         ["predict", "a.wav", "--batch-size", "x"],
+        ["predict", "a.wav", "--workers", "all"],
         ["predict"],
         [],
         ["nonsense"],

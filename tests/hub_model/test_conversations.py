@@ -163,7 +163,7 @@ def test_the_command_names_the_speakers(model_folder, call, tmp_path, capsys):
     out = tmp_path / "out.csv"
     assert main([*command, "--format", "csv", "--out", str(out)]) == 0
     lines = out.read_text().splitlines()
-    assert lines[0].startswith("file,speaker,start,end,label")
+    assert lines[0].startswith("file,speaker,start,end,label") and ",overlap" in lines[0]
     assert {line.split(",")[1] for line in lines[1:]} == {"agent", "customer"}
     capsys.readouterr()
     assert main([*command, "--format", "json"]) == 0

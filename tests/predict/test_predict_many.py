@@ -75,7 +75,7 @@ def rows_of(path: Path) -> dict[str, dict]:
     return {row.pop("file"): row for row in rows}
 
 
-@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (8, 0), (5, 2)])
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, "auto"), (8, 0), (5, 2)])
 def test_a_folder_with_bad_files(predict, folder, tmp_path, classifier, batch_size, workers):
     out = tmp_path / "rows.jsonl"
     code, shown, errors = predict(
