@@ -1,9 +1,10 @@
 """Write documents from results files: ``python -m speech_emotion.evaluation.report [--check]``.
 
-Writes docs/results.md and docs/benchmarks.md, and in the README and in model cards every block
-between ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``. NAME is a results file's name
-without its ending, for RAVDESS also with ``-summary`` or ``-confusion``, for Table 6 with ``-grid``. Figures are drawn into
-docs/images, and model cards get their ``model-index``.
+Writes docs/results.md and docs/benchmarks.md, and in the README, in model cards and in some
+documents every block between ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``. NAME is a
+results file's name without its ending, for RAVDESS also with ``-summary`` or ``-confusion``, for
+Table 6 with ``-grid``. Figures are drawn into docs/images, and model cards get their
+``model-index``.
 """
 
 import argparse

@@ -140,8 +140,8 @@ class TrainConfig(EpochConfig):
         {},
         "arguments of HubertBertConfig; audio_config and text_config are each a dict (random "
         "weights) or the Hub id or folder of a pretrained encoder or of a custom checkpoint; in it "
-        "{fold} stands for the number of the fold, or for `all` without folds, and {_protocol}, here "
-        "and in output_dir, for _paper in the protocol paper and else for nothing",
+        "{fold} stands for the number of the fold, or for `all` without folds, and {_protocol}, "
+        "here and in output_dir, for _paper in the protocol paper and else for nothing",
     )
     tokenizer: dict[str, Any] = option(
         {},

@@ -1,4 +1,4 @@
-"""Small models with random weights under the names of those on the Hub that the configs start from."""
+"""Small models with random weights under the Hub ids that the configs start from."""
 
 from pathlib import Path
 

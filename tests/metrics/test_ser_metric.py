@@ -91,18 +91,16 @@ def test_the_evaluator_in_the_documents_scores_our_pipeline(tmp_path, monkeypatc
         for label, name in ((0, "angry"), (4, "happy"), (5, "sad"))
     ]
     known = {"corpus": "csv", "speaker_id": "csv-a", "audio_hash": "", "duration": 3.0}
-    write_corpus(
-        tmp_path / "corpus", **dict.fromkeys(("train", "test"), [known | c for c in clips])
-    )
+    rows = [known | clip for clip in clips]
+    write_corpus(tmp_path / "corpus", train=rows, test=rows)
     for name in ("checkpoints", "metrics"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr(transformers, "TFPreTrainedModel", None, raising=False)
     text = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
-    (code,) = (
-        part for part in re.findall(r"```python\n(.*?)```", text, re.S) if "evaluator(" in part
-    )
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    (code,) = (block for block in blocks if "evaluator(" in block)
     exec(code, found := {})
 
     rows = found["classifier"]([clip["audio"] for clip in clips])

@@ -145,7 +145,7 @@ def test_the_card_names_the_encoders():
 
 def test_the_example_loads_the_model_by_a_name_that_works(tmp_path):
     config = tiny_config()
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    config.save_pretrained(tmp_path)
     text = card_to_push(config, tmp_path, [], repo="you/emotions")
     assert 'pipeline("audio-classification", model="you/emotions"' in text
     write_model_card(config, tmp_path)
