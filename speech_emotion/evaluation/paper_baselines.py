@@ -97,6 +97,10 @@ class NotRun(Exception):
     """The reason why there are no figures; a line of Markdown."""
 
 
+class Failed(NotRun):
+    """The training was tried and failed: earlier figures would hide that."""
+
+
 @dataclass(frozen=True)
 class Earlier:
     """An earlier results file, for baselines that are not trained here.
@@ -187,7 +191,8 @@ def run(settings: TableSettings) -> Outcome:
                 with outcome.timed(f"{row.name}, {part.protocol}"):
                     table, scored = _score(row, part, settings)
             except NotRun as reason:
-                if found := earlier.find({"kind": KIND, "config": row.config}, part):
+                found = earlier.find({"kind": KIND, "config": row.config}, part)
+                if found and not isinstance(reason, Failed):
                     outcome.add(*found)
                     continue
                 del facts["corpora"]
@@ -296,7 +301,7 @@ def _train_if_needed(
     try:
         train_baseline(wanted)
     except (ConfigError, baselines.BaselineError, TrainingFailed) as error:
-        raise NotRun(f"{error}: {command}") from error
+        raise Failed(f"{error}: {command}") from error
 
 
 def _unlike(folder: Path, wanted: dict[str, Any], part: Part) -> str | None:

@@ -159,7 +159,7 @@ def test_the_card_has_code_citation_and_further_heads():
     training = TRAINING | {"commit": "0123456789abcdef"}
     text = card_of(tiny_config(tasks=tasks, training=training), None)
     assert "- gender: female, male\n- arousal: a number" in text and "tasks=True" in text
-    assert "commit 0123456789ab." in text and "eprint = {2312.11503}" in text
+    assert "commit 0123456789ab;" in text and "eprint = {2312.11503}" in text
     assert f"version = {{{__version__}}}" in text
     assert "tasks=True" not in card_of(tiny_config(training=training), None)
 

@@ -9,13 +9,8 @@ import yaml
 from huggingface_hub import ModelCard
 from transformers import (
     AutoModelForAudioClassification,
-    BertConfig,
-    BertModel,
-    BertTokenizer,
-    HubertConfig,
     HubertForSequenceClassification,
     HubertModel,
-    Wav2Vec2FeatureExtractor,
     pipeline,
 )
 
@@ -26,25 +21,19 @@ from speech_emotion.training import run as program
 from speech_emotion.training.build import build_model, freeze, frozen_parts
 from speech_emotion.training.config import UNFREEZE, ConfigError, TrainConfig
 from speech_emotion.training.fit import kept
-from tests.helpers.toy_corpus import AUDIO, TEXT, tone
+from tests.helpers.hub_models import write_bert, write_hubert
+from tests.helpers.toy_corpus import tone
 from tests.helpers.training_runs import ROOT, state
 
 CONFIGS = ROOT / "configs"
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "kids", "are", "talking")
 
 
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory):
     """Folders with the names of the real encoders."""
     root = tmp_path_factory.mktemp("encoders")
-    torch.manual_seed(0)
-    HubertModel(HubertConfig(**AUDIO)).save_pretrained(root / "hubert-base-ls960")
-    Wav2Vec2FeatureExtractor(return_attention_mask=False).save_pretrained(
-        root / "hubert-base-ls960"
-    )
-    bert = root / "bert-base-uncased"
-    BertModel(BertConfig(**TEXT, vocab_size=len(WORDS))).save_pretrained(bert)
-    BertTokenizer(vocab={word: i for i, word in enumerate(WORDS)}).save_pretrained(bert)
+    write_hubert(root / "hubert-base-ls960")
+    write_bert(root / "bert-base-uncased")
     return root
 
 
