@@ -6,7 +6,7 @@ from typing import Any
 from speech_emotion.evaluation.benchmark import Outcome, Settings
 from speech_emotion.evaluation.cached_predictor import predictors
 from speech_emotion.evaluation.classifiers import MODALITIES, NO_TEXT
-from speech_emotion.evaluation.clips import PROTOCOLS, ClipSet
+from speech_emotion.evaluation.clips import HUB_ID, PROTOCOLS, ClipSet
 from speech_emotion.evaluation.leaks import read_record
 from speech_emotion.evaluation.models import Model
 from speech_emotion.evaluation.paper_rows import train_commands
@@ -56,6 +56,9 @@ def run(settings: Settings) -> Outcome:
             if not reason and how["text"] == "asr":
                 clip = predictor.clips.clips[0]["audio"]
                 reason = predictor.classifier("asr").why_no_transcript(clip)
+                name = _config(predictor.model).get("transcriber", "")
+                if reason and HUB_ID.fullmatch(name):
+                    reason += f": `hf download {name}` fetches it"
             if not reason:
                 with outcome.timed(f"{predictor.name}, {variant}"):
                     table = predictor.predict(**how)
@@ -86,15 +89,18 @@ def run(settings: Settings) -> Outcome:
 
 def _trained(model: Model) -> list[str]:
     """Those of :data:`NEEDS_TRAINING` that a model is, as far as its files say."""
-    config = json.loads((model.folder / "config.json").read_text(encoding="utf-8"))
     found = []
-    if model.family == "stock" or config.get("use_text") is False:
+    if model.family == "stock" or _config(model).get("use_text") is False:
         found.append("trained audio-only")
     settings = (read_record(model.folder) or {}).get("settings")
     if model.family != "baseline" and settings:
         with_it = settings.get("augment") or settings.get("poor_recordings")
         found.append(f"trained with{'' if with_it else 'out'} augmentation")
     return found
+
+
+def _config(model: Model) -> dict[str, Any]:
+    return json.loads((model.folder / "config.json").read_text(encoding="utf-8"))
 
 
 def _cannot(model: Model, clips: ClipSet, how: dict) -> str | None:

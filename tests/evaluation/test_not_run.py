@@ -3,16 +3,18 @@
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from evaluate_benchmarks import main as evaluate
 from speech_emotion.evaluation import paper_baselines
 from tests.evaluation.conftest import inside
 from tests.helpers.baseline_clips import rows
-from tests.helpers.hub_models import push_hub_models
+from tests.helpers.hub_models import WHISPER, push_hub_models
 from tests.helpers.loopback_hub import LoopbackHub
 from tests.helpers.made_benchmark import write_model
 from tests.helpers.toy_corpus import write_corpus
@@ -39,8 +41,17 @@ def clips(speakers: range, corpus: str = "ravdess") -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a corpus and a model, as in a checkout, and a Hub with small models."""
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
+    """A Hub with small models."""
+    hub = LoopbackHub()
+    push_hub_models(hub, tmp_path_factory.mktemp("hub"))
+    yield hub
+    hub.close()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, hub: LoopbackHub) -> Iterator[Path]:
+    """A folder with a corpus and a model, as in a checkout."""
     root = tmp_path_factory.mktemp("not_run")
     first = [*clips(range(2)), *clips(range(4, 5), "tess")]
     splits = {"train": first, "validation": clips(range(2, 3)), "test": clips(range(3, 4))}
@@ -48,13 +59,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     known = ["ravdess-00", "ravdess-01", "ravdess-02", "tess-04"]
     write_model(root / "model", {"protocol": "speaker_disjoint", "speakers": known})
     (root / "checkpoints").symlink_to(ROOT / "checkpoints")
-    hub = LoopbackHub()
-    push_hub_models(hub, root / "hub")
     with inside(root), pytest.MonkeyPatch.context() as patch:
         hub.use_here(patch, root / "hf")
         patch.setitem(paper_baselines.TABLES, "table8", NEURAL)
         yield root
-    hub.close()
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +135,26 @@ def test_the_commands_of_other_tables_work_and_their_rows_vanish(reasons, table,
         label = row.get("variant") or row.get("corpus") or row.get("system")
         if row["kind"] == "not_run" and f"{label}, {row.get('protocol')}" == name:
             assert "train.py" not in row["reason"]
+
+
+def test_a_transcriber_that_is_not_there_comes_with_the_command_that_fetches_it(
+    place, hub, monkeypatch
+):
+    shutil.copytree("model", "hears", dirs_exist_ok=True)
+    config = json.loads(Path("hears/config.json").read_text()) | {"transcriber": WHISPER}
+    Path("hears/config.json").write_text(json.dumps(config))
+    with monkeypatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        patch.setattr(constants, "HF_HUB_CACHE", str(place / "empty"))
+        arguments = ["--model", "hears", "--limit", "2", "--out", "hears.json"]
+        assert evaluate(["ablation", "--data", "corpus", *arguments]) == 0
+    rows = json.loads(Path("hears.json").read_text())["rows"]
+    (row,) = (row for row in rows if row["variant"].startswith("transcript by"))
+    (command,) = re.findall(r"`hf ([^`]+)`", row["reason"])
+    assert command == f"download {WHISPER}"
+    before = len(hub.downloads())
+    hub.run(["-m", "huggingface_hub.cli.hf", *command.split()])
+    assert any(name.endswith("model.safetensors") for name in hub.downloads()[before:])
 
 
 def test_no_reason_has_a_placeholder_and_all_name_a_way(reasons):
