@@ -154,7 +154,7 @@ results: $(VENV)/installed-dev data runs/mini_corpus ## measure again, and rewri
 	@$(EVALUATE) ravdess --model $(MODEL) --data runs/mini_corpus $(CV)
 	@$(if $(CV),$(PY) -m recipes.mini.folds_report --data corpus $(CV) $(SCRATCH) --references results/mini_folds.json)
 	@$(EVALUATE) table6 --data corpus
-	@$(EVALUATE) table8 --data corpus --model $(MODEL)
+	@$(EVALUATE) table8 --data corpus
 	@$(EVALUATE) compare runs/knn $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) calibration --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) adaptation --model $(MODEL) --data runs/mini_corpus

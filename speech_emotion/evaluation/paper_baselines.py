@@ -211,7 +211,8 @@ def run(settings: TableSettings) -> Outcome:
     given = {portable(model.name) for model in models}
     for name in earlier.models():
         for part in parts if name not in given else ():
-            if found := earlier.find({"kind": "model", "system": name}, part):
+            found = earlier.find({"kind": "model", "system": name}, part)
+            if found and _has_weights(name, found[0]["weights_sha256"]):
                 outcome.add(*found)
     outcome.results.append({"kind": "chance", "protocol": None, "classes": 7})
     return outcome
@@ -229,6 +230,11 @@ def _read_part(settings: TableSettings, protocol: str) -> Part:
         transcribed="whisper_transcript" in train.column_names
         and any(train["whisper_transcript"][:]),
     )
+
+
+def _has_weights(name: str, weights: str) -> bool:
+    """Whether a model still has these weights, as far as it is here."""
+    return not Path(name).is_dir() or open_model(name).weights_sha256 == weights
 
 
 def folder_of(row: PaperRow, protocol: str, runs: Path) -> Path:

@@ -125,11 +125,13 @@ def _earlier(run: Any, model: Any) -> list[dict[str, Any]]:
         if record and isinstance(source, str):
             record = read_record(source, record)
         if record:
-            stages += [
-                *record.get("stages", []),
-                {"stage": "fine-tuning", "licences": {}, **record},
-            ]
-            stages[-1].pop("stages", None)
+            stages += record.get("stages", [])
+            # An encoder that was frozen in that run has learnt nothing from its clips.
+            frozen = "audio_model" in ((record.get("settings") or {}).get("freeze") or ())
+            if not (frozen and source == audio):
+                run_itself = {"stage": "fine-tuning", "licences": {}, **record}
+                run_itself.pop("stages", None)
+                stages.append(run_itself)
     return stages
 
 

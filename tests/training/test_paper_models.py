@@ -175,3 +175,13 @@ def test_a_stock_checkpoint_pools_by_the_mean(encoders):
     settings["model"]["audio_pooling"] = "mean_std"
     with pytest.raises(ConfigError, match="stock_checkpoint needs an audio-only model"):
         build_model(TrainConfig(**settings), None)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_record_of_an_encoder_names_the_runs_that_trained_it(run, tmp_path, frozen):
+    parts = ["audio_model", "text_model"] if frozen else []
+    run("first", freeze=parts, num_train_epochs=1)
+    model = {"audio_config": str(tmp_path / "first"), "use_text": False}
+    run("second", model=model, freeze=["audio_model"], num_train_epochs=1)
+    record = json.loads((tmp_path / "second/training_record.json").read_text())
+    assert [stage["stage"] for stage in record["stages"]] == ([] if frozen else ["fine-tuning"])
