@@ -83,8 +83,9 @@ def _notes(results: ResultsFile) -> list[str]:
         *filter(None, [grid_sentence(results)]),
         *limit_notes(results),
         *dict.fromkeys(
-            f"{result['system']}: {result['instead']}; all else is that of the paper's model. Its "
-            "figures show that the path trains, and say nothing about the paper's model."
+            f"{result['system']}: {result['instead']}; `configs/{result['config']}.yaml` says what "
+            "else differs. Its figures show that the path trains, and say nothing about the "
+            "paper's model."
             for result in results["rows"]
             if result.get("instead")
         ),
