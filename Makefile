@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check format checkpoint-code space push-space data fine-tuning speech mini mini-base mini-folds mini-scratch mini-unseen results screenshots
+.PHONY: help install demo test lint check format checkpoint-code space push-space data fine-tuning figures speech mini mini-base mini-folds mini-scratch mini-unseen results screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -147,11 +147,14 @@ CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_folds/cr
 SCRATCH := $(patsubst %/cross_validation.json,%,$(wildcard runs/mini_scratch/cross_validation.json))
 UNSEEN := $(patsubst %/config.json,--model %,$(wildcard runs/mini_without_*/config.json))
 WORKERS ?= 0
+# Figure 5 is of synthetic clips: a spectrogram shows too much of a recording to be shared.
+FIGURES = $(PY) -m speech_emotion.evaluation.paper_figures --data corpus --clips examples --output-dir docs/images \
+	&& $(PY) -m speech_emotion.evaluation.report
 results: $(VENV)/installed-dev data runs/mini_corpus ## measure again, and rewrite every table from the measurements
 	@$(EVALUATE) ravdess --model $(MODEL) --data runs/mini_corpus $(CV)
 	@$(if $(CV),$(PY) -m recipes.mini.folds_report --data corpus $(CV) $(SCRATCH) --references results/mini_folds.json)
 	@$(EVALUATE) table6 --data corpus
-	@$(EVALUATE) table8 --data corpus --model $(MODEL) --earlier results/table8.json
+	@$(EVALUATE) table8 --data corpus
 	@$(if $(UNSEEN),$(EVALUATE) compare $(word 2,$(UNSEEN)) $(MODEL) --data runs/mini_corpus)
 	@$(EVALUATE) calibration --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) adaptation --model $(MODEL) --data runs/mini_corpus
@@ -160,7 +163,10 @@ results: $(VENV)/installed-dev data runs/mini_corpus ## measure again, and rewri
 	@$(EVALUATE) cross_corpus --model $(MODEL) $(UNSEEN) --data runs/mini_corpus $(CV) --text none
 	@$(EVALUATE) ablation --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)
 	@$(EVALUATE) robustness --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)
-	@$(PY) -m speech_emotion.evaluation.report
+	@$(FIGURES)
+
+figures: data ## draw the paper's Figures 3, 4, 5 and 8 into docs/images
+	@$(FIGURES)
 
 screenshots: $(VENV)/installed-dev ## rewrite docs/images from the running demo
 	@$(OFFLINE) $(PY) scripts/make_screenshots.py

@@ -45,8 +45,8 @@ class HubertBertConfig(PreTrainedConfig):
             model also learns to classify from audio only.
         audio_modality_dropout: share of training clips (of those whose transcript is kept) whose
             audio is dropped.
-        cleaning: settings of :class:`~hub_model.audio.Cleaning` with which the training clips
-            were cleaned and with which the pipeline cleans.
+        cleaning: settings of :class:`~hub_model.audio.Cleaning` with which the pipeline cleans:
+            those of the corpus, unless they were given. Training clips have those of the corpus.
         window_s: longest chunk in seconds that the encoder gets; the pipeline cuts longer clips
             into equal chunks and averages their logits.
         temperature: the pipeline divides logits by it before they become probabilities; fitted on

@@ -83,6 +83,30 @@ def make_text_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     return AutoModel.from_config(config, **unused)
 
 
+def load_encoder(source: str, own: type[PreTrainedModel], part: str) -> PreTrainedModel:
+    """Load a pretrained encoder, or that of a custom checkpoint.
+
+    Args:
+        source: Hub id or folder.
+        own: class of the custom checkpoints.
+        part: ``audio_model`` or ``text_model``.
+
+    Raises:
+        OSError: neither a folder nor reachable on the Hub.
+        ValueError: a weight is missing, or there is no such encoder.
+    """
+    settings, _ = PreTrainedConfig.get_config_dict(source)
+    if settings.get("model_type") != own.config_class.model_type:
+        return (load_speech_encoder if part == "audio_model" else load_text_encoder)(source)
+    model = own.from_pretrained(source, dtype=torch.float32)
+    encoder = getattr(model, part, None)
+    if encoder is None:
+        raise ValueError(f"{source}: an audio-only model has no text encoder")
+    if part == "audio_model":  # its config has the training record, as in a stock checkpoint
+        encoder.config.training = model.config.training
+    return encoder
+
+
 def load_speech_encoder(source: str) -> PreTrainedModel:
     """Load a pretrained speech encoder; of Whisper, the decoder may be missing.
 

@@ -15,8 +15,7 @@ from .configuration_hubert_bert import EMOTIONS, HubertBertConfig
 from .encoders import (
     encode_speech,
     encode_text,
-    load_speech_encoder,
-    load_text_encoder,
+    load_encoder,
     make_speech_encoder,
     make_text_encoder,
 )
@@ -192,11 +191,12 @@ class HubertBertForEmotion(PreTrainedModel):
         """Start from pretrained encoders and a new, untrained head.
 
         Args:
-            audio: Hub id or folder of a speech encoder, such as ``facebook/hubert-base-ls960``; or
-                the settings of one that starts from random weights.
-            text: Hub id or folder of a text encoder, such as ``google-bert/bert-base-uncased``;
-                or the settings of one that starts from random weights; or ``None`` for an
-                audio-only model.
+            audio: Hub id or folder of a speech encoder, such as ``facebook/hubert-base-ls960``, or
+                of a custom checkpoint, whose encoder is taken; or the settings of one that starts
+                from random weights.
+            text: Hub id or folder of a text encoder, such as ``google-bert/bert-base-uncased``,
+                or of a custom checkpoint; or the settings of one that starts from random weights;
+                or ``None`` for an audio-only model.
             settings: other arguments of :class:`HubertBertConfig`.
 
         Raises:
@@ -214,8 +214,8 @@ class HubertBertForEmotion(PreTrainedModel):
             Linear(in_features=48, out_features=7, bias=True)
         """
         parts = {
-            "audio": load_speech_encoder(audio) if isinstance(audio, str) else None,
-            "text": load_text_encoder(text) if isinstance(text, str) else None,
+            "audio": load_encoder(audio, cls, "audio_model") if isinstance(audio, str) else None,
+            "text": load_encoder(text, cls, "text_model") if isinstance(text, str) else None,
         }
         configs = {
             f"{name}_config": given if parts[name] is None else parts[name].config

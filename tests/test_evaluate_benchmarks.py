@@ -107,6 +107,7 @@ def test_each_model_is_scored_under_its_own_protocol(both):
         ("baseline", BASELINE, "speaker_disjoint"),
         ("model", "dependent", "paper"),
         ("baseline", BASELINE, "paper"),
+        ("not_run", "cross-validation", "folds"),
         ("folds", BASELINE, "folds"),
         ("chance", None, None),
         ("paper", None, "paper"),
@@ -148,7 +149,7 @@ def test_a_missing_protocol_is_not_filled_in(capsys):
     assert row["kind"] == "not_run" and "scores" not in row
     printed = capsys.readouterr().out
     assert "not run here" in printed
-    assert "train.py --config configs/mini.yaml --protocol paper --data corpus" in printed
+    assert "train.py --config configs/hubert_bert.yaml --protocol paper --data corpus" in printed
 
 
 def test_no_path_of_this_machine_gets_into_the_results(folder):

@@ -1,4 +1,4 @@
-"""Loading and cleaning of audio, the same in training and serving."""
+"""Loading and cleaning of audio, by the same functions in training and serving."""
 
 import hashlib
 from dataclasses import asdict, dataclass, fields

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         results = [read_results(path) for path in options.results]
     except ValueError as error:
         raise CommandError(f"--results {error}") from error
-    card = card_to_push(config, folder, results, name=options.repo.split("/")[-1])
+    card = card_to_push(config, folder, results, repo=options.repo)
     if options.dry_run:
         print(card, end="")
         return 0

@@ -1,12 +1,16 @@
 """Ablation: audio-only, text-only and fused; transcripts; cleaning."""
 
+import json
 from typing import Any
 
 from speech_emotion.evaluation.benchmark import Outcome, Settings
 from speech_emotion.evaluation.cached_predictor import predictors
 from speech_emotion.evaluation.classifiers import MODALITIES, NO_TEXT
-from speech_emotion.evaluation.clips import ClipSet
+from speech_emotion.evaluation.clips import HUB_ID, PROTOCOLS, ClipSet
+from speech_emotion.evaluation.leaks import read_record
 from speech_emotion.evaluation.models import Model
+from speech_emotion.evaluation.paper_rows import train_commands
+from speech_emotion.evaluation.provenance import portable
 from speech_emotion.evaluation.tables import (
     ANOTHER_MODEL,
     ResultsFile,
@@ -17,6 +21,8 @@ from speech_emotion.evaluation.tables import (
     seen_note,
     with_notes,
 )
+from speech_emotion.predict import shipped
+from speech_emotion.training.parsing import read_config
 
 VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("fused", {"text": "corpus", "also": MODALITIES}),
@@ -29,10 +35,12 @@ VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
 """Every variant, with the arguments of the prediction."""
 
 NEEDS_TRAINING = (
-    ("trained with augmentation", "--config configs/mini.yaml --augment 0.4"),
-    ("trained without augmentation", "--config configs/mini.yaml --augment 0"),
-    ("trained audio-only", "--config configs/hubert.yaml"),
+    ("trained with augmentation", "hubert_bert_mini", "--augment 0.4"),
+    ("trained without augmentation", "hubert_bert_mini", ""),
+    ("trained audio-only", "hubert_mini", ""),
 )
+"""Variants that are models of their own, with config and options: they start from the encoders of
+the embedded checkpoint, so that they can be trained anywhere."""
 
 
 def run(settings: Settings) -> Outcome:
@@ -48,6 +56,9 @@ def run(settings: Settings) -> Outcome:
             if not reason and how["text"] == "asr":
                 clip = predictor.clips.clips[0]["audio"]
                 reason = predictor.classifier("asr").why_no_transcript(clip)
+                name = _config(predictor.model).get("transcriber", "")
+                if reason and HUB_ID.fullmatch(name):
+                    reason += f": `hf download {name}` fetches it"
             if not reason:
                 with outcome.timed(f"{predictor.name}, {variant}"):
                     table = predictor.predict(**how)
@@ -57,10 +68,39 @@ def run(settings: Settings) -> Outcome:
                 outcome.not_run(predictor.name, reason, variant=variant)
             else:
                 outcome.add(predictor.result(table, variant=variant), table, variant=variant)
-    for variant, options in NEEDS_TRAINING:
-        command = f"python train.py {options} --data corpus --output-dir FOLDER"
-        outcome.not_run(ANOTHER_MODEL, f"`{command}`, then add `--model FOLDER`", variant=variant)
+    trained = {portable(one.name): _trained(one) for one in settings.distinct_models}
+    outcome.data["trained"] = trained
+    for variant, config, options in NEEDS_TRAINING:
+        if any(variant in variants for variants in trained.values()):
+            continue
+        folder = f"runs/ablation_{variant.removeprefix('trained ').replace(' ', '_')}"
+        commands = train_commands(
+            config,
+            read_config(shipped("configs") / f"{config}.yaml"),
+            protocol=PROTOCOLS[0],
+            data="corpus",
+            output_dir=folder,
+            options=options,
+        )
+        reason = f"`make data`, then {commands}, then add `--model {folder}`"
+        outcome.not_run(ANOTHER_MODEL, reason, variant=variant)
     return outcome
+
+
+def _trained(model: Model) -> list[str]:
+    """Those of :data:`NEEDS_TRAINING` that a model is, as far as its files say."""
+    found = []
+    if model.family == "stock" or _config(model).get("use_text") is False:
+        found.append("trained audio-only")
+    settings = (read_record(model.folder) or {}).get("settings")
+    if model.family != "baseline" and settings:
+        with_it = settings.get("augment") or settings.get("poor_recordings")
+        found.append(f"trained with{'' if with_it else 'out'} augmentation")
+    return found
+
+
+def _config(model: Model) -> dict[str, Any]:
+    return json.loads((model.folder / "config.json").read_text(encoding="utf-8"))
 
 
 def _cannot(model: Model, clips: ClipSet, how: dict) -> str | None:
@@ -102,6 +142,11 @@ def table(results: ResultsFile) -> str:
     notes = [
         "The sentences of RAVDESS, TESS and CREMA-D are the same for every emotion: on them text "
         "cannot help, and text-only predictions can be no better than chance.",
+        *(
+            f"`{name}`: {', '.join(variants)}."
+            for name, variants in results["data"].get("trained", {}).items()
+            if variants
+        ),
         *map(seen_note, first_of_each(results)),
         *common_notes(results),
     ]

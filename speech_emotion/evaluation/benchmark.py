@@ -29,6 +29,9 @@ from speech_emotion.training.parsing import option
 CACHE = Path("runs/evaluation")
 """Folder of cached predictions: benchmarks share them, and an interrupted one continues."""
 
+RESULTS = Path("results")
+"""Folder of the results files."""
+
 Result = dict[str, Any]
 """One line of a table of results, as plain JSON values."""
 

@@ -19,11 +19,15 @@ def throughput_table(figures: Figures) -> str:
         ]
         for name, row in figures["rows"].items()
     ]
+    stock = [name.removeprefix("stock, ") for name in figures["rows"] if name.startswith("stock")]
+    runs = f"with {stock[0]}" if len(stock) == 1 else f"the fastest of {', '.join(stock)}"
     return (
-        f"{figures['clips']} real clips, {figures['model']}, no cleaning and no transcript on "
-        "either side. The ratio is to the faster of the stock pipeline's runs. Labels and "
-        "probabilities are compared with the stock pipeline, one clip at a time, on the same "
-        "samples. Its timed runs decode with ffmpeg, and its batches are not masked.\n\n"
+        f"{figures['clips']} real clips, {figures['model']}. The ratio is to the stock pipeline of "
+        f"transformers, {runs}, on the same files in the same process. Both read and decode the "
+        "files, the stock pipeline with ffmpeg. Cleaning, transcripts and the check for speech, "
+        "which the stock pipeline does not have, are off. Labels and probabilities are compared "
+        "with the stock pipeline, one clip at a time, on the waveforms of our decoder; its timed "
+        "runs decode otherwise, and their batches are not masked.\n\n"
         + markdown_table(
             ["", "clips a second", "ratio", "same label", "largest difference of a probability"],
             rows,
@@ -40,8 +44,9 @@ def batch_parity_table(figures: Figures) -> str:
     ]
     shortest, longest = figures["seconds"]
     return (
-        f"{figures['clips']} real clips of {shortest:.1f} to {longest:.1f} s. The pipeline cleans "
-        "them and sorts them into batches of similar length; the model gets them in random order."
+        f"{figures['clips']} real clips of {shortest:.1f} to {longest:.1f} s, compared with the "
+        "same model and code on each clip alone. The pipeline cleans them and sorts them into "
+        "batches of similar length; the model gets them in random order."
         "\n\n" + markdown_table(["model", "", "same label", "largest difference"], rows)
     )
 
@@ -51,8 +56,10 @@ def recording_conditions_table(figures: Figures) -> str:
     rows = [[name, *map(str, counts.values())] for name, counts in figures["changed"].items()]
     models = "; ".join(f"model {n}: `{model}`" for n, model in enumerate(figures["models"], 1))
     return (
-        f"Of {figures['clips']} real clips, the number whose label differs from that of the "
-        f"unaltered clip. Refused clips count. Every model runs its own code; {models}.\n\n"
+        f"Of {figures['clips']} real clips, the number whose predicted label differs from the one "
+        "that the same model predicts for the unaltered clip, whether that is right or not. "
+        f"Refused clips count. Every model runs its own code; {models}. "
+        "A folder outside the repository is an earlier state of it.\n\n"
         + markdown_table(["condition", *(f"model {n + 1}" for n in range(len(rows[0]) - 1))], rows)
     )
 
@@ -71,8 +78,13 @@ def onnx_table(figures: Figures) -> str:
         for kind, row in kinds.items()
         if isinstance(row, dict)
     ]
-    return f"{figures['clips']} real clips, one at a time, audio-only.\n\n" + markdown_table(
-        ["model", "", "MiB", "speed beside torch", "same label", "largest difference"], rows
+    return (
+        f"{figures['clips']} real clips, one at a time, audio-only. The reference is torch in "
+        "single precision in the same process. Only the model is timed, not reading or cleaning."
+        "\n\n"
+        + markdown_table(
+            ["model", "", "MiB", "speed beside torch", "same label", "largest difference"], rows
+        )
     )
 
 
@@ -90,8 +102,10 @@ def long_recording_table(figures: Figures) -> str:
         for run in figures["runs"]
     ]
     header = ["recording", "peak memory", "time", "an hour of audio", "windows", "segments"]
-    return f"`{figures['model']}`, start included: {figures['what']}.\n\n" + markdown_table(
-        header, rows
+    return (
+        f"`{figures['model']}`, {figures['what']}; start included, one run each. Nothing is "
+        "compared. The recordings are real clips, repeated with a second of silence after each.\n\n"
+        + markdown_table(header, rows)
     )
 
 
@@ -129,7 +143,9 @@ def features_table(figures: Figures) -> str:
     ]
     return (
         f"{figures['clips']} clips of {figures['mean_seconds']:.2f} s in the mean, "
-        f"{len(figures['clips_per_second']['ours'])} rounds in turns. "
+        f"{len(figures['clips_per_second']['ours'])} rounds in turns, on one thread, of decoded "
+        "clips. The ratios are of the medians; eGeMAPS are other features, so that ratio is one of "
+        "cost. "
         "Largest difference from librosa, as a share of the value: "
         f"{figures['largest_difference_from_librosa']:.1g}.\n\n"
         + markdown_table(["", "clips a second", "ours is faster by"], rows)
@@ -147,9 +163,13 @@ def corpus_build_table(figures: Figures) -> str:
         ]
         for row in figures["peak_memory"]
     ]
+    runs = len(speed["seconds"]["build"])
     return (
-        f"{speed['clips']} clips with {speed['workers']} workers: {speed['ratio']:.2f} times as "
-        "fast as a simple loop over librosa and noisereduce in one process.\n\n"
+        f"{speed['clips']} clips, imports included, the median of {runs} runs in turns: with "
+        f"{speed['workers']} workers, {speed['ratio']:.2f} times as fast as a simple loop over "
+        "librosa and noisereduce in one process, so the ratio is not one of equal processes. The "
+        "loop decodes, reduces noise, cuts silence and writes FLAC; the build also hashes, drops "
+        "duplicates, splits, audits and writes shards.\n\n"
         + markdown_table(["clips", "peak memory, main process", "workers"], rows)
     )
 
@@ -187,9 +207,12 @@ def head_training_table(figures: Figures) -> str:
         ["an epoch with the cache", f"{min(seconds['epoch with the cache']):.2f} s"],
         ["an epoch without", f"{min(seconds['epoch without']):.1f} s"],
     ]
+    ratio = figures["ratio of six epochs, the pass included"]
+    with_it, without = (len(seconds[f"epoch {kind}"]) for kind in ("with the cache", "without"))
     return (
-        f"{figures['clips']} clips, {figures['encoders']}. Six epochs with their pass: "
-        f"{figures['ratio of six epochs, the pass included']:.1f} times as fast.\n\n"
+        f"{figures['clips']} clips, {figures['encoders']} with random weights, on both sides "
+        f"train.py. Six epochs with their pass: {ratio:.1f} times as fast, computed from the "
+        f"fastest of {with_it} epochs with the cache and of {without} without.\n\n"
         + markdown_table(["", "wall time"], rows)
     )
 
@@ -281,8 +304,10 @@ def benchmarks_document(results: Mapping[str, Figures]) -> str:
     parts = [
         "# Speed, memory and size",
         "Written by `python -m speech_emotion.evaluation.report` from the files in "
-        "`benchmarks/results/`; do not edit. Every ratio is to a reference in the same run on the "
-        "same machine. Each kind of CPU has a file and a table of its own.",
+        "`benchmarks/results/`; do not edit. Each section says what was compared, and the commit "
+        "that was measured: code that changed later has not been measured again. Ratios are "
+        "between runs of one command on one machine. Each kind of CPU has a file and a table of "
+        "its own.",
     ]
     for name, (title, table) in BENCHMARKS.items():
         of_kinds = [results[key] for key in sorted(results) if key.split(".")[0] == name]

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -34,6 +35,14 @@ def figures_of(
                 for one in models_of(results)
             ]
             return {f"{name}-confusion.png": ("Confusion matrices", found, _confusion)}
+        case "table8":
+            found = [
+                (fill(title_of(one).replace("`", ""), 44), one["scores"]["confusion"])
+                for one in scored(results)
+                if one["kind"] == "model" or str(one["config"]).startswith("hubert_bert")
+            ]
+            what = "Confusion matrices of the multimodal models (paper, Figure 8)"
+            return {f"{name}-confusion.png": (what, found, _confusion)} if found else {}
         case "calibration":
             states = [(one["system"], one["calibration"]) for one in scored(results)]
             return {

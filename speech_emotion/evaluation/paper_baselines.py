@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from corpus_builder.reading import open_corpus
 from speech_emotion import baselines
@@ -16,6 +16,7 @@ from speech_emotion.baselines.classical import ClassicalBaseline
 from speech_emotion.baselines.feature_store import stored_features
 from speech_emotion.evaluation import EvaluationError
 from speech_emotion.evaluation.benchmark import (
+    RESULTS,
     Outcome,
     Result,
     Settings,
@@ -25,12 +26,15 @@ from speech_emotion.evaluation.benchmark import (
 from speech_emotion.evaluation.cached_predictor import CachedPredictor
 from speech_emotion.evaluation.classifiers import Prediction
 from speech_emotion.evaluation.clips import (
+    HUB_ID,
     PROTOCOLS,
     ClipSet,
     corpus_configurations,
     read_corpus,
 )
+from speech_emotion.evaluation.leaks import read_record
 from speech_emotion.evaluation.models import open_model
+from speech_emotion.evaluation.paper_rows import TABLES, PaperRow, train_commands
 from speech_emotion.evaluation.paper_tables import paper_table
 from speech_emotion.evaluation.provenance import portable, run_of
 from speech_emotion.evaluation.scoring import prediction_table
@@ -39,60 +43,11 @@ from speech_emotion.training.baseline_config import CONFIGS, BaselineConfig
 from speech_emotion.training.baselines import train_baseline
 from speech_emotion.training.config import ConfigError
 from speech_emotion.training.data import speakers_and_fingerprint
-from speech_emotion.training.parsing import option, renamed
+from speech_emotion.training.parsing import option, read_config, renamed
 from speech_emotion.training.saving import TrainingFailed
 
 KIND = "row"
 """Kind of a trained baseline in results files; renaming it would make older files unreadable."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaperRow:
-    """A row of a printed table.
-
-    Attributes:
-        name: as printed, or our own name of one that only the text mentions.
-        config: name of its file in configs/, and of its folder.
-        wa: as printed, in per cent; None where the paper gives no figure.
-        ua: the same.
-    """
-
-    name: str
-    config: str
-    wa: float | None = None
-    ua: float | None = None
-
-
-KNN = PaperRow(name="KNeighborsClassifier", config="knn", wa=62.94, ua=56.72)
-MLP = PaperRow(name="MLPClassifier", config="mlp", wa=62.39, ua=54.72)
-XGB = PaperRow(name="XGBClassifier", config="xgb", wa=48.61, ua=44.07)
-
-TABLES: dict[str, tuple[PaperRow, ...]] = {
-    "table6": (
-        KNN,
-        MLP,
-        XGB,
-        PaperRow(name="LGBClassifier", config="lightgbm", wa=33.01, ua=42.30),
-        PaperRow(name="LogisticRegression", config="logistic_regression", wa=50.82, ua=41.58),
-        PaperRow(name="RandomForestClassifier", config="random_forest", wa=37.52, ua=38.03),
-        PaperRow(name="GaussianNB", config="gaussian_nb", wa=23.89, ua=32.74),
-        PaperRow(name="DecisionTreeClassifier", config="decision_tree", wa=19.38, ua=22.92),
-        PaperRow(name="KNeighborsClassifier, grid search", config="knn_grid"),
-    ),
-    "table8": (
-        KNN,
-        MLP,
-        XGB,
-        PaperRow(name="MobilenetV2.0", config="mobilenet_v2", wa=38.03, ua=37.52),
-        PaperRow(name="MobilenetV2.0, experiment 1.1", config="mobilenet_v2_overlap_gender"),
-        PaperRow(name="MobilenetV2.0, experiment 1.2", config="mobilenet_v2_overlap"),
-        PaperRow(name="MobilenetV2.0, experiment 1.3", config="mobilenet_v2_gender"),
-        PaperRow(name="CNN (1D)", config="cnn1d", wa=63.10, ua=56.70),
-        PaperRow(name="Hubert Standalone", config="hubert", wa=75.52, ua=74.54),
-        PaperRow(name="Hubert and BERT MultiModal", config="hubert_bert", wa=79.89, ua=77.68),
-    ),
-}
-"""The rows of both tables, followed by those that only the paper's text mentions."""
 
 table = paper_table
 CONFIGS_FOLDER = shipped("configs")
@@ -114,8 +69,8 @@ class TableSettings(Settings):
     )
     earlier: Path | None = option(
         None,
-        "results file whose figures are kept for baselines that are not trained here, if it "
-        "scored the same clips",
+        "results file whose figures are kept for baselines and models that are not given or not "
+        "trained here, if it scored the same clips (results/TABLE.json, where there is one)",
     )
 
 
@@ -128,16 +83,22 @@ class Part:
         test: the clips to score.
         corpora: number of these by corpus.
         fingerprint: of the training split; a baseline with another one is trained again.
+        transcribed: the training clips have transcripts by a transcriber.
     """
 
     protocol: str
     test: ClipSet
     corpora: dict[str, int]
     fingerprint: str
+    transcribed: bool
 
 
 class NotRun(Exception):
     """The reason why there are no figures; a line of Markdown."""
+
+
+class Failed(NotRun):
+    """The training was tried and failed: earlier figures would hide that."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +114,16 @@ class Earlier:
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
+    def of(cls, settings: "TableSettings") -> "Earlier":
+        """The results file that the settings name, or that of the table, where there is one.
+
+        Raises:
+            EvaluationError: it is not one.
+        """
+        file = settings.earlier or RESULTS / f"{settings.table}.json"
+        return cls.read(file) if settings.earlier or file.is_file() else cls()
+
+    @classmethod
     def read(cls, file: Path) -> "Earlier":
         """Read a results file.
 
@@ -165,16 +136,25 @@ class Earlier:
         except (OSError, ValueError, KeyError) as error:
             raise EvaluationError(f"--earlier {file}: no results file of a table") from error
 
-    def find(self, row: PaperRow, part: Part) -> tuple[Result, pd.DataFrame] | None:
-        """The result and predictions on exactly these clips, with the run that gave them."""
-        wanted = (KIND, row.config, part.protocol, part.test.fingerprint())
+    def find(self, wanted: Mapping[str, Any], part: Part) -> tuple[Result, pd.DataFrame] | None:
+        """The result with these facts on exactly these clips, with the run that gave it.
+
+        Returns:
+            the result and its predictions; None when it is not there.
+        """
+        facts = {**wanted, "protocol": part.protocol, "clips_sha256": part.test.fingerprint()}
         for found in self.content.get("rows", []):
-            facts = ("kind", "config", "protocol", "clips_sha256")
-            if tuple(map(found.get, facts)) == wanted:
+            if all(found.get(name) == value for name, value in facts.items()):
                 table = self.predictions
-                own = (table["system"] == row.name) & (table["protocol"] == part.protocol)
+                own = table["system"] == found["system"]
+                own &= table["protocol"] == part.protocol
                 return {"measured_by": run_of(self.content), **found}, table[own]
         return None
+
+    def models(self) -> list[str]:
+        """The models that it shows beside the baselines."""
+        rows = self.content.get("rows", [])
+        return list(dict.fromkeys(row["system"] for row in rows if row["kind"] == "model"))
 
 
 def run(settings: TableSettings) -> Outcome:
@@ -196,13 +176,14 @@ def run(settings: TableSettings) -> Outcome:
             "removed": {part.protocol: part.test.removed for part in parts},
         }
     )
-    earlier = Earlier.read(settings.earlier) if settings.earlier else Earlier()
+    earlier = Earlier.of(settings)
     for row in TABLES[settings.table]:
         for part in parts:
             facts: dict[str, Any] = {
                 "system": row.name,
                 "config": row.config,
                 "paper": _printed(row),
+                **({"instead": row.instead} if row.instead else {}),
                 "protocol": part.protocol,
                 "corpora": part.corpora,
             }
@@ -210,7 +191,8 @@ def run(settings: TableSettings) -> Outcome:
                 with outcome.timed(f"{row.name}, {part.protocol}"):
                     table, scored = _score(row, part, settings)
             except NotRun as reason:
-                if found := earlier.find(row, part):
+                found = earlier.find({"kind": KIND, "config": row.config}, part)
+                if found and not isinstance(reason, Failed):
                     outcome.add(*found)
                     continue
                 del facts["corpora"]
@@ -226,6 +208,12 @@ def run(settings: TableSettings) -> Outcome:
             table = predictor.predict()
         more = {"config": None, "paper": None, "protocol": own, "corpora": part.corpora}
         outcome.add(predictor.result(table, **more), table, protocol=own)
+    given = {portable(model.name) for model in models}
+    for name in earlier.models():
+        for part in parts if name not in given else ():
+            found = earlier.find({"kind": "model", "system": name}, part)
+            if found and _has_weights(name, found[0]["weights_sha256"]):
+                outcome.add(*found)
     outcome.results.append({"kind": "chance", "protocol": None, "classes": 7})
     return outcome
 
@@ -239,7 +227,14 @@ def _read_part(settings: TableSettings, protocol: str) -> Part:
         test=test,
         corpora=dict(sorted(Counter(test.corpora).items())),
         fingerprint=speakers_and_fingerprint(train)[1],
+        transcribed="whisper_transcript" in train.column_names
+        and any(train["whisper_transcript"][:]),
     )
+
+
+def _has_weights(name: str, weights: str) -> bool:
+    """Whether a model still has these weights, as far as it is here."""
+    return not Path(name).is_dir() or open_model(name).weights_sha256 == weights
 
 
 def folder_of(row: PaperRow, protocol: str, runs: Path) -> Path:
@@ -256,15 +251,18 @@ def _score(
         NotRun: it is not trained, and this command does not train it.
     """
     folder = folder_of(row, part.protocol, settings.runs)
-    command = (
-        f"`python train.py --config configs/{row.config}.yaml --protocol {part.protocol} "
-        f"--data {portable(settings.data)} --output-dir {portable(str(folder))}`"
-    )
-    file = CONFIGS_FOLDER / f"{row.config}.yaml"
     try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NotRun(f"no configs/{file.name}; run this in a checkout of the repository") from error
+        given = read_config(CONFIGS_FOLDER / f"{row.config}.yaml")
+    except ConfigError as error:
+        raise NotRun(f"no configs/{row.config}.yaml; run this in a checkout") from error
+    command = train_commands(
+        row.config,
+        given,
+        protocol=part.protocol,
+        data=portable(settings.data),
+        output_dir=portable(str(folder)),
+        transcribed=part.transcribed,
+    )
     more: dict[str, Any] = {}
     if "family" in given:
         cache = settings.runs / "cache"
@@ -282,10 +280,18 @@ def _score(
             found = _classical_predictions(trained, part.test, wanted.cache)
             return (table := prediction_table(part.test, found)), predictor.result(table, **more)
     elif not (folder / baselines.CONFIG_FILE).is_file():
-        raise NotRun(f"needs weights from the Hub: {command}")
+        named = [str(source) for source in given["model"].values()]
+        hub = any(HUB_ID.fullmatch(one) and not one.startswith("checkpoints") for one in named)
+        raise NotRun(f"{'needs weights from the Hub' if hub else 'not trained'}: {command}")
     model = open_model(str(folder))
-    if model.protocol != part.protocol:
-        raise NotRun(f"{portable(str(folder))} was trained for another protocol: {command}")
+    record = read_record(folder) or {}
+    if (record.get("protocol"), record.get("fingerprint")) != (part.protocol, part.fingerprint):
+        raise NotRun(f"{portable(str(folder))} was trained on other clips: {command}")
+    if "family" not in given:
+        used = record.get("settings", {})
+        more = {"trained_on": record["data"], "row_seed": record["seed"]}
+        more["epochs"] = used.get("num_train_epochs")
+        more["transcripts"] = used.get("transcripts") if "text_config" in given["model"] else None
     predictor = CachedPredictor(model, part.test, settings)
     return (table := predictor.predict()), predictor.result(table, **more)
 
@@ -301,7 +307,7 @@ def _train_if_needed(
     try:
         train_baseline(wanted)
     except (ConfigError, baselines.BaselineError, TrainingFailed) as error:
-        raise NotRun(f"{error}: {command}") from error
+        raise Failed(f"{error}: {command}") from error
 
 
 def _unlike(folder: Path, wanted: dict[str, Any], part: Part) -> str | None:

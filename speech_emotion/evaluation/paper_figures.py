@@ -3,7 +3,8 @@
     python -m speech_emotion.evaluation.paper_figures --data corpus --output-dir FOLDER
 
 writes zero_crossing_rate.png (Figure 3) and spectral_centroid.png (Figure 4), one box per emotion;
-spectrograms.png (Figure 5), one block per emotion; and the single blocks below images/.
+and spectrograms.png (Figure 5), one block per emotion. Figure 8, the confusion matrices, is drawn
+by the report from the results of Table 8. ``make figures`` draws all four for the documents.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def spectrogram_figure(blocks: dict[str, np.ndarray]) -> Figure:
     Args:
         blocks: uint8 (257, 251, 3) by emotion.
     """
-    figure = Figure(figsize=(2 * len(blocks), 2.4), layout="constrained")
+    figure = Figure(figsize=(2.2 * max(len(blocks), 2), 2.4), layout="constrained")
     for number, (emotion, block) in enumerate(blocks.items(), start=1):
         axes = figure.add_subplot(1, len(blocks), number, title=emotion)
         axes.imshow(block, extent=(0, 1, 0, SAMPLING_RATE / 2000), aspect="auto")
@@ -69,6 +70,16 @@ def spectrogram_figure(blocks: dict[str, np.ndarray]) -> Figure:
         else:
             axes.set_yticklabels([])
     return figure
+
+
+def blocks_of_files(folder: Path) -> dict[str, np.ndarray]:
+    """The first block of each file EMOTION.wav in a folder.
+
+    Raises:
+        AudioError: one cannot be read, or is too short.
+    """
+    files = {emotion: folder / f"{emotion}.wav" for emotion in EMOTIONS}
+    return {name: images(load_audio(file))[0] for name, file in files.items() if file.is_file()}
 
 
 def first_blocks(rows: Dataset) -> dict[str, np.ndarray]:
@@ -102,6 +113,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--cache", default="runs/cache", help="folder of cached features (%(default)s)"
     )
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        help="folder of clips EMOTION.wav for Figure 5, instead of those of the corpus: a "
+        "spectrogram shows much of a recording, which may not be shared",
+    )
+    parser.add_argument("--blocks", type=Path, help="folder for the single blocks as well")
     options = parser.parse_args(arguments)
     if options.output_dir is None:
         parser.error("the following arguments are required: --output-dir")
@@ -109,18 +127,21 @@ def main(arguments: list[str] | None = None) -> int:
         rows = open_splits(options.data, options.protocol, EMOTIONS)["train"]
         rows = rows.cast_column("audio", Audio(decode=False))
         clips = stored_features(rows, options.cache, what="train")
-    except (ConfigError, BaselineError) as error:
+        blocks = blocks_of_files(options.clips) if options.clips else first_blocks(rows)
+        if not blocks:
+            raise AudioError(f"{options.clips or options.data}: no clip of 1 s for Figure 5")
+    except (ConfigError, BaselineError, AudioError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    (options.output_dir / "images").mkdir(parents=True, exist_ok=True)
+    options.output_dir.mkdir(parents=True, exist_ok=True)
     # Without it matplotlib writes its version into the file.
     plain: dict[str, Any] = {"metadata": {"Software": f"features {FEATURE_VERSION}"}, "dpi": 100}
     for name in FIGURES:
         feature_figure(clips, name).savefig(options.output_dir / f"{name}.png", **plain)
-    blocks = first_blocks(rows)
     spectrogram_figure(blocks).savefig(options.output_dir / "spectrograms.png", **plain)
-    for emotion, block in blocks.items():
-        Image.fromarray(block).save(options.output_dir / "images" / f"{emotion}.png")
+    for emotion, block in blocks.items() if options.blocks else ():
+        options.blocks.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(block).save(options.blocks / f"{emotion}.png")
     print(f"written: {options.output_dir}")
     return 0
 

@@ -28,6 +28,7 @@ from speech_emotion.evaluation.folds import (
     read_folds,
 )
 from speech_emotion.evaluation.models import Model
+from speech_emotion.evaluation.paper_rows import train_commands
 from speech_emotion.evaluation.provenance import portable
 from speech_emotion.evaluation.scoring import prediction_table
 from speech_emotion.evaluation.tables import (
@@ -52,11 +53,16 @@ from speech_emotion.evaluation.tables import (
     with_interval,
     with_notes,
 )
+from speech_emotion.predict import shipped
+from speech_emotion.training.parsing import read_config
 
 NO_PAPER_SPLIT = (
     "a raw folder does not say which clips are the test split of the paper's protocol; "
     "score a model trained for it on the built corpus of its training"
 )
+
+BUILT = "corpus"
+"""The corpus that ``make data`` builds, with every protocol."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +102,7 @@ def run(settings: Settings) -> Outcome:
     mfccs = mfcc_baseline.Mfccs(settings.data)
     for section in sections:
         if not section.models:
-            command = (
-                f"python train.py --config configs/mini.yaml --protocol {section.protocol} "
-                f"--data {portable(settings.data)} --output-dir FOLDER"
-            )
-            reason = f"`{command}`, then add `--model FOLDER`"
+            reason = _training(section.protocol, section.test is not None, settings)
             outcome.not_run("multimodal model", reason, protocol=section.protocol)
         for model in section.models:
             _score_model(model, section, settings, outcome)
@@ -116,6 +118,8 @@ def run(settings: Settings) -> Outcome:
                     folder, corpus="ravdess", text=text, seed=settings.seed, classes=classes
                 )
                 outcome.add(*found)
+    if not settings.folds:
+        outcome.not_run("cross-validation", _cross_validation(settings), protocol="folds")
     if raw or WHOLE in corpus_configurations(settings.data):
         for classes in (EMOTIONS, VOTE_CLASSES):
             _score_folds(classes, settings, mfccs, outcome)
@@ -169,9 +173,43 @@ def _raw_sections(models: list[Model], settings: Settings) -> list[Section]:
     return [*sections, Section(protocol="paper", models=speaker_dependent, test=None, train=None)]
 
 
+def _training(protocol: str, here: bool, settings: Settings) -> str:
+    """How to train the paper's model and to score it; the data may lack the protocol."""
+    data = portable(settings.data) if here else BUILT
+    output_dir = f"runs/hubert_bert{'_paper' if protocol == 'paper' else ''}"
+    config = "hubert_bert"
+    given = read_config(shipped("configs") / f"{config}.yaml")
+    commands = train_commands(config, given, protocol=protocol, data=data, output_dir=output_dir)
+    if here:
+        return f"{commands}, then add `--model {output_dir}`"
+    scored = f"python evaluate_benchmarks.py ravdess --data {data} --model {output_dir}"
+    return f"`make data`, then {commands}, then `{scored}`"
+
+
+def _on_corpus(model: str) -> str:
+    command = f"python evaluate_benchmarks.py ravdess --data {BUILT} --model {model}"
+    return f"`make data`, then `{command}`"
+
+
+def _cross_validation(settings: Settings) -> str:
+    """How to cross-validate; the data may lack the folds."""
+    here = not is_raw_folder(settings.data) and WHOLE in corpus_configurations(settings.data)
+    data = portable(settings.data) if here else BUILT
+    folder = "runs/hubert_folds"
+    train = f"python train.py --config configs/hubert.yaml --data {data} --folds all"
+    commands = f"`{train} --fold-corpus ravdess --output-dir {folder}`, then "
+    if here:
+        return f"{commands}add `--folds {folder}`"
+    model = portable(settings.models[0])
+    scored = f"python evaluate_benchmarks.py ravdess --data {data} --model {model} --folds {folder}"
+    return f"`make data`, then {commands}`{scored}`"
+
+
 def _score_model(model: Model, section: Section, settings: Settings, outcome: Outcome) -> None:
     if section.test is None:
-        outcome.not_run(portable(model.name), NO_PAPER_SPLIT, protocol=section.protocol)
+        name = portable(model.name)
+        reason = f"{NO_PAPER_SPLIT}: {_on_corpus(name)}"
+        outcome.not_run(name, reason, protocol=section.protocol)
         return
     test = section.test if model.covers_all else section.test.of_emotions(model.emotions)
     _predict(CachedPredictor(model, test, settings), section.protocol, outcome)
@@ -205,7 +243,10 @@ def _score_baseline(
     section: Section, settings: Settings, mfccs: mfcc_baseline.Mfccs, outcome: Outcome
 ) -> None:
     if section.test is None or section.train is None:
-        reason = f"`--data {portable(settings.data)}` has no training clips for it"
+        name = portable(settings.models[0])
+        reason = (
+            f"`--data {portable(settings.data)}` has no training clips for it: {_on_corpus(name)}"
+        )
         outcome.not_run(mfcc_baseline.NAME, reason, protocol=section.protocol)
         return
     with outcome.timed(f"{mfcc_baseline.NAME}, {section.protocol}"):

@@ -1,9 +1,10 @@
 """Write documents from results files: ``python -m speech_emotion.evaluation.report [--check]``.
 
-Writes docs/results.md and docs/benchmarks.md, and in the README and in model cards every block
-between ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``. NAME is a results file's name
-without its ending, for RAVDESS also with ``-summary`` or ``-confusion``. Figures are drawn into
-docs/images, and model cards get their ``model-index``.
+Writes docs/results.md and docs/benchmarks.md, and in the README, in model cards and in some
+documents every block between ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``. NAME is a
+results file's name without its ending, for RAVDESS also with ``-summary`` or ``-confusion``, for
+Table 6 with ``-grid``. Figures are drawn into docs/images, and model cards get their
+``model-index``.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from speech_emotion.evaluation import EvaluationError
 from speech_emotion.evaluation.benchmark_tables import BENCHMARKS, benchmarks_document
 from speech_emotion.evaluation.figures import figures_of, is_current, png_of
 from speech_emotion.evaluation.folds import mini_folds_table
+from speech_emotion.evaluation.paper_tables import grid_sentence
 from speech_emotion.evaluation.ravdess import ravdess_summary
 from speech_emotion.evaluation.run import BENCHMARKS as MEASURED
 from speech_emotion.evaluation.run import RESULTS
@@ -26,7 +28,9 @@ from speech_emotion.training.model_card import weights_hash, with_results
 DOCUMENT = Path("docs/results.md")
 BENCHMARK_RESULTS = Path("benchmarks/results")
 BENCHMARK_DOCUMENT = Path("docs/benchmarks.md")
-WITH_BLOCKS = tuple(map(Path, ("README.md", "checkpoints/mini/README.md", "docs/training.md")))
+WITH_BLOCKS = tuple(
+    map(Path, ("README.md", "checkpoints/mini/README.md", "docs/training.md", "docs/baselines.md"))
+)
 BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
 TABLES: dict[str, tuple[str, Callable[[ResultsFile], str]]] = {
     **{name: (one.title, one.module.table) for name, one in MEASURED.items()},
@@ -78,6 +82,8 @@ def blocks(results: Mapping[str, ResultsFile]) -> dict[str, str]:
         found[name] = TABLES[result["benchmark"]][1](result)
         if result["benchmark"] == "corpus":
             found[f"{name}-summary"] = found[name].split("\n\n")[0]
+        if result["benchmark"] == "table6":
+            found[f"{name}-grid"] = grid_sentence(result)
         if result["benchmark"] != "ravdess":
             continue
         found[f"{name}-summary"] = ravdess_summary(result)
@@ -100,6 +106,7 @@ def render_document(
         "# Results",
         "Written by `python -m speech_emotion.evaluation.report` from the files in `results/`; "
         "do not edit. The predictions of every clip are beside each file.",
+        commits_sentence(results),
     ]
     for name, result in results.items():
         versions = ", ".join(f"{library} {v}" for library, v in result["versions"].items())
@@ -120,6 +127,27 @@ def render_document(
             f"Commit {commit}{changed}; seed {result['seed']}; {versions}.",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def commits_sentence(results: Mapping[str, ResultsFile]) -> str:
+    """At which commits the tables were measured, from all results files.
+
+    Returns:
+        one sentence when it is one commit without changes; else a list by commit.
+    """
+    by_commit: dict[str, list[str]] = {}
+    for name, result in results.items():
+        words = f"`{(result['commit'] or 'none')[:12]}`"
+        words += " with uncommitted changes" if result["code_changed"] else ""
+        by_commit.setdefault(words, []).append(f"`{name}`")
+        for row in result.get("rows", ()):
+            if run := row.get("measured_by"):
+                kept = by_commit.setdefault(f"`{run['commit'][:12]}`", [])
+                kept += [what for what in [f"rows of `{name}`"] if what not in kept]
+    if len(by_commit) == 1:
+        return f"All of them were measured at commit {next(iter(by_commit))}."
+    lines = [f"- {commit}: {', '.join(names)}" for commit, names in by_commit.items()]
+    return "\n".join(["They were measured at these commits:", "", *lines])
 
 
 def _ravdess_sections(result: ResultsFile) -> list[str]:

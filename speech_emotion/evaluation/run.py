@@ -37,12 +37,9 @@ from speech_emotion.evaluation import (
     ravdess,
     robustness,
 )
-from speech_emotion.evaluation.benchmark import Outcome, Settings
+from speech_emotion.evaluation.benchmark import RESULTS, Outcome, Settings
 from speech_emotion.evaluation.classifiers import TEXT_MODES
 from speech_emotion.evaluation.tables import confusion_tables
-
-RESULTS = Path("results")
-"""Folder of the results files."""
 
 
 @dataclass(frozen=True)

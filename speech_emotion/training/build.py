@@ -9,6 +9,7 @@ from transformers import (
     AutoFeatureExtractor,
     AutoTokenizer,
     BertTokenizer,
+    PreTrainedConfig,
 )
 
 from hub_model.configuration_hubert_bert import HubertBertConfig
@@ -132,8 +133,10 @@ def check_keys(name: str, settings: dict[str, Any], kind: type) -> None:
         raise ConfigError(f"unknown key in {name}: {', '.join(unknown)}")
 
 
-def _installed(source: str) -> str:
+def _installed(source: Any) -> Any:
     """The embedded checkpoint as ``checkpoints/mini`` in any folder, as the configs name it."""
+    if not isinstance(source, str):
+        return source
     embedded = Path(*DEFAULT_MODEL.parts[-2:])
     return str(DEFAULT_MODEL if Path(source) == embedded and not embedded.exists() else source)
 
@@ -166,12 +169,12 @@ def _new_model(
         settings["standardize_features"] = True
     if config.stock_checkpoint:
         settings["use_text"] = False
-    audio, text = settings.pop("audio_config", {}), settings.pop("text_config", {})
+    audio, text = (_installed(settings.pop(f"{part}_config", {})) for part in ("audio", "text"))
     tokenizer = None
     if not settings.pop("use_text", True):
         text = None
     elif isinstance(text, str):
-        tokenizer = AutoTokenizer.from_pretrained(text)
+        tokenizer = _part_of(text, "tokenizer")
     else:
         tokenizer = _train_tokenizer(config.tokenizer, train_rows)
         text = {**text, "vocab_size": len(tokenizer)}
@@ -180,7 +183,7 @@ def _new_model(
         if isinstance(given, dict):
             check_keys(name, given, type(getattr(model.config, name)))
     if isinstance(audio, str):
-        extractor = AutoFeatureExtractor.from_pretrained(audio)
+        extractor = _part_of(audio, "feature_extractor")
     else:
         extractor = make_feature_extractor(model.config.audio_config)
     extractor.return_attention_mask = True
@@ -188,6 +191,15 @@ def _new_model(
         return model, AudioOnlyProcessor(extractor)
     tokenizer.model_max_length = max_tokens(model.config.text_config) or tokenizer.model_max_length
     return model, HubertBertProcessor(extractor, tokenizer)
+
+
+def _part_of(source: str, part: str) -> Any:
+    """Load the tokenizer or feature extractor of an encoder, or of a custom checkpoint."""
+    settings, _ = PreTrainedConfig.get_config_dict(source)
+    if settings.get("model_type") == HubertBertConfig.model_type:
+        return getattr(load_processor(source, HubertBertConfig.from_dict(settings)), part)
+    auto = AutoTokenizer if part == "tokenizer" else AutoFeatureExtractor
+    return auto.from_pretrained(source)
 
 
 def _train_tokenizer(settings: dict[str, Any], train_rows: Dataset) -> BertTokenizer:

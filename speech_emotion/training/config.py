@@ -139,8 +139,9 @@ class TrainConfig(EpochConfig):
     model: dict[str, Any] = option(
         {},
         "arguments of HubertBertConfig; audio_config and text_config are each a dict (random "
-        "weights) or the Hub id or folder of a pretrained encoder, in which {fold} stands for the "
-        "number of the fold, or for `all` without folds",
+        "weights) or the Hub id or folder of a pretrained encoder or of a custom checkpoint; in it "
+        "{fold} stands for the number of the fold, or for `all` without folds, and {_protocol}, "
+        "here and in output_dir, for _paper in the protocol paper and else for nothing",
     )
     tokenizer: dict[str, Any] = option(
         {},
@@ -257,10 +258,14 @@ class TrainConfig(EpochConfig):
                 f"label_smoothing_factor must be 0 to below 1, not {self.label_smoothing_factor}"
             )
         self._check_folds()
+        suffix = "_paper" if self.protocol == "paper" else ""
+        self.output_dir = self.output_dir.replace("{_protocol}", suffix)
         if self.folds is None:
             fold = "all" if self.fold is None else str(self.fold)
             self.model = {
-                key: value.replace("{fold}", fold) if isinstance(value, str) else value
+                key: value.replace("{fold}", fold).replace("{_protocol}", suffix)
+                if isinstance(value, str)
+                else value
                 for key, value in self.model.items()
             }
         if 0 < self.batch_seconds < self.max_seconds:

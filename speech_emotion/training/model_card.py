@@ -7,14 +7,18 @@ The text is the template beside this file. The tables between its markers are wr
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from corpus_builder.sources import SOURCES
+from speech_emotion import __version__
 from speech_emotion.predict.description import licence_of, licences_of
 from speech_emotion.predict.fitting import is_stock
 
@@ -34,6 +38,8 @@ MEASURES = {
 
 CARDED = ("ravdess", "cross_corpus")
 """Benchmarks whose scores go into ``model-index``; others measure parts or changed clips."""
+
+_ADDRESS = re.compile(r'(pipeline\("audio-classification", model=")[^"]*"')
 
 PROTOCOLS = {"speaker_disjoint": "speaker-disjoint", "paper": "paper's, speaker-dependent"}
 """Names of the protocols in the name of a split: a score means nothing without its protocol."""
@@ -57,6 +63,14 @@ class CardFacts:
         temperature_fit: how it was fitted to a cross-validation; ``None`` when it was not.
         temperature_in_config: of a stock checkpoint, which the stock pipeline does not read.
         adapted: it has a logit bias.
+        model: where it is loaded from: a Hub id, or a folder.
+        cleaned_otherwise: settings with which its training clips were cleaned, where they differ.
+        degraded: degraded copies of the training clips were cleaned as its config says.
+        tasks: what each further head says, as text.
+        urls: address of each corpus.
+        version: of this package.
+        commit: of the code that trained it.
+        repository: address of the code; empty when the package names none.
     """
 
     stock: bool
@@ -71,6 +85,14 @@ class CardFacts:
     temperature_fit: dict[str, Any] | None
     temperature_in_config: bool
     adapted: bool
+    model: str
+    cleaned_otherwise: str
+    degraded: bool
+    tasks: dict[str, str]
+    version: str
+    commit: str
+    repository: str
+    urls: dict[str, str] = field(default_factory=dict)
     licences: dict[str, str] = field(default_factory=dict)
     results_begin: str = RESULTS_BEGIN
     results_end: str = RESULTS_END
@@ -80,16 +102,25 @@ class CardFacts:
     carries_end: str = CARRIES_END
 
     @classmethod
-    def of(cls, config: Any, *, stock: bool) -> "CardFacts":
+    def of(cls, config: Any, *, model: str, stock: bool) -> "CardFacts":
         """Collect the facts from a ``HubertBertConfig``."""
         training = config.training or {}
+        licences = licences_of(training)
         temperature = (training.get("temperature", 1) if stock else 1) * config.temperature
         return cls(
             stock=stock,
             labels=[config.id2label[index] for index in sorted(config.id2label)],
             speech_encoder=_encoder(config.audio_config),
             text_encoder=_encoder(config.text_config) if config.use_text else None,
-            cleaning=", ".join(f"{name} {value}" for name, value in config.cleaning.items()),
+            cleaning=_in_words(config.cleaning),
+            cleaned_otherwise=_in_words(
+                {
+                    name: value
+                    for name, value in (training.get("cleaning") or {}).items()
+                    if value != config.cleaning.get(name)
+                }
+            ),
+            degraded=bool((training.get("settings") or {}).get("poor_recordings")),
             transcriber=config.transcriber,
             protocol=training.get("protocol", "none"),
             temperature=f"{temperature:.4g}",
@@ -97,7 +128,16 @@ class CardFacts:
             temperature_fit=training.get("temperature_fit"),
             temperature_in_config=stock and config.temperature != 1,
             adapted=config.logit_bias is not None,
-            licences=licences_of(training),
+            model=model,
+            tasks={
+                name: ", ".join(task["labels"]) if "labels" in task else "a number"
+                for name, task in (config.tasks or {}).items()
+            },
+            urls={name: SOURCES[name].url for name in licences if name in SOURCES},
+            version=__version__,
+            commit=(training.get("commit") or "")[:12],
+            repository=_repository(),
+            licences=licences,
         )
 
 
@@ -114,7 +154,7 @@ def write_model_card(config: Any, folder: str | os.PathLike, *, stock: bool = Fa
     """
     path = Path(folder) / "README.md"
     card = card_of(config, config.name_or_path or None, stock=stock)
-    path.write_text(card, encoding="utf-8")
+    path.write_text(with_address(card, _address(folder)), encoding="utf-8")
     return path
 
 
@@ -140,13 +180,13 @@ def card_of(config: Any, folder: str | os.PathLike | None, *, stock: bool = Fals
         metrics=["accuracy", "recall"],
         datasets=list((config.training or {}).get("data") or []) or None,
     )
-    facts = CardFacts.of(config, stock=stock)
+    facts = CardFacts.of(config, model=_address(folder or "model"), stock=stock)
     card = ModelCard.from_template(data, template_path=str(TEMPLATE), **asdict(facts))
     return f"{card}\n"
 
 
 def card_to_push(
-    config: Any, folder: Path, results: Sequence[Mapping[str, Any]], *, name: str
+    config: Any, folder: Path, results: Sequence[Mapping[str, Any]], *, repo: str
 ) -> str:
     """Return the card of a model folder with the results of its weights.
 
@@ -154,10 +194,20 @@ def card_to_push(
         config: of the loaded model.
         folder: of the model.
         results: contents of results files.
-        name: of the model.
+        repo: id of the repository.
     """
-    card = card_of(config, folder, stock=is_stock(folder))
+    card = with_address(card_of(config, folder, stock=is_stock(folder)), repo)
+    name = repo.rpartition("/")[-1]
     return with_results(card, results, weights=weights_hash(folder), name=name)
+
+
+def with_address(card: str, model: str) -> str:
+    """Let the example of a card load this model.
+
+    >>> with_address('pipeline("audio-classification", model="old")', "you/new")
+    'pipeline("audio-classification", model="you/new")'
+    """
+    return _ADDRESS.sub(lambda found: f'{found[1]}{model}"', card)
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -242,6 +292,26 @@ def _entries(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[EvalResu
         for measure, (kind, name) in MEASURES.items()
         if measure in scores
     ]
+
+
+def _address(folder: str | os.PathLike) -> str:
+    """A folder as a reader may name it: without the folders of this machine."""
+    path = Path(str(folder).removesuffix(".new"))  # a checkpoint is written beside its folder
+    return path.name if path.is_absolute() else path.as_posix()
+
+
+def _repository() -> str:
+    """The address of the code that the installed package names; empty when it names none."""
+    try:
+        urls = metadata("speech-text-emotion").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    pairs = (url.partition(",")[::2] for url in urls)
+    return next((url.strip() for kind, url in pairs if kind.lower() == "repository"), "")
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def _encoder(config: Any) -> str:

@@ -10,7 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from corpus_builder.provenance import commit, versions
 from corpus_builder.sources import SOURCES
-from speech_emotion.training.data import speakers_and_fingerprint
+from speech_emotion.training.data import corpus_cleaning, speakers_and_fingerprint
 from speech_emotion.training.parsing import ConfigError
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "librosa")
@@ -125,11 +125,13 @@ def _earlier(run: Any, model: Any) -> list[dict[str, Any]]:
         if record and isinstance(source, str):
             record = read_record(source, record)
         if record:
-            stages += [
-                *record.get("stages", []),
-                {"stage": "fine-tuning", "licences": {}, **record},
-            ]
-            stages[-1].pop("stages", None)
+            stages += record.get("stages", [])
+            # An encoder that was frozen in that run has learnt nothing from its clips.
+            frozen = "audio_model" in ((record.get("settings") or {}).get("freeze") or ())
+            if not (frozen and source == audio):
+                run_itself = {"stage": "fine-tuning", "licences": {}, **record}
+                run_itself.pop("stages", None)
+                stages.append(run_itself)
     return stages
 
 
@@ -156,6 +158,7 @@ DECIDES_NOTHING = (
 def training_record(config: Any, splits: dict[str, Dataset], model: Any = None) -> dict[str, Any]:
     """Describe data, settings and versions of a run, for :data:`RECORD_FILE` or a baseline.
 
+    ``cleaning`` is that of the corpus, where it says so;
     ``speakers`` are those of the training and validation clips, of this run and of those from
     which it starts. ``audio_hashes`` are the first :data:`HASH_DIGITS` digits of the hashes of
     this run's clips, in one string.
@@ -169,6 +172,7 @@ def training_record(config: Any, splits: dict[str, Dataset], model: Any = None) 
     record: dict[str, Any] = {
         "data": corpora,
         "licences": {name: licence_of(name) for name in corpora},
+        "cleaning": corpus_cleaning(config.data),
         "protocol": config.protocol,
         "seed": config.seed,
         "commit": commit(),

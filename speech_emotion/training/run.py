@@ -24,6 +24,7 @@ from speech_emotion.training.data import load_splits
 from speech_emotion.training.fit import History, fit, kept, start
 from speech_emotion.training.frozen import make_head
 from speech_emotion.training.held_out import held_out_temperature
+from speech_emotion.training.model_card import with_address
 from speech_emotion.training.multimodal import EmotionTask
 from speech_emotion.training.parsing import parse_config
 from speech_emotion.training.provenance import refuse_shared_speakers, training_record
@@ -77,6 +78,8 @@ def train(config: TrainConfig) -> History:
     if config.push_to_hub and accelerator.is_main_process:
         folder = Path(config.output_dir)
         repo, private = config.hub_model_id or folder.name, config.hub_private_repo
+        card = folder / "README.md"
+        card.write_text(with_address(card.read_text("utf-8"), repo), encoding="utf-8")
         try:
             push_folder(folder, repo, message="Trained with train.py", private=private)
         except HubError as error:

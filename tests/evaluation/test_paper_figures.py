@@ -1,5 +1,7 @@
 """Figures 3, 4 and 5."""
 
+from pathlib import Path
+
 import numpy as np
 from datasets import Audio, Dataset
 from PIL import Image
@@ -12,6 +14,8 @@ from speech_emotion.baselines.spectrograms import images
 from speech_emotion.evaluation.paper_figures import feature_figure, first_blocks, main
 from tests.helpers.baseline_clips import rows
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
 
 def test_one_command_draws_all_three(baseline_corpus, tmp_path):
     out = tmp_path / "figures"
@@ -22,6 +26,8 @@ def test_one_command_draws_all_three(baseline_corpus, tmp_path):
         str(out),
         "--cache",
         str(tmp_path / "cache"),
+        "--blocks",
+        str(out / "images"),
     ]
     assert main(options) == 0
     for name in ("zero_crossing_rate", "spectral_centroid", "spectrograms"):
@@ -30,6 +36,13 @@ def test_one_command_draws_all_three(baseline_corpus, tmp_path):
     assert {path.stem for path in (out / "images").iterdir()} == set(EMOTIONS)
     sad = rows(range(1))[EMOTIONS.index("sad")]
     expected = images(load_audio(sad["audio"]))[0]
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "images/sad.png")), expected)
+
+    # For documents, Figure 5 shows clips that may be shared; Figures 3 and 4 stay as they were.
+    before = (out / "zero_crossing_rate.png").read_bytes()
+    assert main([*options, "--clips", str(EXAMPLES)]) == 0
+    assert (out / "zero_crossing_rate.png").read_bytes() == before
+    expected = images(load_audio(EXAMPLES / "sad.wav"))[0]
     np.testing.assert_array_equal(np.asarray(Image.open(out / "images/sad.png")), expected)
 
 

@@ -14,6 +14,7 @@ from tests.helpers.tiny_models import (
     BERT,
     tiny_config,
     tiny_model,
+    tiny_pipeline,
 )
 
 
@@ -137,3 +138,19 @@ def test_from_encoders_refuses_an_encoder_with_missing_weights(tmp_path):
 def test_from_encoders_names_what_cannot_be_found(tmp_path):
     with pytest.raises(OSError, match="no-such"):
         HubertBertForEmotion.from_encoders(str(tmp_path / "no-such"), BERT)
+
+
+def test_from_encoders_takes_those_of_a_custom_checkpoint(tmp_path):
+    whole = tiny_pipeline(training={"speakers": ["a"]})
+    whole.save_pretrained(tmp_path)
+    model = HubertBertForEmotion.from_encoders(str(tmp_path), str(tmp_path))
+    for part in ("audio_model", "text_model"):
+        before, after = (getattr(one, part).state_dict() for one in (whole.model, model))
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not torch.equal(model.classifier.weight, whole.model.classifier.weight)
+    assert model.config.audio_config.training == {"speakers": ["a"]}
+    audio_only = tiny_pipeline(use_text=False)
+    audio_only.model.save_pretrained(tmp_path / "alone")
+    with pytest.raises(ValueError, match="an audio-only model has no text encoder"):
+        HubertBertForEmotion.from_encoders(BERT, str(tmp_path / "alone"))

@@ -2,18 +2,22 @@
 
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import gradio
 import numpy as np
 import pytest
+import transformers
 from huggingface_hub import HfApi, metadata_load
 
 from speech_emotion import metrics
+from tests.helpers.toy_corpus import write_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -78,3 +82,29 @@ def test_its_page_gives_the_scores_and_one_line_for_anything_else(monkeypatch):
         with pytest.raises(gradio.Error, match="class ids are needed") as error:
             page["scores"]("0, 1, 0, 0", wrong)
         assert "\n" not in str(error.value)
+
+
+def test_the_evaluator_in_the_documents_scores_our_pipeline(tmp_path, monkeypatch):
+    """The code that docs/evaluation.md shows, on three clips of speech."""
+    clips = [
+        {"label": label, "audio": {"bytes": (ROOT / f"examples/{name}.wav").read_bytes()}}
+        for label, name in ((0, "angry"), (4, "happy"), (5, "sad"))
+    ]
+    known = {"corpus": "csv", "speaker_id": "csv-a", "audio_hash": "", "duration": 3.0}
+    rows = [known | clip for clip in clips]
+    write_corpus(tmp_path / "corpus", train=rows, test=rows)
+    for name in ("checkpoints", "metrics"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(transformers, "TFPreTrainedModel", None, raising=False)
+    text = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    (code,) = (block for block in blocks if "evaluator(" in block)
+    exec(code, found := {})
+
+    rows = found["classifier"]([clip["audio"] for clip in clips])
+    expected = [found["names"].index(row[0]["label"]) for row in rows]
+    assert {len(row) for row in rows} == {7}
+    assert found["scores"]["wa"] == pytest.approx(metrics.wa([0, 4, 5], expected))
+    assert found["scores"]["ua"] == pytest.approx(metrics.ua([0, 4, 5], expected))

@@ -3,13 +3,16 @@
 import pytest
 from huggingface_hub import ModelCard
 
+from hub_model.audio import Cleaning
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
+from speech_emotion import __version__
 from speech_emotion.training.model_card import (
     PROTOCOLS,
     RESULTS_BEGIN,
     RESULTS_END,
     card_of,
+    card_to_push,
     weights_hash,
     with_results,
     write_model_card,
@@ -26,8 +29,9 @@ def test_front_matter_of_a_trained_model(tmp_path):
     assert card.data.pipeline_tag == "audio-classification"
     assert card.data.language == "en"
     assert "custom_code" in card.data.tags
-    assert "- ravdess: CC BY-NC-SA 4.0" in card.text
-    assert "- crema_d: see the corpus" in card.text
+    assert "- [ravdess](https://doi.org/10.5281/zenodo.1188976): CC BY-NC-SA 4.0" in card.text
+    assert card.data.datasets == ["ravdess", "crema_d"]
+    assert "crema_d](" in card.text and "): see the corpus" in card.text
     assert "Split: speaker_disjoint" in card.text
 
 
@@ -65,7 +69,8 @@ def test_measured_results_are_kept_when_a_model_is_saved_again(
     config = HubertBertForEmotion.from_pretrained(tmp_path / "first").config
     (tmp_path / "second").mkdir()
     write_model_card(config, tmp_path / "second")
-    assert (tmp_path / "second" / "README.md").read_text(encoding="utf-8") == measured
+    again = (tmp_path / "second" / "README.md").read_text(encoding="utf-8")
+    assert again.replace('model="second"', 'model="first"') == measured != again
     write_model_card(config, tmp_path / "first")  # onto itself
     assert (tmp_path / "first" / "README.md").read_text(encoding="utf-8") == measured
 
@@ -136,3 +141,45 @@ def test_the_card_names_the_encoders():
     assert "(`bert`, 2 layers of 16)" in card_of(tiny_config(), None)
     alone = card_of(tiny_config(use_text=False), None)
     assert "text encoder" not in alone
+
+
+def test_the_example_loads_the_model_by_a_name_that_works(tmp_path):
+    config = tiny_config()
+    config.save_pretrained(tmp_path)
+    text = card_to_push(config, tmp_path, [], repo="you/emotions")
+    assert 'pipeline("audio-classification", model="you/emotions"' in text
+    write_model_card(config, tmp_path)
+    assert f'model="{tmp_path.name}"' in (tmp_path / "README.md").read_text()
+    for placeholder in ("this/model", "TODO", "example.com"):
+        assert placeholder not in text
+
+
+def test_the_card_has_code_citation_and_further_heads():
+    tasks = {"gender": {"labels": ["female", "male"]}, "arousal": {"mean": 3.0, "std": 1.0}}
+    training = TRAINING | {"commit": "0123456789abcdef"}
+    text = card_of(tiny_config(tasks=tasks, training=training), None)
+    assert "- gender: female, male\n- arousal: a number" in text and "tasks=True" in text
+    assert "commit 0123456789ab;" in text and "eprint = {2312.11503}" in text
+    assert f"version = {{{__version__}}}" in text
+    assert "tasks=True" not in card_of(tiny_config(training=training), None)
+
+
+def test_the_card_says_where_training_clips_were_cleaned_otherwise():
+    cleaning = Cleaning().to_dict()
+    training = TRAINING | {"cleaning": cleaning, "settings": {"poor_recordings": 0.6}}
+    same = card_of(tiny_config(training=training, cleaning=cleaning), None)
+    other = card_of(tiny_config(training=training, cleaning=cleaning | {"voiced": True}), None)
+    assert "Most training clips" not in same
+    assert "Most training clips were cleaned with voiced False; their degraded copies" in other
+
+
+def test_each_result_is_in_the_front_matter_once(tmp_path):
+    """The benchmark of RAVDESS and that of all corpora score the same clips of RAVDESS."""
+    (tmp_path / "model.safetensors").write_bytes(b"some weights")
+    ours = weights_hash(tmp_path)
+    first = made_results(ours, wa=0.51, ua=0.49)
+    second = made_results(ours, wa=0.52, ua=0.48) | {"benchmark": "cross_corpus"}
+    second["rows"][0]["corpus"] = "ravdess"
+    card = with_results(card_of(tiny_config(), None), [second, first], weights=ours, name="tiny")
+    values = [entry.metric_value for entry in ModelCard(card).data.eval_results]
+    assert values == [51.0, 49.0]

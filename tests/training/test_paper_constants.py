@@ -52,7 +52,12 @@ def test_the_start_of_the_multimodal_model():
     """It starts from the tuned audio-only model and BERT base, and trains both (section III-D)."""
     config = settings("hubert_bert")
     assert not config.stock_checkpoint and config.unfreeze == "entire" and not config.freeze
-    assert config.model["audio_config"] == settings("hubert").output_dir
+    for protocol in ("speaker_disjoint", "paper"):
+        first, second = (
+            TrainConfig(**given(one) | {"protocol": protocol}) for one in ("hubert", "hubert_bert")
+        )
+        assert second.model["audio_config"] == first.output_dir  # tuned on the same split
+        assert first.output_dir == "runs/hubert" + ("_paper" if protocol == "paper" else "")
     assert config.model["text_config"] == "google-bert/bert-base-uncased"
 
 
@@ -63,6 +68,26 @@ def test_training_does_nothing_that_table_7_does_not_name():
     model = settings("hubert_bert").model
     assert model["text_modality_dropout"] == model["audio_modality_dropout"] == 0
     assert settings("hubert_bert").transcripts == "whisper"
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("hubert_mini", {"num_train_epochs"}),
+        ("hubert_whisper", {"num_train_epochs", "stock_checkpoint", "max_seconds"}),
+        ("hubert_bert_mini", {"num_train_epochs", "warmup_steps", "learning_rate"}),
+        (
+            "hubert_bert_whisper",
+            {"num_train_epochs", "warmup_steps", "learning_rate", "max_seconds"},
+        ),
+    ],
+)
+def test_models_on_other_encoders_differ_in_what_their_configs_say(name, changed):
+    paper, own = given(name.rpartition("_")[0]), given(name)
+    assert {key for key in own if own[key] != paper[key]} == {"model", "output_dir", *changed}
+    encoders = {"audio_config", "text_config", "use_text"}
+    rest = [{k: v for k, v in one["model"].items() if k not in encoders} for one in (paper, own)]
+    assert rest[0] == rest[1]
 
 
 @pytest.mark.parametrize("config", [Cnn1dConfig(), settings("cnn1d")], ids=["default", "config"])

@@ -9,13 +9,8 @@ import yaml
 from huggingface_hub import ModelCard
 from transformers import (
     AutoModelForAudioClassification,
-    BertConfig,
-    BertModel,
-    BertTokenizer,
-    HubertConfig,
     HubertForSequenceClassification,
     HubertModel,
-    Wav2Vec2FeatureExtractor,
     pipeline,
 )
 
@@ -26,25 +21,19 @@ from speech_emotion.training import run as program
 from speech_emotion.training.build import build_model, freeze, frozen_parts
 from speech_emotion.training.config import UNFREEZE, ConfigError, TrainConfig
 from speech_emotion.training.fit import kept
-from tests.helpers.toy_corpus import AUDIO, TEXT, tone
+from tests.helpers.hub_models import write_bert, write_hubert
+from tests.helpers.toy_corpus import tone
 from tests.helpers.training_runs import ROOT, state
 
 CONFIGS = ROOT / "configs"
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "kids", "are", "talking")
 
 
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory):
     """Folders with the names of the real encoders."""
     root = tmp_path_factory.mktemp("encoders")
-    torch.manual_seed(0)
-    HubertModel(HubertConfig(**AUDIO)).save_pretrained(root / "hubert-base-ls960")
-    Wav2Vec2FeatureExtractor(return_attention_mask=False).save_pretrained(
-        root / "hubert-base-ls960"
-    )
-    bert = root / "bert-base-uncased"
-    BertModel(BertConfig(**TEXT, vocab_size=len(WORDS))).save_pretrained(bert)
-    BertTokenizer(vocab={word: i for i, word in enumerate(WORDS)}).save_pretrained(bert)
+    write_hubert(root / "hubert-base-ls960")
+    write_bert(root / "bert-base-uncased")
     return root
 
 
@@ -186,3 +175,13 @@ def test_a_stock_checkpoint_pools_by_the_mean(encoders):
     settings["model"]["audio_pooling"] = "mean_std"
     with pytest.raises(ConfigError, match="stock_checkpoint needs an audio-only model"):
         build_model(TrainConfig(**settings), None)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_record_of_an_encoder_names_the_runs_that_trained_it(run, tmp_path, frozen):
+    parts = ["audio_model", "text_model"] if frozen else []
+    run("first", freeze=parts, num_train_epochs=1)
+    model = {"audio_config": str(tmp_path / "first"), "use_text": False}
+    run("second", model=model, freeze=["audio_model"], num_train_epochs=1)
+    record = json.loads((tmp_path / "second/training_record.json").read_text())
+    assert [stage["stage"] for stage in record["stages"]] == ([] if frozen else ["fine-tuning"])
