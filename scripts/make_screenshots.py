@@ -191,8 +191,8 @@ def main(argv: list[str] | None = None) -> int:
     clips = sorted((ROOT / "examples").glob("*.wav"))
     settings = Settings(model=options.model or default_model())
     demo = build_demo(settings)
-    launch = {"prevent_thread_lock": True, "quiet": True, **launch_options(settings)}
-    _, url, _ = demo.launch(**launch)
+    options = launch_options(settings, demo.classifier)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **options)
     try:
         with tempfile.TemporaryDirectory() as folder:
             options.out.mkdir(parents=True, exist_ok=True)

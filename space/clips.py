@@ -12,7 +12,6 @@ import soxr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from transformers.audio_utils import hertz_to_mel, mel_filter_bank, spectrogram
 
 MIN_SECONDS = 0.1
 MIN_RATE, MAX_RATE = 4_000, 384_000
@@ -143,6 +142,8 @@ def draw(clip: Clip) -> np.ndarray:
 
     The background is transparent and the text grey, for light and dark pages.
     """
+    from transformers.audio_utils import hertz_to_mel  # seconds, while the page is served
+
     # pyplot keeps global state and is not safe with several requests at once; Figure is.
     figure = Figure(figsize=(6.4, 2.8), dpi=150, layout="constrained", facecolor="none")
     axes = figure.subplots()
@@ -175,6 +176,8 @@ def rendered(figure: Figure) -> np.ndarray:
 
 def _log_mel(waveform: np.ndarray) -> np.ndarray:
     """Return the mel spectrogram in dB, 60 dB below its maximum at least: (80, num_frames)."""
+    from transformers.audio_utils import mel_filter_bank, spectrogram
+
     window = 400
     hop = max(160, waveform.size // PICTURE_FRAMES)
     filters = mel_filter_bank(

@@ -63,10 +63,23 @@ class Page(gr.Blocks):
 
     Attributes:
         description, picture: for links; the picture is an address.
+        late: components and what they show when the model has been loaded.
+        classifier: of the page.
     """
 
     description = ""
     picture = ""
+    classifier: Any = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.late: list[tuple[Any, Any]] = []
+
+    def update_late(self) -> None:
+        """Add the event that updates them, in every page that is opened."""
+        fields, updates = zip(*self.late, strict=True)
+        quietly = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        self.load(lambda: [update() for update in updates], None, list(fields), **quietly)
 
     async def preprocess_data(self, *args: Any, **kwargs: Any) -> Any:
         """Read the inputs of a request. Raises gr.Error, in one line."""

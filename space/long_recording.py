@@ -40,9 +40,10 @@ def long_recording_tab(classifier: Classifier) -> None:
             speakers = gr.Checkbox(
                 label="One speaker on each channel",
                 info="As in recorded calls: each speaker gets a timeline.",
-                visible=classifier.supports_text,
+                visible=False,
                 elem_id="recording-speakers",
             )
+            page.when_loaded(speakers, lambda: gr.update(visible=classifier.supports_text))
             with gr.Accordion("Windows", open=False):
                 window = gr.Slider(1, 30, 4, step=0.5, label="Length of a window, in seconds")
                 hop = gr.Slider(0.5, 30, 2, step=0.5, label="Step to the next window, in seconds")

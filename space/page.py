@@ -81,16 +81,25 @@ def status(kind: str, line: str, *, share: float | None = None, busy: bool = Fal
 
 
 def status_field(classifier: Classifier, hint: str, name: str) -> gr.HTML:
-    """Return the status line of a tab: a hint, or why there is no model.
+    """Return the status line of a tab: a hint; or, when it is known, why there is no model.
 
     Args:
         classifier: of the Space.
         hint: what to do first.
         name: id of the element.
     """
-    problem = classifier.problem
-    line = status("error", problem) if problem else status("hint", hint)
-    return gr.HTML(line, elem_id=name, elem_classes="status", padding=False)
+    line = gr.HTML(status("hint", hint), elem_id=name, elem_classes="status", padding=False)
+
+    def problem() -> Any:
+        return status("error", classifier.problem) if classifier.problem else gr.skip()
+
+    when_loaded(line, problem)
+    return line
+
+
+def when_loaded(component: gr.components.Component, update: Callable[[], Any]) -> None:
+    """Have a component of the page updated when the model is there: it is loaded meanwhile."""
+    gr.context.Context.root_block.late.append((component, update))
 
 
 def colour_of(label: str) -> str:

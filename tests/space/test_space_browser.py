@@ -16,6 +16,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 from classifier import Classifier
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from uploads import sweep, upload_folder
 
 from scripts import make_screenshots as page
@@ -324,6 +325,44 @@ def test_the_timer_of_one_recording_does_not_stop_the_next(browser, url):
     assert browser.execute_async_script(script) == [0, 1]
 
 
+def test_the_live_tab_listens(browser, url):
+    page.open_tab(browser, url, "Live")
+    page.click(browser, "#listen")
+    page.wait_for(browser, "#live-answer .best")
+    page.wait_for(browser, "#live-answer .best", "no speech")  # the silence in the recording
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#live-answer polyline")) >= 7
+    page.click(browser, "#silence")
+    assert "no sound has been kept" in page.wait_for(browser, "#live-status", "stopped").lower()
+
+
+def test_a_recording_from_the_microphone(browser, url):
+    page.open_tab(browser, url, "Recording")
+    page.click(browser, "#recording-microphone .record-button")
+    time.sleep(4)
+    page.click(browser, "#recording-microphone .stop-button")
+    page.wait_for(browser, "#recording", "wav")
+    page.click(browser, "#recording-ask")
+    page.wait_for(browser, "#recording-status", "segments in")
+
+
+def test_the_waveform_by_keyboard(browser, url, talk):
+    page.open_tab(browser, url, "Recording")
+    page.upload(browser, talk, field="recording")
+    page.click(browser, "#recording-ask")
+    page.wait_for(browser, "#recording-status", "segments in")
+    wave = browser.find_element(By.CSS_SELECTOR, "#recording-answer .wave")
+    page.patiently(browser).until(
+        lambda driver: driver.execute_script(
+            "return document.querySelector('#recording-answer audio').readyState"
+        )
+    )
+    for key, at in ((Keys.ARROW_RIGHT, 5), (Keys.ARROW_UP, 10), (Keys.ARROW_LEFT, 5)):
+        wave.send_keys(key)
+        page.patiently(browser).until(
+            lambda _, at=at: wave.get_attribute("aria-valuenow") == str(at), f"not at {at} s"
+        )
+
+
 def test_about(browser, url):
     page.open_tab(browser, url, "About")
     text = page.wait_for(browser, "#about", "intended use")
@@ -350,7 +389,7 @@ def test_example_on_a_phone_sized_screen(serve, stock_model):
             .map((one) => one.outerHTML)"""
         assert phone.execute_script(small) == []
         tabs = [tab.text for tab in phone.find_elements(By.CSS_SELECTOR, "button[role=tab]")]
-        assert tabs == ["Clip", "Recording", "Batch", "Benchmark", "About"]
+        assert tabs == ["Clip", "Recording", "Live", "Batch", "Benchmark", "About"]
         # A model that does not read gets no field for words.
         assert not phone.find_elements(By.CSS_SELECTOR, "#transcript textarea")
 
@@ -365,7 +404,7 @@ def test_axe_finds_nothing_serious(url, angry_clip, dark):
                 .map((one) => [one.id, one.nodes.map((node) => node.html)])))"""
     with page.chromium(width=390 if dark else 1200, dark=dark) as driver:
         page.classify(driver, url, angry_clip)
-        for tab in ("Clip", "Recording", "Batch", "Benchmark", "About"):
+        for tab in ("Clip", "Recording", "Live", "Batch", "Benchmark", "About"):
             if tab != "Clip":
                 page.open_tab(driver, url, tab)
                 time.sleep(0.5)
