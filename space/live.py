@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -102,7 +103,7 @@ class Listeners:
         listener = self._listener(name, rate)
         seconds = self._classifier.settings.max_recording_minutes * 60
         last = last or listener.live.seconds > seconds
-        with listener.lock, self._classifier.errors(name), self._classifier.lock:
+        with listener.lock, self._classifier.errors(Path(name)), self._classifier.lock:
             rows = listener.live.add(samples) + (listener.live.finish() if last else [])
             listener.windows = (listener.windows + rows)[-SHOWN:]
         if last:
@@ -125,7 +126,7 @@ class Listeners:
                 if not self._classifier.supports_text:
                     _ = self._classifier.pipeline  # raises its problem
                     raise ClipError("This model is a stock checkpoint, which does not listen.")
-                with self._classifier.errors(name):
+                with self._classifier.errors(Path(name)):
                     threshold = self._classifier.settings.threshold
                     self._all[name] = Listener(
                         self._classifier.pipeline.live(
