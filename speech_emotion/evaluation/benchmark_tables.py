@@ -95,21 +95,6 @@ def long_recording_table(figures: Figures) -> str:
     )
 
 
-def live_table(figures: Figures) -> str:
-    """Delay and memory of a recording that is classified while it is made."""
-    delay, memory = figures["delay_s"], figures["memory_mib_by_tenths"]
-    same = "the same" if figures["same_windows"] else "NOT the same"
-    return (
-        f"`{figures['model']}`, {figures['minutes']:g} minutes of clips and pauses in chunks of "
-        f"{figures['chunk_ms']:g} ms: {figures['windows']} windows. From the end of a window to "
-        f"its result: median {delay['median']:.2f} s, 95 % within {delay['95%']:.2f} s, worst "
-        f"{delay['worst']:.2f} s; {figures['seconds_per_hour_of_audio']:.0f} s of work for an hour "
-        f"of audio. Memory {memory[0]} MiB after the first tenth, {memory[-1]} MiB at the end. The "
-        f"windows of {figures['compared_minutes']:g} minutes, in chunks of "
-        f"{len(figures['compared']) - 1} sizes and as a whole: {same}."
-    )
-
-
 def features_table(figures: Figures) -> str:
     """Extraction of the 94 features beside librosa's functions and openSMILE."""
     names = {
@@ -256,7 +241,6 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "onnx_export": ("ONNX", onnx_table),
     "recording_conditions": ("Level, offset, knocks and phase", recording_conditions_table),
     "long_recording": ("Long recordings", long_recording_table),
-    "live": ("Live", live_table),
     "feature_extraction": ("Extraction of the 94 features", features_table),
     "bare_classifiers": ("Table 6 beside a plain script", bare_classifiers_table),
     "corpus_build": ("Building a corpus", corpus_build_table),
