@@ -8,6 +8,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 PATIENCE_SECONDS = 90
+LISTENED_SECONDS = 30
 
 
 @contextmanager
@@ -97,7 +99,7 @@ def wait_for(driver: WebDriver, css: str, text: str = "") -> str:
 def patiently(driver: WebDriver) -> WebDriverWait:
     """Return a wait that ignores elements which the page replaces meanwhile."""
     passing = [StaleElementReferenceException]
-    return WebDriverWait(driver, PATIENCE_SECONDS, ignored_exceptions=passing)
+    return WebDriverWait(driver, PATIENCE_SECONDS, poll_frequency=0.1, ignored_exceptions=passing)
 
 
 def click(driver: WebDriver, css: str) -> None:
@@ -145,7 +147,7 @@ def take(driver: WebDriver, path: Path, *, width: int = 1200) -> None:
 
 
 def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
-    """Take the pictures: a clip, a recording, several clips, a phone in the dark, and the link."""
+    """Take the pictures: a clip, a recording, several clips, a live line, a phone, and the link."""
     with chromium() as driver:
         classify(driver, url, clips[0])
         words = driver.find_element(By.CSS_SELECTOR, "#transcript textarea")
@@ -168,6 +170,12 @@ def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
         click(driver, "#clips-ask")
         wait_for(driver, "#clips-status", "clips classified")
         take(driver, out / "space_batch.png")
+    with chromium(voice=recording) as driver:
+        open_tab(driver, url, "Live")
+        click(driver, "#listen")
+        time.sleep(LISTENED_SECONDS)
+        wait_for(driver, "#live-answer .best")
+        take(driver, out / "space_live.png")
     with chromium(width=390, height=844, dark=True) as driver:
         classify(driver, url, clips[0])
         take(driver, out / "space_phone.png", width=390)
@@ -191,8 +199,8 @@ def main(argv: list[str] | None = None) -> int:
     clips = sorted((ROOT / "examples").glob("*.wav"))
     settings = Settings(model=options.model or default_model())
     demo = build_demo(settings)
-    options = launch_options(settings, demo.classifier)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **options)
+    launch = launch_options(settings, demo.classifier)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch)
     try:
         with tempfile.TemporaryDirectory() as folder:
             options.out.mkdir(parents=True, exist_ok=True)
@@ -208,7 +216,7 @@ def made_recording(clips: list[Path], folder: Path) -> Path:
     for clip in clips * 5:
         waveform, rate = sf.read(clip, dtype="float32")
         parts += [waveform, np.zeros(rate * 2, np.float32)]
-    recording = folder / "recording.flac"
+    recording = folder / "recording.wav"
     sf.write(recording, np.concatenate(parts), rate)
     (folder / "broken.wav").write_bytes(b"RIFF")
     return recording

@@ -121,7 +121,9 @@ class Classifier:
     It may be called from several threads; the pipeline runs one call at a time.
     """
 
-    def __init__(self, settings: Settings, *, model: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, model: str | None = None, name: str | None = None
+    ) -> None:
         """Name a model, which is loaded when it is needed, or by `load`.
 
         Code in its folder or repo runs only if `settings.trusts` it; otherwise such a model is
@@ -130,9 +132,11 @@ class Classifier:
         Args:
             settings: of the Space.
             model: folder or Hub id; `settings.model` if not given.
+            name: for visitors; its Hub id or the last part of its folder if not given.
         """
         self.settings = settings
         self.model = settings.model if model is None else model
+        self.name = name or shown_name(self.model)
         self._problem: str | None = None
         self._pipeline: Any = None
         # A pipeline is not required to be thread-safe.
@@ -161,11 +165,6 @@ class Classifier:
             self._pipeline = None
             reason = first_line(error).replace(self.model, self.name).rstrip(".")
             self._problem = f"The model {self.name} could not be loaded: {reason}."
-
-    @property
-    def name(self) -> str:
-        """Name of the model for visitors."""
-        return shown_name(self.model)
 
     @property
     def problem(self) -> str | None:

@@ -1,7 +1,10 @@
 """Clips: read within limits before the model is called, and drawn."""
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,11 @@ MIN_SECONDS = 0.1
 MIN_RATE, MAX_RATE = 4_000, 384_000
 SILENCE_RANGE = 1e-6
 NOT_AUDIO = "This file could not be read as audio: WAV, FLAC, OGG, MP3, M4A and WebM files work."
+FORMATS = "aac,amr,asf,matroska,mov,mp3,mpegts"
+"""What ffmpeg may open: no playlists, which could make it read other files or addresses."""
+
+DECODED_SECONDS = 100_000
+"""Most audio that is decoded of a file, beyond every limit of a recording."""
 
 PICTURE_RATE = 16_000
 PICTURE_FRAMES = 800
@@ -95,8 +103,8 @@ def mono_blocks(path: Path, stream: Any = None) -> Iterator[tuple[int, np.ndarra
 
     Args:
         path: the file.
-        stream: the decoder of a custom checkpoint, `Classifier.audio_stream`; without it only what
-            libsndfile knows is read.
+        stream: the decoder of a custom checkpoint, `Classifier.audio_stream`; without it,
+            `opened` is used.
 
     Raises:
         ClipError: it is no audio, or damaged; one line.
@@ -123,18 +131,44 @@ def mono_blocks(path: Path, stream: Any = None) -> Iterator[tuple[int, np.ndarra
 
 @contextmanager
 def opened(path: Path) -> Iterator[sf.SoundFile]:
-    """Open an audio file for reading.
+    """Open an audio file for reading, for a stock model, which has no decoder of its own.
+
+    Where the ffmpeg program is installed, it decodes what libsndfile does not know.
 
     Raises:
         ClipError: it is no audio, or becomes unreadable inside the `with` block; one line.
     """
     try:
-        with sf.SoundFile(path) as file:
+        with (
+            tempfile.TemporaryDirectory(prefix="ser-") as folder,
+            sf.SoundFile(_known(path, Path(folder))) as file,
+        ):
             if not MIN_RATE <= file.samplerate <= MAX_RATE:
                 raise ClipError(f"The sampling rate of {file.samplerate} Hz is not usable.")
             yield file
     except (sf.SoundFileError, RuntimeError, TypeError) as error:
         raise ClipError(NOT_AUDIO) from error
+
+
+def _known(path: Path, folder: Path) -> Path:
+    """Return a file that libsndfile reads: this one, or what ffmpeg writes into the folder."""
+    program = shutil.which("ffmpeg")
+    with suppress(sf.SoundFileError, RuntimeError, TypeError):
+        sf.info(path)
+        return path
+    if program is None:
+        return path
+    safe = ("-protocol_whitelist", "file", "-format_whitelist", FORMATS)
+    decoded = folder / "decoded.flac"
+    done = subprocess.run(
+        [
+            *(program, "-nostdin", "-v", "quiet", "-xerror", *safe, "-i", f"file:{path}"),
+            *("-vn", "-t", str(DECODED_SECONDS), str(decoded)),
+        ],
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    return path if done.returncode else decoded
 
 
 def draw(clip: Clip) -> np.ndarray:

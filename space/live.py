@@ -5,6 +5,7 @@ the server is busy, and stores every chunk as a file. Here the page sends one ch
 and nothing is stored.
 """
 
+import json
 import re
 import threading
 import time
@@ -17,7 +18,7 @@ import numpy as np
 import page
 from classifier import Classifier
 from clips import ClipError
-from exports import NO_SPEECH
+from exports import NO_SPEECH, UNSURE, as_csv
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -50,7 +51,7 @@ def live_tab(classifier: Classifier) -> None:
 
 @dataclass
 class Listener:
-    """A visitor whose microphone is on."""
+    """A visitor whose microphone is on, and the windows so far."""
 
     live: Any
     windows: list[dict[str, Any]] = field(default_factory=list)
@@ -101,17 +102,21 @@ class Listeners:
             ClipError: one line.
         """
         listener = self._listener(name, rate)
-        seconds = self._classifier.settings.max_recording_minutes * 60
-        last = last or listener.live.seconds > seconds
+        full = listener.live.seconds > self._classifier.settings.max_recording_minutes * 60
+        last = last or full
         with listener.lock, self._classifier.errors(Path(name)), self._classifier.lock:
             rows = listener.live.add(samples) + (listener.live.finish() if last else [])
-            listener.windows = (listener.windows + rows)[-SHOWN:]
+            listener.windows += rows
+        answer, said = line_html(listener.windows[-SHOWN:]), status_of(listener, last)
         if last:
             with self._lock:
                 self._all.pop(name, None)
+            answer += files_of(listener.windows)
+        if full:
+            said = f"This is the longest recording that is accepted. {said}"
         return {
-            "status": page.status("ok" if last else "hint", status_of(listener, last)),
-            "answer": line_html(listener.windows),
+            "status": page.status("ok" if last else "hint", said),
+            "answer": answer,
             "ended": last,
         }
 
@@ -184,3 +189,17 @@ def line_html(windows: list[dict[str, Any]]) -> str:
         + "".join(f"<span>{page.label_html(name)}</span>" for name in names)
         + "</div>"
     )
+
+
+def files_of(windows: list[dict[str, Any]]) -> str:
+    """Return links that save all windows of a recording; empty if there are none."""
+    if not windows:
+        return ""
+    names = next((list(w["scores"]) for w in windows if w["scores"]), [])
+    rows = [
+        {"start": w["start"], "end": w["end"], "label": w["label"] or UNSURE, "score": w["score"]}
+        | {name: (w["scores"] or {}).get(name) for name in names}
+        for w in windows
+    ]
+    files = {"live.csv": as_csv(rows), "live.json": json.dumps(rows, indent=2)}
+    return page.answer_html(page.downloads(files))

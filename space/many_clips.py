@@ -90,8 +90,8 @@ def _publish(classifier: Classifier) -> None:
         """Classify the emotion of several short clips of speech.
 
         Args:
-            files: WAV, FLAC, OGG or MP3 files with speech of one person each, and zip files of
-                them.
+            files: WAV, FLAC, OGG, MP3, M4A or WebM files with speech of one person each, and zip
+                files of them.
 
         Returns:
             A dict with "rows", one for each clip in order ({"file", "label", "score", the score

@@ -270,9 +270,12 @@ def run_and_cancel(
     outputs: list[Any],
     *,
     field: str,
+    about: list[Any] | None = None,
     cancelled: str,
 ) -> Any:
     """Connect a long request of the page with the buttons that start and cancel it.
+
+    An answer is removed when the file changes; what it says of its options stays true.
 
     Args:
         ask, stop: the buttons.
@@ -280,6 +283,7 @@ def run_and_cancel(
         inputs: components; the first is the file.
         outputs: components; the first is the status line.
         field: id of the file's component.
+        about: other inputs that name what is asked about, as the file does.
         cancelled: status line after a cancellation.
 
     Returns:
@@ -288,7 +292,8 @@ def run_and_cancel(
     quietly = {"show_progress": "hidden", "api_visibility": "private"}
     hint = outputs[0].value
     asked = ask.click(show, inputs, outputs, js=sends(field), **quietly, **LONG)
-    forget_answers(inputs[0], [asked], outputs, lambda: (hint, *[""] * (len(outputs) - 1)))
+    for given in (inputs[0], *(about or [])):
+        forget_answers(given, [asked], outputs, lambda: (hint, *[""] * (len(outputs) - 1)))
     # In a second step, so that the last status of the cancelled request does not overwrite it.
     stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
         # Nothing is said where nothing ran.

@@ -14,7 +14,7 @@ import soundfile as sf
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from classifier import Classifier
+from classifier import Classifier, FairLock
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from uploads import sweep, upload_folder
@@ -27,6 +27,9 @@ pytestmark = pytest.mark.skipif(
     not (shutil.which(page.BROWSER) and shutil.which(page.DRIVER)),
     reason="chromium and chromedriver are not installed",
 )
+
+
+SLOW_SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -242,14 +245,14 @@ def test_compare_two_models(browser, serve, text_model, stock_model, angry_clip)
 
 @pytest.fixture
 def slow(monkeypatch) -> None:
-    """Let every clip take two seconds."""
-    classify = Classifier.classify
+    """Let every request wait for the model."""
+    enter = FairLock.__enter__
 
-    def wait_and_classify(self, *arguments, **options):
-        time.sleep(2)
-        return classify(self, *arguments, **options)
+    def wait_and_enter(self):
+        time.sleep(SLOW_SECONDS)
+        enter(self)
 
-    monkeypatch.setattr(Classifier, "classify", wait_and_classify)
+    monkeypatch.setattr(FairLock, "__enter__", wait_and_enter)
 
 
 def clear(driver, field: str) -> None:
@@ -264,7 +267,7 @@ def test_an_answer_never_appears_beside_another_clip(browser, url, angry_clip, t
     page.wait_for(browser, "#status", "listening to the voice")
     clear(browser, "clip")
     page.wait_for(browser, "#status", "record or upload a clip")
-    time.sleep(3)
+    time.sleep(2 * SLOW_SECONDS)
     assert not chart(browser)
     page.upload(browser, talk)
     line = page.wait_for(browser, "#status", "classified from audio only")
@@ -285,21 +288,63 @@ def test_the_voice_is_answered_before_its_words(browser, url, angry_clip, monkey
     assert chart(browser) == first  # there is no transcript
 
 
-def test_an_answer_goes_with_its_file(browser, serve, text_model, stock_model, angry_clip):
-    url = serve(model=str(text_model), compare_models=(str(stock_model),))
-    for tab, field, name, said in (
-        ("Compare", "compare-clip", "compare", "agree"),
-        ("Recording", "recording", "recording", "segments in"),
-        ("Batch", "clips", "clips", "1 of 1 clips classified"),
-    ):
-        page.open_tab(browser, url, tab)
-        page.upload(browser, angry_clip, field=field)
-        page.click(browser, f"#{name}-ask")
-        page.wait_for(browser, f"#{name}-status", said)
-        assert browser.find_element(By.ID, f"{name}-answer").text
-        clear(browser, field)
-        page.wait_for(browser, f"#{name}-status", "upload")
-        assert not browser.find_element(By.ID, f"{name}-answer").text
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize(
+    ("tab", "field", "said"),
+    [
+        ("Compare", "compare-clip", "agree"),
+        ("Recording", "recording", "segments in"),
+        ("Batch", "clips", "1 of 1 clips classified"),
+        ("Benchmark", "benchmark", "on 1 clips"),
+    ],
+)
+def test_an_answer_goes_with_its_file(
+    browser, serve, text_model, stock_model, angry_clip, tmp_path, tab, field, said
+):
+    """One that is on its way never comes, and one that is there goes."""
+    files = [tmp_path / "first.wav", tmp_path / "second.wav"]
+    for file in files:
+        shutil.copy(angry_clip, file)
+    if tab == "Benchmark":
+        for number, file in enumerate(files):
+            files[number] = file.with_suffix(".zip")
+            with zipfile.ZipFile(files[number], "w") as archive:
+                archive.write(angry_clip, f"03-01-05-01-01-01-0{number + 1}.wav")
+    name = field.removesuffix("-clip")
+    page.open_tab(browser, serve(model=str(text_model), compare_models=(str(stock_model),)), tab)
+    hint = page.wait_for(browser, f"#{name}-status", "upload")
+    page.upload(browser, files[0], field=field)
+    page.click(browser, f"#{name}-ask")
+    page.wait_for(browser, f"#{name}-status progress")
+    clear(browser, field)
+    page.wait_for(browser, f"#{name}-status", hint)
+    time.sleep(2 * SLOW_SECONDS)
+    assert page.wait_for(browser, f"#{name}-status") == hint
+    assert not browser.find_element(By.ID, f"{name}-answer").text
+    page.upload(browser, files[1], field=field)
+    page.click(browser, f"#{name}-ask")
+    page.wait_for(browser, f"#{name}-status", said)
+    answer = browser.find_element(By.ID, f"{name}-answer")
+    assert "Download" in answer.text and "first" not in answer.text
+    clear(browser, field)
+    page.wait_for(browser, f"#{name}-status", hint)
+    assert not answer.text
+
+
+@pytest.mark.usefixtures("slow")
+def test_an_answer_to_an_older_text_is_dropped(browser, url, angry_clip):
+    page.classify(browser, url, angry_clip)
+    text = browser.find_element(By.CSS_SELECTOR, "#transcript textarea")
+    text.send_keys("no leave")
+    page.click(browser, "#again")
+    page.wait_for(browser, "#status progress")
+    text.send_keys(" me")
+    page.wait_for(browser, "#status", "text has changed")
+    time.sleep(2 * SLOW_SECONDS)
+    page.wait_for(browser, "#status", "text has changed")
+    page.click(browser, "#again")
+    page.wait_for(browser, "#status", "audio and your text")
+    assert text.get_attribute("value") == "no leave me"
 
 
 def test_cancel_says_nothing_where_nothing_runs(browser, url):

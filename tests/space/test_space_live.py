@@ -1,5 +1,7 @@
 """Listening to visitors over `/live`, and the one-call server beside the page."""
 
+import base64
+import re
 import uuid
 from threading import Thread
 
@@ -54,13 +56,16 @@ def test_two_visitors_at_once_have_their_own_answers(url, text_model, voices):
     for number, samples in enumerate(voices):
         heard = classifier.live(window_s=live.WINDOW_S, hop_s=live.HOP_S, abstain_below=0.0)
         windows = [*heard.add(samples), *heard.finish()]
-        assert shown[number] == live.line_html(windows)
+        assert shown[number] == live.line_html(windows) + live.files_of(windows)
     assert shown[0] != shown[1]
 
 
 def test_silence_is_no_speech(url):
     reply = send(url, str(uuid.uuid4()), np.zeros(80_000, "<i2"), last="1").json()
     assert "no speech" in reply["answer"]
+    [table] = re.findall(r'download="live.csv" href="data:[^,]+,([^"]+)"', reply["answer"])
+    first, *rows = base64.b64decode(table).decode().splitlines()
+    assert first == "start,end,label,score" and rows == ["0.0,4.0,no speech,", "1.0,5.0,no speech,"]
 
 
 def test_requests_that_cannot_be_read_are_one_line(url, serve, stock_model):
