@@ -37,13 +37,14 @@ FLAGS = (
     # The page must work without other hosts.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+WIDTH, HEIGHT = 1200, 1400
 PATIENCE_SECONDS = 90
 LISTENED_SECONDS = 30
 
 
 @contextmanager
 def chromium(
-    *, width: int = 1200, height: int = 1400, dark: bool = False, voice: Path | None = None
+    *, width: int = WIDTH, height: int = HEIGHT, dark: bool = False, voice: Path | None = None
 ) -> Iterator[WebDriver]:
     """Open a headless Chromium with a fresh profile and a page of this size in CSS pixels.
 
@@ -72,8 +73,7 @@ def chromium(
         driver.downloads = Path(profile)
         try:
             resize(driver, width, height)
-            scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+            prefer(driver, dark=dark)
             yield driver
         finally:
             driver.quit()
@@ -83,6 +83,12 @@ def resize(driver: WebDriver, width: int, height: int) -> None:
     """Set the size of the page; unlike a window, an emulated screen can be as narrow as a phone."""
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+
+
+def prefer(driver: WebDriver, *, dark: bool) -> None:
+    """Set whether the browser prefers dark pages."""
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
 
 def wait_for(driver: WebDriver, css: str, text: str = "") -> str:
@@ -108,9 +114,10 @@ def click(driver: WebDriver, css: str) -> None:
     driver.execute_script("document.querySelector(arguments[0]).click()", css)
 
 
-def open_tab(driver: WebDriver, url: str, name: str) -> None:
-    """Load the page and open one of its tabs."""
-    driver.get(url)
+def open_tab(driver: WebDriver, url: str | None, name: str) -> None:
+    """Load the page, unless there is no address, and open one of its tabs."""
+    if url:
+        driver.get(url)
     wait_for(driver, "button[role=tab]", name)
     tabs = driver.find_elements(By.CSS_SELECTOR, "button[role=tab]")
     driver.execute_script(
