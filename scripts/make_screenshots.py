@@ -73,7 +73,8 @@ def chromium(
         driver.downloads = Path(profile)
         try:
             resize(driver, width, height)
-            prefer(driver, dark=dark)
+            scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
             yield driver
         finally:
             driver.quit()
@@ -83,12 +84,6 @@ def resize(driver: WebDriver, width: int, height: int) -> None:
     """Set the size of the page; unlike a window, an emulated screen can be as narrow as a phone."""
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-
-
-def prefer(driver: WebDriver, *, dark: bool) -> None:
-    """Set whether the browser prefers dark pages."""
-    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
 
 def wait_for(driver: WebDriver, css: str, text: str = "") -> str:
