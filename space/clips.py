@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile as sf
 import soxr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MIN_SECONDS = 0.1
 MIN_RATE, MAX_RATE = 4_000, 384_000
@@ -31,8 +31,8 @@ PICTURE_FRAMES = 800
 MEL_BANDS = 80
 MEL_TICKS = np.array([250, 500, 1000, 2000, 4000, 8000])
 INK = "#808795"
-FADING = LinearSegmentedColormap.from_list("fading", ["#6366f100", "#6366f1", "#1e1b4b"])
-"""Silence is transparent, for light and dark pages."""
+FADING = ["#6366f100", "#6366f1", "#1e1b4b"]
+"""From silence, which is transparent, for light and dark pages."""
 
 
 class ClipError(ValueError):
@@ -176,7 +176,10 @@ def draw(clip: Clip) -> np.ndarray:
 
     The background is transparent and the text grey, for light and dark pages.
     """
-    from transformers.audio_utils import hertz_to_mel  # seconds, while the page is served
+    # Imported where they are used, as a page that is being started needs none of them.
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+    from transformers.audio_utils import hertz_to_mel
 
     # pyplot keeps global state and is not safe with several requests at once; Figure is.
     figure = Figure(figsize=(6.4, 2.8), dpi=150, layout="constrained", facecolor="none")
@@ -185,7 +188,7 @@ def draw(clip: Clip) -> np.ndarray:
         _log_mel(clip.resampled(PICTURE_RATE)),
         origin="lower",
         aspect="auto",
-        cmap=FADING,
+        cmap=LinearSegmentedColormap.from_list("fading", FADING),
         extent=(0, clip.seconds, 0, hertz_to_mel(PICTURE_RATE / 2)),
     )
     axes.set_yticks(hertz_to_mel(MEL_TICKS), MEL_TICKS)
@@ -194,8 +197,10 @@ def draw(clip: Clip) -> np.ndarray:
     return rendered(figure)
 
 
-def rendered(figure: Figure) -> np.ndarray:
+def rendered(figure: "Figure") -> np.ndarray:
     """Draw a figure with grey axes: uint8 (height, width, 4)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     for axes in figure.axes:
         axes.set_facecolor("none")
         axes.tick_params(colors=INK, labelsize=10)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from clips import rendered
-from matplotlib.figure import Figure
 from ravdess_clips import CORPUS, EMOTIONS
 
 NO_PREDICTION = "no prediction"
@@ -236,6 +235,8 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def draw_confusion(scores: dict[str, Any]) -> np.ndarray:
     """Draw the confusion matrix (paper, Figure 8): uint8 (height, width, 4), transparent."""
+    from matplotlib.figure import Figure  # not needed to serve the page
+
     counts = np.array(scores["confusion"]["rows_true_columns_predicted"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(6.4, 5.6), dpi=150, layout="constrained", facecolor="none")
