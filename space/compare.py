@@ -186,5 +186,5 @@ def free_name(name: str, taken: set[str]) -> str:
     >>> free_name("mini", {"mini", "mini (2)"})
     'mini (3)'
     """
-    numbered = (f"{name} ({number})" for number in itertools.count(2))
-    return next(free for free in (name, *numbered) if free not in taken)
+    names = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
+    return next(free for free in names if free not in taken)
