@@ -18,7 +18,7 @@ from benchmark_tab import benchmark_tab
 from classifier import Classifier
 from compare import OtherModels, compare_tab
 from gpu import is_zero
-from interface import Page, ResultSchemas
+from interface import Page, QuickCancel, ResultSchemas
 from live import Listeners, live_tab
 from long_recording import long_recording_tab
 from many_clips import many_clips_tab
@@ -101,6 +101,7 @@ def launch_options(settings: Settings, classifier: Classifier) -> dict[str, Any]
                 Middleware(BodyLimit, **limits),
                 Middleware(SeparateUploads),
                 Middleware(ResultSchemas),
+                Middleware(QuickCancel),
             ],
             "routes": [
                 Route(PICTURE, lambda _: FileResponse(HERE / PICTURE[1:])),

@@ -4,6 +4,7 @@ window.ser = (() => {
   const kept = {}; // by field: path on the server -> {blob, name}
 
   const asked = new Set(); // fields whose answer has not come
+  const requests = {}; // by field: how many requests were sent
 
   async function prepared(old, now, file) {
     const copy = old.get(file.path);
@@ -25,6 +26,7 @@ window.ser = (() => {
   // Called with the inputs of a request whose first is a file, or a list of files.
   async function send(field, value, ...others) {
     asked.add(field);
+    requests[field] = (requests[field] ?? 0) + 1;
     const old = kept[field] ?? new Map();
     const now = (kept[field] = new Map());
     let files = value;
@@ -37,9 +39,14 @@ window.ser = (() => {
     return [files, ...others];
   }
 
-  // Ask about a new input; the button is not shown.
-  function ask(file, button) {
-    if (file) document.getElementById(button)?.click();
+  // Ask about a new input; the button is not shown. A click has no effect while the request before
+  // is being cancelled.
+  async function ask(file, button, field) {
+    const before = requests[field];
+    for (let tries = 0; file && tries < 100 && requests[field] === before; tries++) {
+      document.getElementById(button)?.click();
+      await new Promise((done) => setTimeout(done, 100));
+    }
   }
 
   // On a phone the answer is below the window: scroll to it when it comes, once for a request.

@@ -59,6 +59,11 @@ def theme() -> gr.themes.Base:
         block_info_text_color_dark="*neutral_300",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
+        **{
+            f"link_text_color{state}{theme}": f"*primary_{shade}"
+            for state in ("", "_active", "_hover", "_visited")
+            for theme, shade in (("", 700), ("_dark", 300))
+        },
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
     )
@@ -245,7 +250,8 @@ def forget_answers(
     quietly = {"show_progress": "hidden", "api_visibility": "private"}
     changed = field.change(reset, None, outputs, cancels=requests, queue=False, **quietly)
     if ask:
-        changed.then(None, field, None, js=f"(file) => window.ser.ask(file, '{ask}')", **quietly)
+        script = f"(file) => window.ser.ask(file, '{ask}', '{field.elem_id}')"
+        changed.then(None, field, None, js=script, **quietly)
     names = ", ".join(f"'{one.elem_id}'" for one in (field, *outputs[:2]))
     outputs[1].change(None, None, None, js=f"() => window.ser.reveal({names})", **quietly)
 

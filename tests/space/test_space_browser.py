@@ -246,6 +246,9 @@ def test_the_live_tab_listens(browser, url):
 
 def test_a_recording_from_the_microphone(browser, url):
     page.open_tab(browser, url, "Recording")
+    page.wait_for(browser, "button", "Record it here")
+    [fold] = [b for b in browser.find_elements(By.TAG_NAME, "button") if "Record it" in b.text]
+    fold.click()
     page.click(browser, "#recording-microphone .record-button")
     time.sleep(4)
     page.click(browser, "#recording-microphone .stop-button")
@@ -279,10 +282,10 @@ def test_about(browser, url):
     assert "Data: ravdess." in text and "acted speech" in text
 
 
-def test_example_on_a_phone_sized_screen(browser, serve, stock_model):
+def test_example_on_a_phone_sized_screen(browser, serve, stock_model, text_model):
     phone = browser
     with on_a_phone(phone):
-        phone.get(serve(model=str(stock_model)))
+        phone.get(serve(model=str(stock_model), compare_models=(str(text_model),)))
         top = "return document.getElementById('status').getBoundingClientRect().top"
         for name in ("angry", "happy"):  # an example stays on the server
             page.wait_for(phone, "button", name)
@@ -299,7 +302,7 @@ def test_example_on_a_phone_sized_screen(browser, serve, stock_model):
             .map((one) => one.outerHTML)"""
         assert phone.execute_script(small) == []
         tabs = [tab.text for tab in phone.find_elements(By.CSS_SELECTOR, "button[role=tab]")]
-        assert tabs == ["Clip", "Recording", "Live", "Batch", "Benchmark", "About"]
+        assert tabs == ["Clip", "Recording", "Live", "Batch", "Compare", "Benchmark", "About"]
         # A model that does not read gets no field for words.
         assert not phone.find_elements(By.CSS_SELECTOR, "#transcript textarea")
 
