@@ -1,7 +1,8 @@
 """Take the README's pictures of the demo: `python scripts/make_screenshots.py`.
 
-The page classifies the example clips in headless Chromium. Needs the programs chromium and
-chromedriver, and the package selenium.
+The page classifies the example clips in headless Chromium, with the settings of the demo (without
+`SER_TRANSCRIBER` from audio only). Needs the programs chromium and chromedriver, and the package
+selenium.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +155,7 @@ def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
     with chromium() as driver:
         classify(driver, url, clips[0])
         words = driver.find_element(By.CSS_SELECTOR, "#transcript textarea")
+        words.clear()
         words.send_keys("No! Leave me alone!")
         click(driver, "#again")
         wait_for(driver, "#status", "and your text")
@@ -196,10 +199,13 @@ def main(argv: list[str] | None = None) -> int:
 
     sys.path.insert(0, str(ROOT / "space"))
     from app import build_demo, launch_options
-    from settings import Settings, default_model
+    from settings import Settings
 
     clips = sorted((ROOT / "examples").glob("*.wav"))
-    settings = Settings(model=options.model or default_model())
+    given = Settings.from_environment()
+    settings = replace(
+        given, model=options.model or given.model, transcriber=given.transcriber or "none"
+    )
     demo = build_demo(settings)
     launch = launch_options(settings, demo.classifier)
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch)

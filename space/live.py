@@ -186,7 +186,7 @@ def line_html(windows: list[dict[str, Any]]) -> str:
         + f'preserveAspectRatio="none" viewBox="0 0 {SHOWN - 1} 115">{"".join(shapes)}</svg>'
         + f'<div class="times"><span>{SHOWN} s ago</span><span>now</span></div>'
         + '<div class="legend">'
-        + "".join(f"<span>{page.label_html(name)}</span>" for name in names)
+        + "".join(f"<span>{page.label_html(name)}</span>" for name in (*names, "not sure"))
         + "</div>"
     )
 
