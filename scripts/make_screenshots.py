@@ -182,7 +182,8 @@ def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
         wait_for(driver, "#live-answer .best")
         take(driver, out / "space_live.png")
     with chromium(width=390, height=844, dark=True) as driver:
-        classify(driver, url, clips[0])
+        classify(driver, url, clips[1])
+        time.sleep(2)  # it scrolls to the answer
         take(driver, out / "space_phone.png", width=390)
 
 
