@@ -92,6 +92,8 @@ def launch_options(settings: Settings, classifier: Classifier) -> dict[str, Any]
         "head": page.HEAD,
         "share": False,
         "ssr_mode": False,
+        # Gradio would ask its own page for an answer within 3 s, and give up on a busy machine.
+        "_frontend": False,
         "mcp_server": True,
         "run_history": False,
         "footer_links": ["api", "settings"],
