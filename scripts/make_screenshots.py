@@ -1,15 +1,18 @@
 """Take the README's pictures of the demo: `python scripts/make_screenshots.py`.
 
-The page classifies the example clips in headless Chromium. Needs the programs chromium and
-chromedriver, and the package selenium.
+The page classifies the example clips in headless Chromium, with the settings of the demo (without
+`SER_TRANSCRIBER` from audio only). Needs the programs chromium and chromedriver, and the package
+selenium.
 """
 
 import argparse
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +39,14 @@ FLAGS = (
     # The page must work without other hosts.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+WIDTH, HEIGHT = 1200, 1400
 PATIENCE_SECONDS = 90
+LISTENED_SECONDS = 30
 
 
 @contextmanager
 def chromium(
-    *, width: int = 1200, height: int = 1400, dark: bool = False, voice: Path | None = None
+    *, width: int = WIDTH, height: int = HEIGHT, dark: bool = False, voice: Path | None = None
 ) -> Iterator[WebDriver]:
     """Open a headless Chromium with a fresh profile and a page of this size in CSS pixels.
 
@@ -97,7 +102,7 @@ def wait_for(driver: WebDriver, css: str, text: str = "") -> str:
 def patiently(driver: WebDriver) -> WebDriverWait:
     """Return a wait that ignores elements which the page replaces meanwhile."""
     passing = [StaleElementReferenceException]
-    return WebDriverWait(driver, PATIENCE_SECONDS, ignored_exceptions=passing)
+    return WebDriverWait(driver, PATIENCE_SECONDS, poll_frequency=0.1, ignored_exceptions=passing)
 
 
 def click(driver: WebDriver, css: str) -> None:
@@ -106,9 +111,10 @@ def click(driver: WebDriver, css: str) -> None:
     driver.execute_script("document.querySelector(arguments[0]).click()", css)
 
 
-def open_tab(driver: WebDriver, url: str, name: str) -> None:
-    """Load the page and open one of its tabs."""
-    driver.get(url)
+def open_tab(driver: WebDriver, url: str | None, name: str) -> None:
+    """Load the page, unless there is no address, and open one of its tabs."""
+    if url:
+        driver.get(url)
     wait_for(driver, "button[role=tab]", name)
     tabs = driver.find_elements(By.CSS_SELECTOR, "button[role=tab]")
     driver.execute_script(
@@ -145,10 +151,11 @@ def take(driver: WebDriver, path: Path, *, width: int = 1200) -> None:
 
 
 def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
-    """Take the pictures: a clip, a recording, several clips, a phone in the dark, and the link."""
+    """Take the pictures: a clip, a recording, several clips, a live line, a phone, and the link."""
     with chromium() as driver:
         classify(driver, url, clips[0])
         words = driver.find_element(By.CSS_SELECTOR, "#transcript textarea")
+        words.clear()
         words.send_keys("No! Leave me alone!")
         click(driver, "#again")
         wait_for(driver, "#status", "and your text")
@@ -168,8 +175,15 @@ def take_all(url: str, clips: list[Path], recording: Path, out: Path) -> None:
         click(driver, "#clips-ask")
         wait_for(driver, "#clips-status", "clips classified")
         take(driver, out / "space_batch.png")
+    with chromium(voice=recording) as driver:
+        open_tab(driver, url, "Live")
+        click(driver, "#listen")
+        time.sleep(LISTENED_SECONDS)
+        wait_for(driver, "#live-answer .best")
+        take(driver, out / "space_live.png")
     with chromium(width=390, height=844, dark=True) as driver:
-        classify(driver, url, clips[0])
+        classify(driver, url, clips[1])
+        time.sleep(2)  # it scrolls to the answer
         take(driver, out / "space_phone.png", width=390)
 
 
@@ -186,13 +200,16 @@ def main(argv: list[str] | None = None) -> int:
 
     sys.path.insert(0, str(ROOT / "space"))
     from app import build_demo, launch_options
-    from settings import Settings, default_model
+    from settings import Settings
 
     clips = sorted((ROOT / "examples").glob("*.wav"))
-    settings = Settings(model=options.model or default_model())
+    given = Settings.from_environment()
+    settings = replace(
+        given, model=options.model or given.model, transcriber=given.transcriber or "none"
+    )
     demo = build_demo(settings)
-    launch = {"prevent_thread_lock": True, "quiet": True, **launch_options(settings)}
-    _, url, _ = demo.launch(**launch)
+    launch = launch_options(settings, demo.classifier)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch)
     try:
         with tempfile.TemporaryDirectory() as folder:
             options.out.mkdir(parents=True, exist_ok=True)
@@ -208,7 +225,7 @@ def made_recording(clips: list[Path], folder: Path) -> Path:
     for clip in clips * 5:
         waveform, rate = sf.read(clip, dtype="float32")
         parts += [waveform, np.zeros(rate * 2, np.float32)]
-    recording = folder / "recording.flac"
+    recording = folder / "recording.wav"
     sf.write(recording, np.concatenate(parts), rate)
     (folder / "broken.wav").write_bytes(b"RIFF")
     return recording

@@ -57,15 +57,17 @@ client = Client("ADDRESS OF THIS PAGE")
 client.predict(handle_file("clip.wav"), api_name="/predict")
 client.predict(handle_file("clip.wav"), "No! Leave me alone!", api_name="/predict")
 ```
-*Use via API* at the end of the page lists all functions, `/gradio_api/openapi.json` is their
-OpenAPI description, and `/gradio_api/mcp/` has them as MCP tools.
+`curl -F file=@clip.wav ADDRESS/v1/predict` answers in one call where the server has the library
+of this project ([its options](docs)). *Use via API* at the end of the page lists all functions,
+`/gradio_api/openapi.json` is their OpenAPI description, and `/gradio_api/mcp/` has them as MCP
+tools.
 """
 
 
 def about_tab(classifier: Classifier, others: OtherModels) -> None:
     """Build the tab: model, intended use, licences, privacy, limits."""
     settings = classifier.settings
-    card = None if classifier.problem else card_of(classifier.model)
+    card = card_of(classifier.model)
     limits = {
         name: getattr(settings, name)
         for name in (
@@ -77,15 +79,19 @@ def about_tab(classifier: Classifier, others: OtherModels) -> None:
             "max_clips",
         )
     }
-    gr.Markdown(
-        ABOUT.format(
+
+    def text(labels: str) -> str:
+        return ABOUT.format(
             name=classifier.name,
-            labels=", ".join(classifier.labels) or "(the model is not loaded)",
+            labels=labels,
             licences=licences_of(card),
             minutes=KEPT_SECONDS // 60,
             **limits,
-        ),
-        elem_id="about",
+        )
+
+    shown = gr.Markdown(text("(the model is being loaded)"), elem_id="about")
+    page.when_loaded(
+        shown, lambda: text(", ".join(classifier.labels) or "(the model is not loaded)")
     )
     if card is not None:
         with gr.Accordion(f"Model card of {classifier.name}", open=False):

@@ -11,16 +11,18 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # A folder for uploads that no other Gradio app uses.
 os.environ["GRADIO_TEMP_DIR"] = os.environ.get("GRADIO_TEMP_DIR") or mkdtemp(prefix="ser-uploads-")
 
-import gpu  # noqa: F401  before any use of CUDA
 import gradio as gr
 import page
 from about import INTRO, about_tab
 from benchmark_tab import benchmark_tab
 from classifier import Classifier
 from compare import OtherModels, compare_tab
-from interface import Page, ResultSchemas
+from gpu import is_zero
+from interface import Page, QuickCancel, ResultSchemas
+from live import Listeners, live_tab
 from long_recording import long_recording_tab
 from many_clips import many_clips_tab
+from one_call import OneCall
 from one_clip import one_clip_tab
 from settings import HERE, Settings
 from starlette.middleware import Middleware
@@ -33,14 +35,15 @@ PICTURE = "/picture.png"
 
 
 def build_demo(settings: Settings | None = None) -> gr.Blocks:
-    """Load the model and build the page.
+    """Build the page.
 
     Args:
         settings: from the environment if not given.
 
     Returns:
-        The page with its queue; `launch(**launch_options(settings))` serves it. If the model
-        cannot be loaded, the page shows the error.
+        The page with its queue; `launch(**launch_options(settings, demo.classifier))` serves it.
+        The model is loaded at its first use, or by `demo.classifier.load()`. If it cannot be
+        loaded, the page shows the error.
     """
     settings = settings or Settings.from_environment()
     classifier = Classifier(settings)
@@ -48,13 +51,16 @@ def build_demo(settings: Settings | None = None) -> gr.Blocks:
     with Page(title=page.TITLE, analytics_enabled=False) as demo:
         # Pictures of links need a whole address, which only a Hub Space knows.
         host = os.environ.get("SPACE_HOST")
-        demo.description = page.DESCRIPTION
+        demo.description, demo.classifier = page.DESCRIPTION, classifier
         demo.picture = (f"https://{host}" if host else "") + PICTURE
         gr.Markdown(INTRO)
         with gr.Tab("Clip"):
             one_clip_tab(classifier)
         with gr.Tab("Recording"):
             long_recording_tab(classifier)
+        if not is_zero():  # which lends its GPU to requests of Gradio only
+            with gr.Tab("Live"):
+                live_tab(classifier)
         with gr.Tab("Batch"):
             many_clips_tab(classifier)
         if others.names or settings.compare_any:
@@ -64,13 +70,17 @@ def build_demo(settings: Settings | None = None) -> gr.Blocks:
             benchmark_tab(classifier)
         with gr.Tab("About"):
             about_tab(classifier, others)
+        demo.update_late()
     start_sweeping()
     # Without `api_open`, every request goes through the queue and its limits.
     return demo.queue(max_size=settings.queue_size, api_open=False)
 
 
-def launch_options(settings: Settings) -> dict[str, Any]:
-    """Return options of `launch`: theme and limits; nothing is shared, kept or fetched."""
+def launch_options(settings: Settings, classifier: Classifier) -> dict[str, Any]:
+    """Return options of `launch`: theme, limits and addresses beside the page.
+
+    Nothing is shared, kept or fetched.
+    """
     limits = {
         "upload_bytes": int(settings.max_upload_megabytes * 1e6),
         # A clip may also be sent as base64 in a request, which makes it a third longer.
@@ -82,6 +92,8 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "head": page.HEAD,
         "share": False,
         "ssr_mode": False,
+        # Gradio would ask its own page for an answer within 3 s, and give up on a busy machine.
+        "_frontend": False,
         "mcp_server": True,
         "run_history": False,
         "footer_links": ["api", "settings"],
@@ -91,8 +103,13 @@ def launch_options(settings: Settings) -> dict[str, Any]:
                 Middleware(BodyLimit, **limits),
                 Middleware(SeparateUploads),
                 Middleware(ResultSchemas),
+                Middleware(QuickCancel),
             ],
-            "routes": [Route(PICTURE, lambda _: FileResponse(HERE / PICTURE[1:]))],
+            "routes": [
+                Route(PICTURE, lambda _: FileResponse(HERE / PICTURE[1:])),
+                *Listeners(classifier).routes(),
+                *OneCall(classifier).routes(),
+            ],
         },
     }
 
@@ -104,7 +121,12 @@ def main() -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    build_demo(settings).launch(**launch_options(settings))
+    demo = build_demo(settings)
+    if is_zero():  # which takes the weights of models that are there when the page is served
+        demo.classifier.load()
+    demo.launch(**launch_options(settings, demo.classifier), prevent_thread_lock=True)
+    demo.classifier.load()  # the page is served meanwhile
+    demo.block_thread()
     return 0
 
 

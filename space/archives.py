@@ -15,7 +15,7 @@ AUDIO_SUFFIXES = (
     *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".aac", ".amr", ".3gp"),
     *(".wma", ".webm", ".mp4", ".mkv", ".mov"),
 )
-"""File name endings of recordings; what ffmpeg reads needs a custom checkpoint."""
+"""File name endings of recordings; what libsndfile does not know needs ffmpeg."""
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Other methods are rare, and LZMA allocates as much memory as the file says."""
@@ -123,7 +123,9 @@ def _audio_entries(archive: zipfile.ZipFile, *, max_files: int) -> list[zipfile.
         if len(audio) > max_files:
             raise ClipError(f"The zip file holds too many clips: at most {max_files} are accepted.")
     if not audio:
-        raise ClipError("The zip file holds no audio: WAV, FLAC, OGG and MP3 files are read.")
+        raise ClipError(
+            "The zip file holds no audio: WAV, FLAC, OGG, MP3, M4A and WebM files are read."
+        )
     return audio
 
 

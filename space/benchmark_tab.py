@@ -74,8 +74,13 @@ def benchmark_tab(classifier: Classifier) -> None:
         except ClipError as error:
             yield page.status("error", str(error)), "", ""
             return
-        picture = page.picture_html(draw_confusion(step["scores"]), "Confusion matrix")
-        files = {"ravdess.json": json.dumps(step, indent=2), "ravdess.md": step["markdown"]}
+        matrix = draw_confusion(step["scores"])
+        picture = page.picture_html(matrix, "Confusion matrix")
+        files = {
+            "ravdess.json": json.dumps(step, indent=2),
+            "ravdess.md": step["markdown"],
+            "ravdess.png": matrix,
+        }
         scores = step["scores"]
         summary = f"WA {scores['wa']:.1%}, UA {scores['ua']:.1%} on {scores['clips']} clips. "
         summary += verdict(step).replace("**", "")
@@ -94,6 +99,7 @@ def benchmark_tab(classifier: Classifier) -> None:
         [file, name, config, text],
         [line, report, answer],
         field="benchmark",
+        about=[name],
         cancelled="Cancelled. The clips have been removed from the server.",
     )
     _publish(classifier)

@@ -11,14 +11,16 @@ from contextvars import ContextVar, copy_context
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile as sf
 from clips import Clip, ClipError
 from gpu import is_zero, on_gpu
 from settings import Settings, shown_name
-from transformers import Pipeline, pipeline
+
+if TYPE_CHECKING:
+    from transformers import Pipeline
 
 QUIET_WINDOW = 2e-4
 """Range of the samples below which a stock model gets no window: it knows no silence."""
@@ -109,18 +111,20 @@ class _Cancelled(Exception):
     """Raised inside the pipeline to stop a recording."""
 
 
-_after_batch: ContextVar[Callable[[int], None] | None] = ContextVar("after_batch", default=None)
+after_batch: ContextVar[Callable[[int], None] | None] = ContextVar("after_batch", default=None)
 """Called after each batch of windows with their number; set while a recording is classified."""
 
 
 class Classifier:
-    """A loaded pipeline, or one line that says why it could not be loaded (`problem`).
+    """A pipeline, or one line that says why it could not be loaded (`problem`).
 
     It may be called from several threads; the pipeline runs one call at a time.
     """
 
-    def __init__(self, settings: Settings, *, model: str | None = None) -> None:
-        """Load a model.
+    def __init__(
+        self, settings: Settings, *, model: str | None = None, name: str | None = None
+    ) -> None:
+        """Name a model, which is loaded when it is needed, or by `load`.
 
         Code in its folder or repo runs only if `settings.trusts` it; otherwise such a model is
         refused, and weights are read from safetensors only.
@@ -128,13 +132,25 @@ class Classifier:
         Args:
             settings: of the Space.
             model: folder or Hub id; `settings.model` if not given.
+            name: for visitors; its Hub id or the last part of its folder if not given.
         """
         self.settings = settings
         self.model = settings.model if model is None else model
-        self.problem: str | None = None
-        self._pipeline: Pipeline | None = None
+        self.name = name or shown_name(self.model)
+        self._problem: str | None = None
+        self._pipeline: Any = None
         # A pipeline is not required to be thread-safe.
-        self._lock = FairLock()
+        self.lock = FairLock()
+        self._loading, self._begun = threading.RLock(), False
+
+    def load(self) -> None:
+        """Load the model, at the first call; others wait, and so does every use of the model."""
+        with self._loading:
+            if not self._begun:
+                self._begun = True
+                self._try_to_load()
+
+    def _try_to_load(self) -> None:
         try:
             self._pipeline = self._load()
             self._run = on_gpu(self._pipeline.__call__, audio_seconds=_seconds_of)
@@ -148,29 +164,30 @@ class Classifier:
             logger.exception("the model %s could not be loaded", self.model)
             self._pipeline = None
             reason = first_line(error).replace(self.model, self.name).rstrip(".")
-            self.problem = f"The model {self.name} could not be loaded: {reason}."
+            self._problem = f"The model {self.name} could not be loaded: {reason}."
 
     @property
-    def name(self) -> str:
-        """Name of the model for visitors."""
-        return shown_name(self.model)
+    def problem(self) -> str | None:
+        """Why the model could not be loaded."""
+        self.load()
+        return self._problem
 
     @property
-    def pipeline(self) -> Pipeline:
+    def pipeline(self) -> "Pipeline":
         """The loaded pipeline. Raises ClipError if there is none."""
-        if self._pipeline is None:
+        if self.problem:
             raise ClipError(self.problem)
         return self._pipeline
 
     @property
     def supports_text(self) -> bool:
         """Whether this is the pipeline of a custom checkpoint, with text and timeline."""
-        return getattr(self._pipeline, "supports_text", False)
+        return not self.problem and getattr(self._pipeline, "supports_text", False)
 
     @property
     def transcribes(self) -> bool:
         """Whether the pipeline looks for a transcript of its own."""
-        return getattr(self._pipeline, "transcriber", None) is not None
+        return not self.problem and getattr(self._pipeline, "transcriber", None) is not None
 
     def says_nothing(self, words: dict[str, float] | None) -> bool:
         """Whether text-only probabilities are what the model gives for any plain sentence."""
@@ -195,7 +212,7 @@ class Classifier:
         """The decoder that ships with a custom checkpoint; `None` for a stock model."""
         if not self.supports_text:
             return None
-        package = type(self._pipeline).__module__.rpartition(".")[0]
+        package = type(self.pipeline).__module__.rpartition(".")[0]
         try:
             return importlib.import_module(f"{package}.decoding").AudioStream
         except (ImportError, AttributeError):  # of an older release
@@ -204,9 +221,7 @@ class Classifier:
     @property
     def labels(self) -> list[str]:
         """Labels of the model; empty if it is not loaded."""
-        if self._pipeline is None:
-            return []
-        return list(self._pipeline.model.config.id2label.values())
+        return [] if self.problem else list(self.pipeline.model.config.id2label.values())
 
     def classify(
         self, path: str | Path, clip: Clip, *, text: str | None = None, contributions: bool = False
@@ -226,7 +241,7 @@ class Classifier:
             raise ClipError(
                 f"The text is too long: at most {MAX_CHARACTERS} characters are accepted."
             )
-        with self._errors(Path(path)):
+        with self.errors(Path(path)):
             if self.supports_text:
                 given = {} if text is None else {"text": text}
                 options = {"return_transcript": True, "contributions": contributions, **given}
@@ -259,7 +274,7 @@ class Classifier:
         Raises:
             ClipError: there is no model, or it failed; one line.
         """
-        with self._errors(Path("clips")):
+        with self.errors(Path("clips")):
             found, _ = self._call([str(path) for path in paths], text=texts, clean=clean)
         return [
             result["error"].replace(str(path), Path(path).name)
@@ -278,7 +293,7 @@ class Classifier:
             ClipError: there is no model, or it failed; one line.
         """
         loud = [bool(np.ptp(window.waveform) >= QUIET_WINDOW) for window in windows]
-        with self._errors(Path("recording")):
+        with self.errors(Path("recording")):
             samples = [
                 self._samples(w) for w, is_loud in zip(windows, loud, strict=True) if is_loud
             ]
@@ -308,18 +323,18 @@ class Classifier:
         steps: SimpleQueue[int | dict[str, Any] | Exception] = SimpleQueue()
         cancelled, done = threading.Event(), 0
 
-        def after_batch(windows: int) -> None:
+        def report(windows: int) -> None:
             nonlocal done
             done += windows
             steps.put(done)
-            self._lock.yield_to_others()
+            self.lock.yield_to_others()
             if cancelled.is_set():
                 raise _Cancelled
 
         def work() -> None:
-            _after_batch.set(after_batch)
+            after_batch.set(report)
             try:
-                with self._lock:
+                with self.lock:
                     steps.put(self.pipeline(str(path), return_segments=True, **options))
             except Exception as error:
                 steps.put(error)
@@ -335,21 +350,21 @@ class Classifier:
         finally:
             cancelled.set()
             thread.join()
-        with self._errors(Path(path)):
+        with self.errors(Path(path)):
             if isinstance(step, Exception):
                 raise step
         yield step
 
     def _forward_batch(self, inputs: Any, **options: Any) -> Any:
         """Run `forward` of the pipeline; in a recording, report the batch afterwards."""
-        after_batch = _after_batch.get()
-        if after_batch is None:
+        report = after_batch.get()
+        if report is None:
             return self._forward(inputs, **options)
         found = self._forward_on_gpu(inputs, **options)
         if found is not inputs:  # ZeroGPU works on copies, and the pipeline on its own clips
             for clip, copy in zip(inputs, found, strict=True):
                 vars(clip).update(vars(copy))
-        after_batch(sum(clip.chunks is not None for clip in inputs))  # others are only transcribed
+        report(sum(clip.chunks is not None for clip in inputs))  # others are only transcribed
         return inputs
 
     def _samples(self, clip: Clip) -> dict[str, Any]:
@@ -358,10 +373,9 @@ class Classifier:
         return {"raw": clip.resampled(rate), "sampling_rate": rate}
 
     @contextmanager
-    def _errors(self, path: Path) -> Iterator[None]:
+    def errors(self, path: Path) -> Iterator[None]:
         """Turn every error into one line without paths of the server."""
-        if self._pipeline is None:
-            raise ClipError(self.problem)
+        _ = self.pipeline
         try:
             yield
         except ClipError:
@@ -375,7 +389,9 @@ class Classifier:
                 "Another clip may well work."
             ) from error
 
-    def _load(self) -> Pipeline:
+    def _load(self) -> "Pipeline":
+        from transformers import pipeline  # seconds, in which the page is served already
+
         is_path = self.model.startswith((".", "~")) or Path(self.model).is_absolute()
         if is_path and not Path(self.model).is_dir():
             raise FileNotFoundError("there is no such folder")
@@ -404,7 +420,7 @@ class Classifier:
 
     def _call(self, inputs: Any, **options: Any) -> tuple[Any, float]:
         """Run the pipeline once the lock is free; return its result and the seconds it took."""
-        with self._lock:
+        with self.lock:
             started = time.perf_counter()
             return self._run(inputs, **options), time.perf_counter() - started
 

@@ -1,31 +1,38 @@
 """Clips: read within limits before the model is called, and drawn."""
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile as sf
 import soxr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
-from transformers.audio_utils import hertz_to_mel, mel_filter_bank, spectrogram
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MIN_SECONDS = 0.1
 MIN_RATE, MAX_RATE = 4_000, 384_000
 SILENCE_RANGE = 1e-6
 NOT_AUDIO = "This file could not be read as audio: WAV, FLAC, OGG, MP3, M4A and WebM files work."
+FORMATS = "aac,amr,asf,matroska,mov,mp3,mpegts"
+"""What ffmpeg may open: no playlists, which could make it read other files or addresses."""
+
+DECODED_SECONDS = 100_000
+"""Most audio that is decoded of a file, beyond every limit of a recording."""
 
 PICTURE_RATE = 16_000
 PICTURE_FRAMES = 800
 MEL_BANDS = 80
 MEL_TICKS = np.array([250, 500, 1000, 2000, 4000, 8000])
 INK = "#808795"
-FADING = LinearSegmentedColormap.from_list("fading", ["#6366f100", "#6366f1", "#1e1b4b"])
-"""Silence is transparent, for light and dark pages."""
+FADING = ["#6366f100", "#6366f1", "#1e1b4b"]
+"""From silence, which is transparent, for light and dark pages."""
 
 
 class ClipError(ValueError):
@@ -96,8 +103,8 @@ def mono_blocks(path: Path, stream: Any = None) -> Iterator[tuple[int, np.ndarra
 
     Args:
         path: the file.
-        stream: the decoder of a custom checkpoint, `Classifier.audio_stream`; without it only what
-            libsndfile knows is read.
+        stream: the decoder of a custom checkpoint, `Classifier.audio_stream`; without it,
+            `opened` is used.
 
     Raises:
         ClipError: it is no audio, or damaged; one line.
@@ -124,13 +131,18 @@ def mono_blocks(path: Path, stream: Any = None) -> Iterator[tuple[int, np.ndarra
 
 @contextmanager
 def opened(path: Path) -> Iterator[sf.SoundFile]:
-    """Open an audio file for reading.
+    """Open an audio file for reading, for a stock model, which has no decoder of its own.
+
+    Where the ffmpeg program is installed, it decodes what libsndfile does not know.
 
     Raises:
         ClipError: it is no audio, or becomes unreadable inside the `with` block; one line.
     """
     try:
-        with sf.SoundFile(path) as file:
+        with (
+            tempfile.TemporaryDirectory(prefix="ser-") as folder,
+            sf.SoundFile(_known(path, Path(folder))) as file,
+        ):
             if not MIN_RATE <= file.samplerate <= MAX_RATE:
                 raise ClipError(f"The sampling rate of {file.samplerate} Hz is not usable.")
             yield file
@@ -138,11 +150,37 @@ def opened(path: Path) -> Iterator[sf.SoundFile]:
         raise ClipError(NOT_AUDIO) from error
 
 
+def _known(path: Path, folder: Path) -> Path:
+    """Return a file that libsndfile reads: this one, or what ffmpeg writes into the folder."""
+    program = shutil.which("ffmpeg")
+    with suppress(sf.SoundFileError, RuntimeError, TypeError):
+        sf.info(path)
+        return path
+    if program is None:
+        return path
+    safe = ("-protocol_whitelist", "file", "-format_whitelist", FORMATS)
+    decoded = folder / "decoded.flac"
+    done = subprocess.run(
+        [
+            *(program, "-nostdin", "-v", "quiet", "-xerror", *safe, "-i", f"file:{path}"),
+            *("-vn", "-t", str(DECODED_SECONDS), str(decoded)),
+        ],
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    return path if done.returncode else decoded
+
+
 def draw(clip: Clip) -> np.ndarray:
     """Draw the mel spectrogram: uint8 (height, width, 4).
 
     The background is transparent and the text grey, for light and dark pages.
     """
+    # Imported where they are used, as a page that is being started needs none of them.
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+    from transformers.audio_utils import hertz_to_mel
+
     # pyplot keeps global state and is not safe with several requests at once; Figure is.
     figure = Figure(figsize=(6.4, 2.8), dpi=150, layout="constrained", facecolor="none")
     axes = figure.subplots()
@@ -150,7 +188,7 @@ def draw(clip: Clip) -> np.ndarray:
         _log_mel(clip.resampled(PICTURE_RATE)),
         origin="lower",
         aspect="auto",
-        cmap=FADING,
+        cmap=LinearSegmentedColormap.from_list("fading", FADING),
         extent=(0, clip.seconds, 0, hertz_to_mel(PICTURE_RATE / 2)),
     )
     axes.set_yticks(hertz_to_mel(MEL_TICKS), MEL_TICKS)
@@ -159,8 +197,10 @@ def draw(clip: Clip) -> np.ndarray:
     return rendered(figure)
 
 
-def rendered(figure: Figure) -> np.ndarray:
+def rendered(figure: "Figure") -> np.ndarray:
     """Draw a figure with grey axes: uint8 (height, width, 4)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     for axes in figure.axes:
         axes.set_facecolor("none")
         axes.tick_params(colors=INK, labelsize=10)
@@ -175,6 +215,8 @@ def rendered(figure: Figure) -> np.ndarray:
 
 def _log_mel(waveform: np.ndarray) -> np.ndarray:
     """Return the mel spectrogram in dB, 60 dB below its maximum at least: (80, num_frames)."""
+    from transformers.audio_utils import mel_filter_bank, spectrogram
+
     window = 400
     hop = max(160, waveform.size // PICTURE_FRAMES)
     filters = mel_filter_bank(

@@ -1,5 +1,6 @@
 """The tab that compares two models on one clip, and the endpoint `/compare`."""
 
+import itertools
 import json
 import re
 import threading
@@ -11,6 +12,7 @@ import gradio as gr
 import page
 from classifier import Classifier, Result
 from clips import ClipError
+from exports import as_csv
 from one_clip import clip_field, received_clip
 from settings import Settings, shown_name
 
@@ -27,7 +29,11 @@ class OtherModels:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._listed = {shown_name(model): model for model in settings.compare_models}
+        self._listed: dict[str, str] = {}
+        for model in settings.compare_models:
+            # Folders of different models may have one name.
+            taken = {shown_name(settings.model), *self._listed}
+            self._listed[free_name(shown_name(model), taken)] = model
         self._loaded: dict[str, Classifier] = {}
         self._visitors: Classifier | None = None
         self._loading = threading.Lock()
@@ -49,7 +55,9 @@ class OtherModels:
         with self._loading:
             if name in self._listed:
                 if name not in self._loaded:
-                    self._loaded[name] = Classifier(self._settings, model=self._listed[name])
+                    self._loaded[name] = Classifier(
+                        self._settings, model=self._listed[name], name=name
+                    )
                 other = self._loaded[name]
             else:
                 other = self._of_visitors(name)
@@ -64,6 +72,8 @@ class OtherModels:
         # A path of a folder on the server may look like a Hub id.
         if not HUB_ID.fullmatch(name) or Path(name).exists():
             raise ClipError("A model of the Hub has a name like owner/model.")
+        if name == self._settings.model:
+            raise ClipError("This is the model of this page: choose another one.")
         if self._visitors is None or self._visitors.model != name:
             self._visitors = None  # frees its memory before the next one is loaded
             self._visitors = Classifier(self._settings, model=name)
@@ -105,14 +115,17 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
             return
         found = compared(pair)
         summary = "The models agree." if found["agree"] else "The models do not agree."
-        files = {"compared.json": json.dumps(found, indent=2)}
+        files = {
+            "compared.json": json.dumps(found, indent=2),
+            "compared.csv": as_csv(scores_of(pair)),
+        }
         yield page.status("ok", summary), compared_html(pair) + page.downloads(files)
 
     def compare(audio: str, model: str) -> dict[str, Any]:
         """Classify the emotion of one short clip of speech with two models.
 
         Args:
-            audio: the clip: a WAV, FLAC, OGG or MP3 file with speech of one person.
+            audio: the clip: a WAV, FLAC, OGG, MP3, M4A or WebM file with speech of one person.
             model: the second model: one of those that /about lists, or a Hub id like owner/model
                 if the server allows it. The first is the server's own.
 
@@ -145,21 +158,33 @@ def compared(pair: list[tuple[Classifier, Result]]) -> dict[str, Any]:
     return {"agree": len(best) == 1, "answers": answers}
 
 
+def scores_of(pair: list[tuple[Classifier, Result]]) -> list[dict[str, Any]]:
+    """Return a row for each emotion, in the order of the first model: its probability by model."""
+    scores = {
+        model.name: {one["label"]: one["score"] for one in result.emotions}
+        for model, result in pair
+    }
+    labels = dict.fromkeys(label for one in scores.values() for label in one)
+    return [{"emotion": x, **{name: s.get(x) for name, s in scores.items()}} for x in labels]
+
+
 def compared_html(pair: list[tuple[Classifier, Result]]) -> str:
-    """Return two results as a table, the emotions in the order of the first model."""
-    scores = [{one["label"]: one["score"] for one in result.emotions} for _, result in pair]
-    labels = list(dict.fromkeys(label for one in scores for label in one))
+    """Return two results as a table."""
     rows = [
-        [
-            page.label_html(label),
-            *("-" if label not in s else page.bar(s[label], label) for s in scores),
-        ]
-        for label in labels
+        [page.label_html(label), *("-" if s is None else page.bar(s, label) for s in scores)]
+        for label, *scores in (one.values() for one in scores_of(pair))
     ]
     rows.append(["words", *(page.escaped(result.transcript) or "-" for _, result in pair)])
     rows.append(["seconds", *(f"{result.elapsed_seconds:.2f}" for _, result in pair)])
-    names = [model.name for model, _ in pair]
-    if names[0] == names[1]:
-        names = [f"{names[0]}, this Space's", f"{names[1]}, the other"]
-    heads = ["emotion", *names]
+    heads = ["emotion", *(model.name for model, _ in pair)]
     return page.answer_html(page.table(heads, rows, caption="Two models on one clip"))
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """Return a name that is not taken: itself, or with a number.
+
+    >>> free_name("mini", {"mini", "mini (2)"})
+    'mini (3)'
+    """
+    names = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
+    return next(free for free in names if free not in taken)

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import page
 from clips import rendered
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from webvtt import Caption, WebVTT
 
 NO_SPEECH = "no speech"
 UNSURE = "unsure"
@@ -36,6 +33,8 @@ LESS_THAN = "\ue000"
 
 def as_srt(segments: Sequence[dict[str, Any]]) -> str:
     """Return subtitles for the segments with speech: label and score, then the transcript."""
+    from webvtt import Caption, WebVTT  # not needed to serve the page
+
     captions = []
     for segment in segments:
         if segment["label"] != NO_SPEECH:
@@ -110,6 +109,9 @@ def draw_timeline(
         peaks: of the waveform, at equal distances, 0 to 1.
         seconds: length of the recording.
     """
+    from matplotlib.figure import Figure  # not needed to serve the page
+    from matplotlib.patches import Patch
+
     rows = lanes(segments)
     figure = Figure(figsize=(10, 2.2 + 0.5 * len(rows)), dpi=150, layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2, 0.5 * len(rows)])

@@ -1,5 +1,6 @@
 """What Gradio leaves out of its API: errors of one line, schemas of results, MCP as JSON."""
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -10,7 +11,9 @@ from classifier import first_line
 from gradio.exceptions import InvalidPathError
 from mcp.types import CallToolRequest, CallToolResult, ListToolsRequest, ServerResult, TextContent
 from settings import VERSION
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uploads import change_json
 
 logger = logging.getLogger("space")
@@ -63,10 +66,23 @@ class Page(gr.Blocks):
 
     Attributes:
         description, picture: for links; the picture is an address.
+        late: components and what they show when the model has been loaded.
+        classifier: of the page.
     """
 
     description = ""
     picture = ""
+    classifier: Any = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.late: list[tuple[Any, Any]] = []
+
+    def update_late(self) -> None:
+        """Add the event that updates them, in every page that is opened."""
+        fields, updates = zip(*self.late, strict=True)
+        quietly = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        self.load(lambda: [update() for update in updates], None, list(fields), **quietly)
 
     async def preprocess_data(self, *args: Any, **kwargs: Any) -> Any:
         """Read the inputs of a request. Raises gr.Error, in one line."""
@@ -158,3 +174,40 @@ class ResultSchemas:
                     "items": reference,
                 }
         return document
+
+
+class QuickCancel:
+    """Middleware that confirms a cancellation at once.
+
+    Gradio confirms it when the function has ended its step, which may take as long as a
+    transcription; until then its page does not send the next request of the same button.
+    """
+
+    PATHS = ("/gradio_api/cancel", "/gradio_api/reset")
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http" or not scope["path"].endswith(self.PATHS):
+            await self._app(scope, receive, send)
+            return
+        body = await Request(scope, receive).body()
+        task = asyncio.create_task(self._pass_on(scope, body))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await JSONResponse({"success": True})(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, body: bytes) -> None:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def drop(_: Message) -> None:
+            pass
+
+        try:
+            await self._app(scope, receive, drop)
+        except Exception as error:  # Gradio may have removed the function already
+            logger.debug("a cancellation failed: %r", error)

@@ -40,9 +40,10 @@ def long_recording_tab(classifier: Classifier) -> None:
             speakers = gr.Checkbox(
                 label="One speaker on each channel",
                 info="As in recorded calls: each speaker gets a timeline.",
-                visible=classifier.supports_text,
+                visible=False,
                 elem_id="recording-speakers",
             )
+            page.when_loaded(speakers, lambda: gr.update(visible=classifier.supports_text))
             with gr.Accordion("Windows", open=False):
                 window = gr.Slider(1, 30, 4, step=0.5, label="Length of a window, in seconds")
                 hop = gr.Slider(0.5, 30, 2, step=0.5, label="Step to the next window, in seconds")
@@ -75,7 +76,8 @@ def long_recording_tab(classifier: Classifier) -> None:
         except ClipError as error:
             yield page.status("error", str(error)), ""
             return
-        yield page.status("ok", _summary(recording)), timeline_html(recording, files[0].name)
+        said = f"{_summary(recording)} Windows of {window_s:g} s, one every {hop_s:g} s."
+        yield page.status("ok", said), timeline_html(recording, files[0].name)
 
     asked = page.run_and_cancel(
         ask,
@@ -108,7 +110,7 @@ def _publish(classifier: Classifier) -> None:
         """Classify how the emotion changes in a recording of minutes or hours.
 
         Args:
-            recording: a WAV, FLAC, OGG or MP3 file.
+            recording: a WAV, FLAC, OGG, MP3, M4A or WebM file.
             window_s: length of a window in seconds, 0.5 to 60.
             hop_s: seconds from one window to the next, 0.25 to window_s.
             smoothing: number of windows, an odd one, over which probabilities are averaged.

@@ -65,10 +65,15 @@ def many_clips_tab(classifier: Classifier) -> None:
         bad = sum(row["error"] is not None for row in rows)
         summary = f"{len(rows) - bad} of {len(rows)} clips classified."
         if bad:
-            summary += f" {bad} could not be used; they come first, with their errors."
+            first = (
+                "they come first, with their errors"
+                if bad > 1
+                else "it comes first, with its error"
+            )
+            summary += f" {bad} could not be used; {first}."
         files = {"emotions.csv": as_csv(rows), "emotions.json": json.dumps(rows, indent=2)}
         table = rows_html(rows, sounds, names) + page.downloads(files)
-        yield page.status("ok", summary), table
+        yield page.status("unsure" if bad else "ok", summary), table
 
     page.run_and_cancel(
         ask,
@@ -90,8 +95,8 @@ def _publish(classifier: Classifier) -> None:
         """Classify the emotion of several short clips of speech.
 
         Args:
-            files: WAV, FLAC, OGG or MP3 files with speech of one person each, and zip files of
-                them.
+            files: WAV, FLAC, OGG, MP3, M4A or WebM files with speech of one person each, and zip
+                files of them.
 
         Returns:
             A dict with "rows", one for each clip in order ({"file", "label", "score", the score

@@ -16,6 +16,7 @@ from uploads import received
 
 PAPER_SECONDS = 3
 START = "Record or upload a clip, or click on an example: the answer comes at once."
+CHANGED = "The text has changed since this answer. Click on Classify again to use it."
 
 CLOSE = 0.1
 """Two emotions whose probabilities differ by less are a close call."""
@@ -101,13 +102,14 @@ def one_clip_tab(classifier: Classifier) -> None:
                     said = "Transcribing the words. This is what the voice alone says:"
                     yield {line: page.status("hint", said, busy=True), answer: shown(voice)}
                 result = classifier.classify(path, clip, text=text, contributions=True)
+                words = {"visible": classifier.supports_text}
+                if text is None:  # what a visitor has written stays as it is
+                    words["value"] = result.transcript or ""
                 yield {
                     line: result_status(result),
                     answer: shown(result),
                     more: details(result, clip),
-                    transcript: gr.update(
-                        value=result.transcript or "", visible=classifier.supports_text
-                    ),
+                    transcript: gr.update(**words),
                     again: gr.update(visible=classifier.supports_text),
                 }
         except ClipError as error:
@@ -149,6 +151,16 @@ def one_clip_tab(classifier: Classifier) -> None:
         outputs,
         lambda: (line.value, "", "", gr.update(value=None, visible=False), hidden),
         ask="ask",
+    )
+    # An answer that is on its way is to the text before.
+    transcript.input(
+        lambda: page.status("hint", CHANGED),
+        None,
+        line,
+        cancels=requests,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
     )
     stop = f"(wanted) => window.ser.stopAfter(wanted, {PAPER_SECONDS}, 'clip')"
     audio.start_recording(None, short, js=stop, api_visibility="private")
@@ -250,7 +262,7 @@ def _publish(classifier: Classifier) -> None:
         """Classify the emotion of one short clip of speech.
 
         Args:
-            audio: the clip: a WAV, FLAC, OGG or MP3 file with speech of one person.
+            audio: the clip: a WAV, FLAC, OGG, MP3, M4A or WebM file with speech of one person.
             text: the words of the clip, if they are known. If it is empty, the model transcribes
                 the clip itself if it can.
 
@@ -267,7 +279,7 @@ def _publish(classifier: Classifier) -> None:
         """Classify the emotion of one short clip, and show the effect of audio and text.
 
         Args:
-            audio: the clip: a WAV, FLAC, OGG or MP3 file with speech of one person.
+            audio: the clip: a WAV, FLAC, OGG, MP3, M4A or WebM file with speech of one person.
             text: the words of the clip, if they are known. If it is empty, the model transcribes
                 the clip itself if it can.
 

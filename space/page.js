@@ -4,6 +4,7 @@ window.ser = (() => {
   const kept = {}; // by field: path on the server -> {blob, name}
 
   const asked = new Set(); // fields whose answer has not come
+  const requests = {}; // by field: how many requests were sent
 
   async function prepared(old, now, file) {
     const copy = old.get(file.path);
@@ -25,6 +26,7 @@ window.ser = (() => {
   // Called with the inputs of a request whose first is a file, or a list of files.
   async function send(field, value, ...others) {
     asked.add(field);
+    requests[field] = (requests[field] ?? 0) + 1;
     const old = kept[field] ?? new Map();
     const now = (kept[field] = new Map());
     let files = value;
@@ -37,9 +39,14 @@ window.ser = (() => {
     return [files, ...others];
   }
 
-  // Ask about a new input; the button is not shown.
-  function ask(file, button) {
-    if (file) document.getElementById(button)?.click();
+  // Ask about a new input; the button is not shown. A click has no effect while the request before
+  // is being cancelled.
+  async function ask(file, button, field) {
+    const before = requests[field];
+    for (let tries = 0; file && tries < 100 && requests[field] === before; tries++) {
+      document.getElementById(button)?.click();
+      await new Promise((done) => setTimeout(done, 100));
+    }
   }
 
   // On a phone the answer is below the window: scroll to it when it comes, once for a request.
@@ -145,5 +152,98 @@ window.ser = (() => {
     true,
   );
 
-  return { send, player, stopAfter, ask, reveal };
+  // The live tab: the sound of the microphone goes to the server, one chunk after the other.
+  const CHUNK_MS = 500;
+  const WAITING_S = 30; // more sound than that waits only where the server is too slow
+  const WORKLET = `registerProcessor("ser-samples", class extends AudioWorkletProcessor {
+    process([input]) { if (input[0]) this.port.postMessage(input[0].slice()); return true; } });`;
+  let on = null; // the microphone that is on
+
+  function show(id, html) {
+    const target = document.querySelector(`#${id} .prose`) ?? document.getElementById(id);
+    // A status that is read aloud changes only when it says something else.
+    if (target && html !== undefined && target.dataset.html !== html) {
+      target.innerHTML = target.dataset.html = html;
+    }
+  }
+
+  function say(kind, line) {
+    const text = document.createElement("p");
+    Object.assign(text, { className: kind, textContent: line });
+    text.setAttribute("role", kind === "error" ? "alert" : "status");
+    show("live-status", text.outerHTML);
+  }
+
+  function off(mine) {
+    mine.stream?.getTracks().forEach((track) => track.stop());
+    mine.context?.close();
+    if (on === mine) on = null;
+  }
+
+  async function listen() {
+    if (on) return;
+    const mine = (on = { samples: [], name: crypto.randomUUID(), ending: false });
+    show("live-answer", "");
+    try {
+      mine.stream = await navigator.mediaDevices.getUserMedia({
+        audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+      });
+      const context = (mine.context = new AudioContext());
+      const code = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
+      await context.audioWorklet.addModule(code);
+      const node = new AudioWorkletNode(context, "ser-samples");
+      node.port.onmessage = ({ data }) => mine.samples.push(data);
+      context.createMediaStreamSource(mine.stream).connect(node);
+    } catch (error) {
+      off(mine);
+      say("error", `The browser gives no microphone: ${error.message}.`);
+      return;
+    }
+    // A microphone that is unplugged or forbidden ends the recording.
+    mine.stream.getTracks()[0].onended = () => { mine.lost = mine.ending = true; };
+    say("hint", "Listening.");
+    await send_all(mine);
+  }
+
+  async function send_all(mine) {
+    for (let last = false; !last; ) {
+      await new Promise((done) => setTimeout(done, CHUNK_MS));
+      last = mine.ending;
+      const parts = mine.samples.splice(0);
+      const rate = mine.context.sampleRate;
+      const size = parts.reduce((sum, part) => sum + part.length, 0);
+      if (size > WAITING_S * rate) {
+        off(mine);
+        say("error", "Stopped: the server is too slow to follow.");
+        return;
+      }
+      const chunk = new Int16Array(size);
+      let at = 0;
+      for (const part of parts) {
+        for (const value of part) {
+          chunk[at++] = Math.round(32767 * Math.max(-1, Math.min(1, value)));
+        }
+      }
+      const address = `live/${mine.name}?rate=${Math.round(rate)}${last ? "&last" : ""}`;
+      const reply = await fetch(address, { method: "POST", body: chunk })
+        .then((found) => found.json())
+        .catch(() => null);
+      if (!reply) {
+        off(mine);
+        say("error", "Stopped: the server does not answer.");
+        return;
+      }
+      show("live-status", reply.status);
+      show("live-answer", reply.answer);
+      last ||= reply.ended;
+    }
+    off(mine);
+    if (mine.lost) say("error", "Stopped: the microphone is gone.");
+  }
+
+  function silence() {
+    if (on) on.ending = true;
+  }
+
+  return { send, player, stopAfter, ask, reveal, listen, silence };
 })();

@@ -59,6 +59,11 @@ def theme() -> gr.themes.Base:
         block_info_text_color_dark="*neutral_300",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
+        **{
+            f"link_text_color{state}{theme}": f"*primary_{shade}"
+            for state in ("", "_active", "_hover", "_visited")
+            for theme, shade in (("", 700), ("_dark", 300))
+        },
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
     )
@@ -81,16 +86,25 @@ def status(kind: str, line: str, *, share: float | None = None, busy: bool = Fal
 
 
 def status_field(classifier: Classifier, hint: str, name: str) -> gr.HTML:
-    """Return the status line of a tab: a hint, or why there is no model.
+    """Return the status line of a tab: a hint; or, when it is known, why there is no model.
 
     Args:
         classifier: of the Space.
         hint: what to do first.
         name: id of the element.
     """
-    problem = classifier.problem
-    line = status("error", problem) if problem else status("hint", hint)
-    return gr.HTML(line, elem_id=name, elem_classes="status", padding=False)
+    line = gr.HTML(status("hint", hint), elem_id=name, elem_classes="status", padding=False)
+
+    def problem() -> Any:
+        return status("error", classifier.problem) if classifier.problem else gr.skip()
+
+    when_loaded(line, problem)
+    return line
+
+
+def when_loaded(component: gr.components.Component, update: Callable[[], Any]) -> None:
+    """Have a component of the page updated when the model is there: it is loaded meanwhile."""
+    gr.context.Context.root_block.late.append((component, update))
 
 
 def colour_of(label: str) -> str:
@@ -236,7 +250,8 @@ def forget_answers(
     quietly = {"show_progress": "hidden", "api_visibility": "private"}
     changed = field.change(reset, None, outputs, cancels=requests, queue=False, **quietly)
     if ask:
-        changed.then(None, field, None, js=f"(file) => window.ser.ask(file, '{ask}')", **quietly)
+        script = f"(file) => window.ser.ask(file, '{ask}', '{field.elem_id}')"
+        changed.then(None, field, None, js=script, **quietly)
     names = ", ".join(f"'{one.elem_id}'" for one in (field, *outputs[:2]))
     outputs[1].change(None, None, None, js=f"() => window.ser.reveal({names})", **quietly)
 
@@ -261,9 +276,12 @@ def run_and_cancel(
     outputs: list[Any],
     *,
     field: str,
+    about: list[Any] | None = None,
     cancelled: str,
 ) -> Any:
     """Connect a long request of the page with the buttons that start and cancel it.
+
+    An answer is removed when the file changes; what it says of its options stays true.
 
     Args:
         ask, stop: the buttons.
@@ -271,6 +289,7 @@ def run_and_cancel(
         inputs: components; the first is the file.
         outputs: components; the first is the status line.
         field: id of the file's component.
+        about: other inputs that name what is asked about, as the file does.
         cancelled: status line after a cancellation.
 
     Returns:
@@ -279,7 +298,8 @@ def run_and_cancel(
     quietly = {"show_progress": "hidden", "api_visibility": "private"}
     hint = outputs[0].value
     asked = ask.click(show, inputs, outputs, js=sends(field), **quietly, **LONG)
-    forget_answers(inputs[0], [asked], outputs, lambda: (hint, *[""] * (len(outputs) - 1)))
+    for given in (inputs[0], *(about or [])):
+        forget_answers(given, [asked], outputs, lambda: (hint, *[""] * (len(outputs) - 1)))
     # In a second step, so that the last status of the cancelled request does not overwrite it.
     stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
         # Nothing is said where nothing ran.

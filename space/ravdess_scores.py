@@ -6,10 +6,7 @@ from typing import Any
 
 import numpy as np
 from clips import rendered
-from matplotlib.figure import Figure
 from ravdess_clips import CORPUS, EMOTIONS
-from scipy import stats
-from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
 NO_PREDICTION = "no prediction"
 RESAMPLES, LEVEL, SEED = 2000, 0.95, 42
@@ -49,6 +46,9 @@ def score(predictions: Sequence[Prediction]) -> dict[str, Any]:
     Args:
         predictions: at least one.
     """
+    # Slow, and not needed to serve the page.
+    from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
+
     true = [prediction.label for prediction in predictions]
     predicted = [prediction.predicted or NO_PREDICTION for prediction in predictions]
     recall = recall_score(true, predicted, labels=EMOTIONS, average=None, zero_division=np.nan)
@@ -88,6 +88,7 @@ def _intervals(counts: np.ndarray) -> dict[str, list[float] | None]:
     """Return the percentile interval of each figure over drawn speakers; None for one speaker."""
     if len(counts) < 2:
         return dict.fromkeys(FIGURES)
+    from scipy import stats
 
     def figures(speakers: np.ndarray, axis: int) -> np.ndarray:
         """WA, UA and UA+WA of drawn speakers: (num_figures, num_resamples)."""
@@ -234,6 +235,8 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def draw_confusion(scores: dict[str, Any]) -> np.ndarray:
     """Draw the confusion matrix (paper, Figure 8): uint8 (height, width, 4), transparent."""
+    from matplotlib.figure import Figure  # not needed to serve the page
+
     counts = np.array(scores["confusion"]["rows_true_columns_predicted"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(6.4, 5.6), dpi=150, layout="constrained", facecolor="none")

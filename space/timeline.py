@@ -15,7 +15,6 @@ import pandas as pd
 from classifier import AUDIO_ONLY, Classifier
 from clips import MIN_SECONDS, Clip, ClipError, mono_blocks, opened
 from exports import NO_SPEECH, UNSURE, as_csv, as_srt
-from scipy.special import softmax
 
 BATCH_SIZE = 8
 """Windows of a batch; other requests run after each batch."""
@@ -184,6 +183,8 @@ def _stock_result(
     scores = pd.DataFrame([row or {} for row in found], columns=classifier.labels, dtype=float)
     silent = scores.isna().all(axis=1)
     emotions = []
+    from scipy.special import softmax  # slow
+
     if not silent.all():  # the mean of the logits, as for a long clip
         whole = softmax(np.log(scores[~silent] + 1e-30).mean().to_numpy()).tolist()
         pairs = zip(classifier.labels, whole, strict=True)

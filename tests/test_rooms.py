@@ -35,7 +35,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "evaluate_benchmarks": (*LIBRARY, METRICS),
     "recipes": (*LIBRARY, METRICS),
     "metrics": (),
-    "space": (),
+    "space": ("speech_emotion.predict",),  # where it is installed, for its server
     "benchmarks": (*LIBRARY, METRICS, "train"),
     "scripts": (*LIBRARY, METRICS, "recipes", "space"),
 }

@@ -28,7 +28,8 @@ from uploads import upload_folder  # noqa: E402
 def serving(settings: Settings) -> Iterator[str]:
     """Serve the page on a free port and yield its address."""
     demo = build_demo(settings)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(settings))
+    options = launch_options(settings, demo.classifier)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **options)
     try:
         yield url
     finally:

@@ -4,8 +4,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import soundfile as sf
 import torch
 from transformers import (
     BertConfig,
@@ -121,3 +124,22 @@ def space_process(tmp_path_factory, stock_model) -> Iterator[SpaceProcess]:
 @pytest.fixture(scope="session")
 def angry_clip() -> Path:
     return ROOT / "examples" / "angry.wav"
+
+
+@pytest.fixture(scope="session")
+def talk(angry_clip, tmp_path_factory) -> Path:
+    """Speech, silence, speech: some 20 seconds; the browser's microphone plays it, too."""
+    waveform, rate = sf.read(angry_clip)
+    path = tmp_path_factory.mktemp("talk") / "talk.wav"
+    parts = [*[waveform] * 4, np.zeros(6 * rate), *[waveform] * 3]
+    sf.write(path, np.concatenate(parts), rate)
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(talk) -> Iterator[Any]:
+    """Chromium; only modules that are skipped where it is not installed ask for it."""
+    from scripts.make_screenshots import chromium
+
+    with chromium(voice=talk) as driver:
+        yield driver

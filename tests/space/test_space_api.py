@@ -111,10 +111,11 @@ def test_wrong_file_gives_one_line_and_the_next_request_works(
 
 
 @needs_ffmpeg
-def test_a_voice_memo_of_a_phone_is_answered(text_client, angry_clip, tmp_path):
+def test_a_voice_memo_of_a_phone_is_answered(text_client, stock_client, angry_clip, tmp_path):
     ffmpeg("-i", angry_clip, "-c:a", "aac", "-b:a", "128k", tmp_path / "memo.m4a")
-    memo, wav = predict(text_client, tmp_path / "memo.m4a"), predict(text_client, angry_clip)
-    assert scores(memo) == pytest.approx(scores(wav), abs=0.1)
+    for client in (text_client, stock_client):
+        memo, wav = predict(client, tmp_path / "memo.m4a"), predict(client, angry_clip)
+        assert scores(memo) == pytest.approx(scores(wav), abs=0.1)
 
 
 def test_errors_of_the_pipeline_have_no_server_paths(text_client, angry_clip, tmp_path):

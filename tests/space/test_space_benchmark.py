@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 
 import benchmark_tab
-import gradio as gr
 import pytest
 from classifier import Classifier
 from clips import ClipError
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from interface import Page
 from ravdess_benchmark import Benchmark
 from ravdess_clips import open_clips
 
@@ -98,7 +98,7 @@ def test_progress_comes_and_a_cancelled_run_leaves_nothing(settings, packed, tmp
 
 
 def test_the_page_shows_table_picture_and_leak_line(settings, packed):
-    with gr.Blocks() as demo:
+    with Page() as demo:
         benchmark_tab.benchmark_tab(Classifier(settings))
     (show,) = (f.fn for f in demo.fns.values() if getattr(f.fn, "__name__", "") == "show")
     states = list(show(str(packed), "", "speaker_disjoint", "corpus"))

@@ -14,46 +14,20 @@ import soundfile as sf
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from classifier import Classifier
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from uploads import sweep, upload_folder
 
-from scripts import make_screenshots as page
 from tests.helpers.made_benchmark import write_ravdess
+from tests.helpers.space_page import chart, clear, needs_browser, on_a_phone, page, serious
 from tests.helpers.space_server import wait_until_empty
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which(page.BROWSER) and shutil.which(page.DRIVER)),
-    reason="chromium and chromedriver are not installed",
-)
-
-
-@pytest.fixture(scope="module")
-def talk(angry_clip, tmp_path_factory) -> Path:
-    """Speech, silence, speech: some 20 seconds; the browser's microphone plays it, too."""
-    waveform, rate = sf.read(angry_clip)
-    path = tmp_path_factory.mktemp("talk") / "talk.wav"
-    parts = [*[waveform] * 4, np.zeros(6 * rate), *[waveform] * 3]
-    sf.write(path, np.concatenate(parts), rate)
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser(talk):
-    with page.chromium(voice=talk) as driver:
-        yield driver
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def url(serve, text_model) -> str:
     return serve(model=str(text_model))
-
-
-def chart(driver) -> dict[str, int]:
-    """Read the probabilities, in per cent, off the page."""
-    script = """return [...document.querySelectorAll("#answer .bars li")].map(
-        (row) => [row.querySelector("span").innerText, row.querySelector("b").innerText])"""
-    return {name: int(share.rstrip("%")) for name, share in driver.execute_script(script)}
 
 
 def table(driver, field: str) -> list[list[str]]:
@@ -120,6 +94,7 @@ def test_upload_answer_own_words_and_wrong_file(browser, url, angry_clip, tmp_pa
     page.click(browser, "#again")
     page.wait_for(browser, "#status", "audio and your text")
     assert len(table(browser, "more")) == 7
+    assert serious(browser) == []
 
     clear(browser, "clip")
     page.wait_for(browser, "#status", "record or upload a clip")
@@ -156,6 +131,7 @@ def test_long_recording_timeline_player_and_downloads(browser, url, talk):
         rows = table(browser, "recording-answer")
         assert any("no speech" in row[2] for row in rows) and len(rows) >= 3
     page.wait_for(browser, "#recording-answer [role=img]")
+    assert serious(browser) == []
 
     lines = list(
         csv.DictReader(downloaded(browser, "recording-answer", "segments.csv").split("\n"))
@@ -210,6 +186,7 @@ def test_zip_and_clips(browser, url, angry_clip, tmp_path):
     browser.find_element(By.CSS_SELECTOR, "#clips-answer tr[data-sound]").click()
     page.wait_for(browser, "#clips-answer tr.now", "angry.wav")
     assert not browser.find_elements(By.CSS_SELECTOR, "#clips-answer img")
+    assert serious(browser) == []
     lines = list(csv.DictReader(downloaded(browser, "clips-answer", "emotions.csv").split("\n")))
     assert len(lines) == 3 and lines[0]["score"] == lines[1]["score"]
 
@@ -224,6 +201,7 @@ def test_benchmark_of_a_zip(browser, serve, text_model, tmp_path):
     assert "WA" in report and "UA" in report and "neutral" in report
     page.wait_for(browser, "#benchmark-answer")
     assert browser.find_elements(By.CSS_SELECTOR, "#benchmark-answer img")
+    assert serious(browser) == []
 
 
 def test_compare_two_models(browser, serve, text_model, stock_model, angry_clip):
@@ -237,76 +215,7 @@ def test_compare_two_models(browser, serve, text_model, stock_model, angry_clip)
     assert len(rows) == 9 and all(len(row) == 3 for row in rows)
     heads = browser.find_element(By.CSS_SELECTOR, "#compare-answer thead").text
     assert text_model.name in heads and stock_model.name in heads
-
-
-@pytest.fixture
-def slow(monkeypatch) -> None:
-    """Let every clip take two seconds."""
-    classify = Classifier.classify
-
-    def wait_and_classify(self, *arguments, **options):
-        time.sleep(2)
-        return classify(self, *arguments, **options)
-
-    monkeypatch.setattr(Classifier, "classify", wait_and_classify)
-
-
-def clear(driver, field: str) -> None:
-    """Remove the file of a field."""
-    page.click(driver, f"#{field} button[aria-label='Clear']")
-
-
-@pytest.mark.usefixtures("slow")
-def test_an_answer_never_appears_beside_another_clip(browser, url, angry_clip, talk):
-    browser.get(url)
-    page.upload(browser, angry_clip)
-    page.wait_for(browser, "#status", "listening to the voice")
-    clear(browser, "clip")
-    page.wait_for(browser, "#status", "record or upload a clip")
-    time.sleep(3)
-    assert not chart(browser)
-    page.upload(browser, talk)
-    line = page.wait_for(browser, "#status", "classified from audio only")
-    assert "(2.4 s of audio)" not in line and len(chart(browser)) == 7
-
-
-@pytest.mark.usefixtures("slow")
-def test_the_voice_is_answered_before_its_words(browser, url, angry_clip, monkeypatch):
-    monkeypatch.setattr(Classifier, "transcribes", True)
-    browser.get(url)
-    page.upload(browser, angry_clip)
-    page.wait_for(browser, "#status", "transcribing the words")
-    assert browser.find_elements(By.CSS_SELECTOR, "#status progress")
-    first = chart(browser)
-    assert len(first) == 7
-    assert not browser.find_elements(By.CSS_SELECTOR, "#transcript textarea")
-    page.wait_for(browser, "#status", "classified from")
-    assert chart(browser) == first  # there is no transcript
-
-
-def test_an_answer_goes_with_its_file(browser, serve, text_model, stock_model, angry_clip):
-    url = serve(model=str(text_model), compare_models=(str(stock_model),))
-    for tab, field, name, said in (
-        ("Compare", "compare-clip", "compare", "agree"),
-        ("Recording", "recording", "recording", "segments in"),
-        ("Batch", "clips", "clips", "1 of 1 clips classified"),
-    ):
-        page.open_tab(browser, url, tab)
-        page.upload(browser, angry_clip, field=field)
-        page.click(browser, f"#{name}-ask")
-        page.wait_for(browser, f"#{name}-status", said)
-        assert browser.find_element(By.ID, f"{name}-answer").text
-        clear(browser, field)
-        page.wait_for(browser, f"#{name}-status", "upload")
-        assert not browser.find_element(By.ID, f"{name}-answer").text
-
-
-def test_cancel_says_nothing_where_nothing_runs(browser, url):
-    page.open_tab(browser, url, "Batch")
-    before = page.wait_for(browser, "#clips-status", "upload several clips")
-    page.click(browser, "#clips-stop")
-    time.sleep(1)
-    assert page.wait_for(browser, "#clips-status") == before
+    assert serious(browser) == []
 
 
 def test_the_timer_of_one_recording_does_not_stop_the_next(browser, url):
@@ -324,6 +233,48 @@ def test_the_timer_of_one_recording_does_not_stop_the_next(browser, url):
     assert browser.execute_async_script(script) == [0, 1]
 
 
+def test_the_live_tab_listens(browser, url):
+    page.open_tab(browser, url, "Live")
+    page.click(browser, "#listen")
+    page.wait_for(browser, "#live-answer .best")
+    page.wait_for(browser, "#live-answer .best", "no speech")  # the silence in the recording
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#live-answer polyline")) >= 7
+    page.click(browser, "#silence")
+    assert "no sound has been kept" in page.wait_for(browser, "#live-status", "stopped").lower()
+    assert serious(browser) == []
+
+
+def test_a_recording_from_the_microphone(browser, url):
+    page.open_tab(browser, url, "Recording")
+    page.wait_for(browser, "button", "Record it here")
+    [fold] = [b for b in browser.find_elements(By.TAG_NAME, "button") if "Record it" in b.text]
+    fold.click()
+    page.click(browser, "#recording-microphone .record-button")
+    time.sleep(4)
+    page.click(browser, "#recording-microphone .stop-button")
+    page.wait_for(browser, "#recording", "wav")
+    page.click(browser, "#recording-ask")
+    page.wait_for(browser, "#recording-status", "segments in")
+
+
+def test_the_waveform_by_keyboard(browser, url, talk):
+    page.open_tab(browser, url, "Recording")
+    page.upload(browser, talk, field="recording")
+    page.click(browser, "#recording-ask")
+    page.wait_for(browser, "#recording-status", "segments in")
+    wave = browser.find_element(By.CSS_SELECTOR, "#recording-answer .wave")
+    page.patiently(browser).until(
+        lambda driver: driver.execute_script(
+            "return document.querySelector('#recording-answer audio').readyState"
+        )
+    )
+    for key, at in ((Keys.ARROW_RIGHT, 5), (Keys.ARROW_UP, 10), (Keys.ARROW_LEFT, 5)):
+        wave.send_keys(key)
+        page.patiently(browser).until(
+            lambda _, at=at: wave.get_attribute("aria-valuenow") == str(at), f"not at {at} s"
+        )
+
+
 def test_about(browser, url):
     page.open_tab(browser, url, "About")
     text = page.wait_for(browser, "#about", "intended use")
@@ -331,9 +282,10 @@ def test_about(browser, url):
     assert "Data: ravdess." in text and "acted speech" in text
 
 
-def test_example_on_a_phone_sized_screen(serve, stock_model):
-    with page.chromium(width=390, height=844) as phone:
-        phone.get(serve(model=str(stock_model)))
+def test_example_on_a_phone_sized_screen(browser, serve, stock_model, text_model):
+    phone = browser
+    with on_a_phone(phone):
+        phone.get(serve(model=str(stock_model), compare_models=(str(text_model),)))
         top = "return document.getElementById('status').getBoundingClientRect().top"
         for name in ("angry", "happy"):  # an example stays on the server
             page.wait_for(phone, "button", name)
@@ -350,29 +302,19 @@ def test_example_on_a_phone_sized_screen(serve, stock_model):
             .map((one) => one.outerHTML)"""
         assert phone.execute_script(small) == []
         tabs = [tab.text for tab in phone.find_elements(By.CSS_SELECTOR, "button[role=tab]")]
-        assert tabs == ["Clip", "Recording", "Batch", "Benchmark", "About"]
+        assert tabs == ["Clip", "Recording", "Live", "Batch", "Compare", "Benchmark", "About"]
         # A model that does not read gets no field for words.
         assert not phone.find_elements(By.CSS_SELECTOR, "#transcript textarea")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_nothing_serious(url, angry_clip, dark):
-    axe = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
-    script = Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
-    script += """; const done = arguments[0];
-        axe.run(document, {resultTypes: ["violations"]}).then((found) => done(
-            found.violations.filter((one) => ["serious", "critical"].includes(one.impact))
-                .map((one) => [one.id, one.nodes.map((node) => node.html)])))"""
-    with page.chromium(width=390 if dark else 1200, dark=dark) as driver:
-        page.classify(driver, url, angry_clip)
-        for tab in ("Clip", "Recording", "Batch", "Benchmark", "About"):
-            if tab != "Clip":
-                page.open_tab(driver, url, tab)
-                time.sleep(0.5)
-            driver.execute_script(
-                "document.querySelectorAll('details').forEach((one) => one.open = true)"
-            )
-            assert driver.execute_async_script(script) == [], tab
+def test_axe_finds_nothing_serious(browser, url, angry_clip):
+    """In a tab before its answer; the tests of the tabs look at the answers."""
+    pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+    with on_a_phone(browser):
+        page.classify(browser, url, angry_clip)
+        for tab in ("Clip", "Recording", "Live", "Batch", "Benchmark", "About"):
+            page.open_tab(browser, None, tab)
+            assert serious(browser) == [], tab
 
 
 def test_page_of_a_model_that_cannot_be_loaded(browser, serve, tmp_path):

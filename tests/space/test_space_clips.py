@@ -29,15 +29,16 @@ def test_formats_rates_and_channels(tmp_path, suffix):
 
 
 @needs_ffmpeg
+@pytest.mark.parametrize("stream", [None, AudioStream], ids=["stock", "custom"])
 @pytest.mark.parametrize("name", ["a.m4a", "a.webm", "a.opus", "a.mp4"])
-def test_the_decoder_of_the_checkpoint_reads_what_phones_record(tmp_path, name):
+def test_what_phones_record_is_read(tmp_path, name, stream):
     sf.write(tmp_path / "clip.wav", tone(1.0), 16_000)
     ffmpeg("-i", tmp_path / "clip.wav", "-ar", 48_000, tmp_path / name)
-    clip = read_clip(tmp_path / name, **LIMITS, stream=AudioStream)
+    clip = read_clip(tmp_path / name, **LIMITS, stream=stream)
     assert clip.sampling_rate == 48_000 and clip.seconds == pytest.approx(1.0, abs=0.1)
-    assert read_recording(
-        tmp_path / name, max_minutes=1, stream=AudioStream
-    ).seconds == pytest.approx(clip.seconds)
+    assert read_recording(tmp_path / name, max_minutes=1, stream=stream).seconds == pytest.approx(
+        clip.seconds
+    )
 
 
 def test_channels_that_cancel_each_other_are_no_silence(tmp_path):

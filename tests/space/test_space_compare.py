@@ -8,8 +8,8 @@ import pytest
 import ravdess_benchmark
 import torch
 from classifier import Classifier
-from clips import ClipError
-from compare import OtherModels
+from clips import ClipError, read_clip
+from compare import OtherModels, compared_html, scores_of
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from huggingface_hub import HfApi
@@ -116,6 +116,27 @@ def test_pickled_weights_of_other_models_are_not_read(stock_model, tmp_path):
     other = Classifier(Settings(model=str(stock_model)), model=str(pickled))
     assert "pickled could not be loaded" in other.problem
     assert Classifier(Settings(model=str(pickled))).problem is None
+
+
+def test_models_of_one_name_are_told_apart_and_both_have_the_transcriber(
+    text_model, stock_model, tmp_path, angry_clip
+):
+    twin = shutil.copytree(text_model, tmp_path / text_model.name)
+    settings = Settings(
+        model=str(text_model),
+        compare_models=(str(twin), str(stock_model)),
+        transcriber=str(tmp_path / "no-whisper"),
+    )
+    others = OtherModels(settings)
+    name = f"{text_model.name} (2)"
+    assert others.names == [name, stock_model.name]
+    clip = read_clip(angry_clip, **settings.clip_limits)
+    models = [Classifier(settings), *map(others.get, others.names)]
+    results = [(model, model.classify(angry_clip, clip)) for model in models]
+    notes = [result.note for _, result in results]
+    assert "no-whisper" in notes[0] and notes[1] == notes[0] and "audio-only" in notes[2]
+    assert list(scores_of(results[:2])[0]) == ["emotion", text_model.name, name]
+    assert f">{name}<" in compared_html(results[:2])
 
 
 def test_nothing_chosen_and_a_model_that_is_not_there(text_model, tmp_path):

@@ -1,0 +1,108 @@
+"""`POST /v1/predict` of `speech-emotion serve`, beside the page, with `/docs`.
+
+The server is that of the library of this project. Where it is not installed, the addresses answer
+with one line that says so.
+"""
+
+import asyncio
+import threading
+from typing import Any
+
+from classifier import Classifier, after_batch
+from clips import ClipError
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+ADDRESSES = ("/v1/predict", "/v1/models", "/health", "/docs", "/openapi.json")
+STATIC = "/static-offline-docs/{path:path}"
+"""Script and style of `/docs`."""
+
+NOT_INSTALLED = (
+    "this server has only the page and its own API; for POST /v1/predict, install "
+    "speech-text-emotion[serve] beside it"
+)
+
+
+class OneCall:
+    """The server as an ASGI app; it is made at the first request, when the model is there."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._making = threading.Lock()
+        self._app: ASGIApp | None = None
+
+    def routes(self) -> list[Route]:
+        """The addresses that are answered."""
+        return [Route(address, self) for address in (*ADDRESSES, STATIC)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        app = self._app or await asyncio.to_thread(self._make)
+        await app(scope, receive, send)
+
+    def _make(self) -> ASGIApp:
+        with self._making:
+            if self._app is not None:
+                return self._app
+            try:
+                from speech_emotion.predict import PredictError
+                from speech_emotion.predict.server import make_app
+            except ImportError:
+                return JSONResponse({"error": NOT_INSTALLED}, 501)
+            classifier, settings = self._classifier, self._classifier.settings
+            try:
+                if not classifier.supports_text:
+                    _ = classifier.pipeline  # raises its problem
+                    line = f"{classifier.name} is a stock checkpoint: use the API of the page"
+                    return JSONResponse({"error": line}, 501)
+                self._app = make_app(
+                    Shared(classifier),
+                    name=classifier.name,
+                    max_megabytes=settings.max_megabytes,
+                    max_waiting=settings.queue_size,
+                )
+            except (ClipError, PredictError) as error:
+                return JSONResponse({"error": str(error)}, 503)
+            return self._app
+
+
+class Shared:
+    """The pipeline, as the queue of the server uses it: the page has it between its batches."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier, self._pipeline = classifier, classifier.pipeline
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+    def forward(self, inputs: Any, **options: Any) -> Any:
+        """Classify a batch when it is its turn. The server replaces this by a function that also
+        answers what waits."""
+        with self._classifier.lock:
+            return self._on_gpu(inputs, **options)
+
+    def _on_gpu(self, inputs: Any, **options: Any) -> Any:
+        token = after_batch.set(lambda _: None)
+        try:
+            return self._pipeline.forward(inputs, **options)
+        finally:
+            after_batch.reset(token)
+
+    def __call__(self, sources: Any, **options: Any) -> Any:
+        """Classify recordings; others run between their batches."""
+        lock = self._classifier.lock
+
+        def between(_: int) -> None:
+            lock.__exit__()
+            try:
+                self.forward([], batch_size=1)
+            finally:
+                lock.__enter__()
+
+        token = after_batch.set(between)
+        try:
+            with lock:
+                return self._pipeline(sources, **options)
+        finally:
+            after_batch.reset(token)

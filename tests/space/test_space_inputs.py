@@ -1,0 +1,129 @@
+"""An answer belongs to the input that is beside it, in a real browser, in every tab."""
+
+import shutil
+import time
+import zipfile
+
+import pytest
+
+pytest.importorskip("selenium", reason="selenium is not installed")
+
+from classifier import Classifier, FairLock
+from selenium.webdriver.common.by import By
+
+from tests.helpers.space_page import chart, clear, needs_browser, page
+
+pytestmark = needs_browser
+
+SLOW_SECONDS = 1.5
+
+
+@pytest.fixture(scope="module")
+def url(serve, text_model) -> str:
+    return serve(model=str(text_model))
+
+
+@pytest.fixture
+def slow(monkeypatch) -> None:
+    """Let every request wait for the model."""
+    enter = FairLock.__enter__
+
+    def wait_and_enter(self):
+        time.sleep(SLOW_SECONDS)
+        enter(self)
+
+    monkeypatch.setattr(FairLock, "__enter__", wait_and_enter)
+
+
+@pytest.mark.usefixtures("slow")
+def test_an_answer_never_appears_beside_another_clip(browser, url, angry_clip, talk):
+    browser.get(url)
+    page.upload(browser, angry_clip)
+    page.wait_for(browser, "#status", "listening to the voice")
+    clear(browser, "clip")
+    page.wait_for(browser, "#status", "record or upload a clip")
+    page.upload(browser, talk)
+    line = page.wait_for(browser, "#status", "classified from audio only")
+    assert "(2.4 s of audio)" not in line and len(chart(browser)) == 7
+    clear(browser, "clip")
+    page.wait_for(browser, "#status", "record or upload a clip")
+    time.sleep(SLOW_SECONDS)
+    assert not chart(browser)
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_voice_is_answered_before_its_words(browser, url, angry_clip, monkeypatch):
+    monkeypatch.setattr(Classifier, "transcribes", True)
+    browser.get(url)
+    page.upload(browser, angry_clip)
+    page.wait_for(browser, "#status", "transcribing the words")
+    assert browser.find_elements(By.CSS_SELECTOR, "#status progress")
+    first = chart(browser)
+    assert len(first) == 7
+    assert not browser.find_elements(By.CSS_SELECTOR, "#transcript textarea")
+    page.wait_for(browser, "#status", "classified from")
+    assert chart(browser) == first  # there is no transcript
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize(
+    ("tab", "field", "said"),
+    [
+        ("Compare", "compare-clip", "agree"),
+        ("Recording", "recording", "segments in"),
+        ("Batch", "clips", "1 of 1 clips classified"),
+        ("Benchmark", "benchmark", "on 1 clips"),
+    ],
+)
+def test_an_answer_goes_with_its_file(
+    browser, serve, text_model, stock_model, angry_clip, tmp_path, tab, field, said
+):
+    """One that is on its way never comes, and one that is there goes."""
+    files = [tmp_path / "first.wav", tmp_path / "second.wav"]
+    for file in files:
+        shutil.copy(angry_clip, file)
+    if tab == "Benchmark":
+        for number, file in enumerate(files):
+            files[number] = file.with_suffix(".zip")
+            with zipfile.ZipFile(files[number], "w") as archive:
+                archive.write(angry_clip, f"03-01-05-01-01-01-0{number + 1}.wav")
+    name = field.removesuffix("-clip")
+    page.open_tab(browser, serve(model=str(text_model), compare_models=(str(stock_model),)), tab)
+    hint = page.wait_for(browser, f"#{name}-status", "upload")
+    page.upload(browser, files[0], field=field)
+    page.click(browser, f"#{name}-ask")
+    page.wait_for(browser, f"#{name}-status progress")
+    clear(browser, field)
+    page.wait_for(browser, f"#{name}-status", hint)
+    page.upload(browser, files[1], field=field)
+    page.click(browser, f"#{name}-ask")
+    page.wait_for(browser, f"#{name}-status", said)
+    answer = browser.find_element(By.ID, f"{name}-answer")
+    assert "Download" in answer.text and "first" not in answer.text
+    clear(browser, field)
+    page.wait_for(browser, f"#{name}-status", hint)
+    assert not answer.text
+
+
+@pytest.mark.usefixtures("slow")
+def test_an_answer_to_an_older_text_is_dropped(browser, url, angry_clip):
+    page.classify(browser, url, angry_clip)
+    text = browser.find_element(By.CSS_SELECTOR, "#transcript textarea")
+    text.send_keys("no leave")
+    page.click(browser, "#again")
+    page.wait_for(browser, "#status progress")
+    text.send_keys(" me")
+    page.wait_for(browser, "#status", "text has changed")
+    time.sleep(2 * SLOW_SECONDS)
+    page.wait_for(browser, "#status", "text has changed")
+    page.click(browser, "#again")
+    page.wait_for(browser, "#status", "audio and your text")
+    assert text.get_attribute("value") == "no leave me"
+
+
+def test_cancel_says_nothing_where_nothing_runs(browser, url):
+    page.open_tab(browser, url, "Batch")
+    before = page.wait_for(browser, "#clips-status", "upload several clips")
+    page.click(browser, "#clips-stop")
+    time.sleep(1)
+    assert page.wait_for(browser, "#clips-status") == before
