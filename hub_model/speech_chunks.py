@@ -18,6 +18,9 @@ MARGIN = round(0.3 * SAMPLING_RATE)
 EDGE_S = 0.2
 """Seconds before and after a voice that belong to its turn."""
 
+PAUSE_S = 0.5
+"""A longer pause between two voiced sounds ends a turn."""
+
 TOUCHING_S = 2 * EDGE_S + 0.05
 """Turns of two channels that follow each other at once overlap by less."""
 
@@ -146,18 +149,19 @@ class SpeechChunks:
 
 
 def speech_turns(blocks: Iterable[np.ndarray], speaker: str) -> list[Turn]:
-    """The turns of the only speaker of a recording: its speech without pauses over 0.5 s.
+    """The turns of the only speaker of a recording: its speech without pauses over :data:`PAUSE_S`.
 
     Args:
         blocks: float32 ``(num_samples,)``, 16 kHz, one after the other.
     """
     parts: list[list[int]] = []
     edge, end = round(EDGE_S * SAMPLING_RATE), 0
+    joined = round(PAUSE_S * SAMPLING_RATE) - 2 * edge
     for block in blocks:
         begin, end = end, end + block.size
         for first, last in spoken(block):
             start, stop = max(0, begin + first - edge), begin + last + edge
-            if parts and start <= parts[-1][1] + GAP:
+            if parts and start <= parts[-1][1] + joined:
                 parts[-1][1] = stop
             else:
                 parts.append([start, stop])

@@ -350,7 +350,10 @@ def conversation_result(
     texts = [line["transcript"] for line in joined["segments"] if line["transcript"]]
     joined["transcript"] = " ".join(texts) or None
     notes = dict.fromkeys(
-        note for row in rows.values() for note in (row["note"] or "").split("; ") if note
+        f"{name}: {note}" if note == NO_SPEECH_FOUND else note
+        for name, row in rows.items()
+        for note in (row["note"] or "").split("; ")
+        if note
     )
     joined["note"] = "; ".join(notes) or None
     joined["modalities"] = max((row["modalities"] for row in rows.values()), key=len)

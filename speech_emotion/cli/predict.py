@@ -5,6 +5,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from speech_emotion import cli
 from speech_emotion.cli import add_model_arguments, add_work_arguments, print_error, print_note
 from speech_emotion.predict import FORMATS
 
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     known = {field.name for field in fields(Prediction)}
     job = Prediction(**{name: value for name, value in vars(options).items() if name in known})
     clips, failed = job.run(print_error, print_note)
-    if job.summary:
+    if job.summary and cli.NOTES:
         shown = options.out is not None or options.format == "table"
         print(f"\n{job.summary}", file=sys.stdout if shown else sys.stderr)
     if failed >= clips:

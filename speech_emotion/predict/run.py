@@ -134,7 +134,11 @@ class Prediction:
                 (again,) = predict([recordings[known]])
                 if "error" not in again:  # it may be gone, or no longer be readable
                     writer.compare(known, again)
-            todo, failed = writer.missing(files), writer.failed_before
+            todo, failed = writer.missing(files), writer.failed_before(files)
+            if failed:
+                on_note(
+                    f"{failed} of the recordings have an error from before, and are not tried again"
+                )
             to_file = self.out is not None or not sys.stdout.isatty()
             with tqdm(total=len(todo), unit="clip", disable=None if to_file else True) as bar:
                 asked = [recordings[file] for file in todo]
@@ -150,7 +154,9 @@ class Prediction:
                         on_error(result["error"])
             writer.close()
         # By voice, the first speaker of one recording is not that of another.
-        if named and todo and not (self._by_voice and len(files) > 1):
+        # Of one recording, its own result has all of this.
+        several = len(files) > 1 or not self.speakers
+        if named and several and failed < len(files) and todo and not self._by_voice:
             self.summary = speakers.table(labels, part=len(todo) < len(files))
         return len(files), failed
 

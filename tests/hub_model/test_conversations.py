@@ -77,13 +77,25 @@ def test_segments_of_a_channel_are_its_speech(classifier):
     assert {(w["start"], w["label"] == "no speech") for w in whole["windows"]} >= {(0.0, False)}
 
 
+@pytest.mark.parametrize(("pause", "segments"), [(0.35, 1), (0.7, 2)])
+def test_a_pause_of_half_a_second_ends_a_turn(classifier, pause, segments):
+    call = np.zeros((round((4 + pause) * SAMPLING_RATE), 2), dtype=np.float32)
+    for start in (0.5, 2 + pause):
+        sound = voice(1.5)
+        place = round(start * SAMPLING_RATE)
+        call[place : place + sound.size, 0] += sound
+    call[:, 1] += np.random.default_rng(0).normal(0, 1e-4, len(call)).astype(np.float32)
+    found = classifier(call, speakers="channels", return_segments=True)
+    assert len([s for s in found["segments"] if s["speaker"] == "left"]) == segments
+
+
 def test_channel_without_speech_has_no_segments(classifier):
     call = np.stack([voice(3.0), np.zeros(3 * SAMPLING_RATE)], 1).astype(np.float32)
     found = classifier(call, speakers="channels", **WINDOW)
     assert {line["speaker"] for line in found["segments"]} == {"left"}
     right = found["speakers"]["right"]
     assert (right["seconds"], right["emotions"]) == (0, [])
-    assert "no speech was found" in found["note"]
+    assert found["note"] == "no transcriber was asked for; right: no speech was found"
 
 
 def test_dimensions_of_a_conversation_are_the_mean_over_its_speakers(classifier, call):
@@ -159,13 +171,19 @@ def test_the_command_names_the_speakers(model_folder, call, tmp_path, capsys):
     command += ["--speakers", "right=customer,left=agent"]
     assert main(command) == 0
     shown = capsys.readouterr().out
-    assert "agent: " in shown and "customer: " in shown and "by speaker, percent" in shown
+    assert "agent: " in shown and "customer: " in shown
     out = tmp_path / "out.csv"
     assert main([*command, "--format", "csv", "--out", str(out)]) == 0
     lines = out.read_text().splitlines()
     assert lines[0].startswith("file,speaker,start,end,label") and ",overlap" in lines[0]
     assert {line.split(",")[1] for line in lines[1:]} == {"agent", "customer"}
     capsys.readouterr()
+    other = [word.replace("agent", "clerk") for word in command]
+    again = [*other, "--format", "csv", "--out", str(out), "--resume"]
+    with out.open("a") as file:  # the last recording is predicted again, the first is compared
+        file.write(lines[1].replace(str(call), "other.wav") + "\n")
+    assert main(again) == 2
+    assert "of other speakers or windows" in capsys.readouterr().err
     assert main([*command, "--format", "json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["speakers"]) == {"agent", "customer"}
     assert main([*command, "--format", "srt"]) == 0

@@ -70,7 +70,7 @@ def test_the_command_says_so_in_one_line(measured, model_folder, tmp_path, capsy
     assert main(command) == 0
     said = capsys.readouterr().err.splitlines()
     assert [line for line in said if "bf16" in line] == [
-        "speech-emotion: on this machine bf16 is 0.50 times as fast as fp32, measured on 4 s of "
+        "speech-emotion: on this machine bf16 is 0.50 times as fast as fp32, measured on 2 s of "
         "audio; the precision auto takes the faster one"
     ]
 

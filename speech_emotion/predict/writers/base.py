@@ -17,13 +17,11 @@ Result = dict[str, Any]
 
 
 class Writer(ABC):
-    """Takes results in the order of the recordings.
+    """Takes results in the order of the recordings."""
 
-    Attributes:
-        failed_before: number of errors that an earlier run has written.
-    """
-
-    failed_before = 0
+    def failed_before(self, files: Sequence[str]) -> int:
+        """Of how many recordings an earlier run has written an error."""
+        return 0
 
     @abstractmethod
     def missing(self, files: Sequence[str]) -> list[str]:
@@ -91,6 +89,7 @@ class OneFile(Writer):
     def __init__(self, path: Path, *, resume: bool, header: str = "") -> None:
         self._path = path
         self._done: set[str] = set()
+        self._failed: set[str] = set()
         self._example: dict[str, Any] | None = None
         refuse_existing(path, resume)
         try:
@@ -100,7 +99,7 @@ class OneFile(Writer):
                 text = path.read_bytes().decode("utf-8", errors="surrogateescape")
                 kept, results = self._kept(path, text[: text.rfind("\n") + 1])
                 self._done = {result["file"] for result in results}
-                self.failed_before = sum(bool(result.get("error")) for result in results)
+                self._failed = {result["file"] for result in results if result.get("error")}
                 self._example = next((row for row in results if not row.get("error")), None)
             _write_whole(path, kept or header, errors=self.errors)
             self._file = path.open("a", encoding="utf-8", errors=self.errors, newline="")
@@ -110,6 +109,10 @@ class OneFile(Writer):
     def missing(self, files: Sequence[str]) -> list[str]:
         """Those that are not in the file."""
         return [file for file in files if self.name_of(file) not in self._done]
+
+    def failed_before(self, files: Sequence[str]) -> int:
+        """How many of the recordings have an error in the file."""
+        return sum(self.name_of(file) in self._failed for file in files)
 
     def name_of(self, file: str) -> str:
         """The name of a recording, as the file has it."""
@@ -128,10 +131,19 @@ class OneFile(Writer):
             result: its result now.
 
         Raises:
-            PredictError: the most likely label in the file, or its score, is another one.
+            PredictError: the most likely label in the file, or its score, is another one; or the
+                speakers, or the length of the first segment or window.
         """
         assert self._example is not None
-        kept, found = (self._answer(one) for one in (self._example, self._first(result)))
+        entries = self._example, self._first(result)
+        before, now = (self._cut(one) for one in entries)
+        if before[0] != now[0] or abs(before[1] - now[1]) > CLOSE:
+            raise PredictError(
+                f"--out {self._path}: holds results of other speakers or windows ({file}: "
+                f"{before[0]} {before[1]:.2f} s there, {now[0]} {now[1]:.2f} s now); name another "
+                "file"
+            )
+        kept, found = (self._answer(one) for one in entries)
         if kept[0] != found[0] or abs(kept[1] - found[1]) > CLOSE:
             raise PredictError(
                 f"--out {self._path}: holds results of another model or of other options ({file}: "
@@ -145,6 +157,10 @@ class OneFile(Writer):
     @abstractmethod
     def _answer(self, entry: dict[str, Any]) -> tuple[str, float]:
         """The most likely label of an entry, and its score."""
+
+    @abstractmethod
+    def _cut(self, entry: dict[str, Any]) -> tuple[str, float]:
+        """The speakers of an entry, and the seconds of its first segment or window."""
 
     def write(self, file: str, result: Result) -> None:
         """Append all lines of a recording with one call."""

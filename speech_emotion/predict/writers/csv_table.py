@@ -81,6 +81,13 @@ class CsvTable(OneFile):
     def _answer(self, entry: dict[str, Any]) -> tuple[str, float]:
         return entry.get("label") or "", float(entry.get("score") or 0.0)
 
+    def _cut(self, entry: dict[str, Any]) -> tuple[str, float]:
+        if "start" not in self._columns:
+            return "", 0.0
+        # A speaker of the table of recordings is not in the results.
+        speaker = entry.get("speaker") or "" if "overlap" in self._columns else ""
+        return speaker, float(entry.get("end") or 0) - float(entry.get("start") or 0)
+
     def _kept(self, path: Path, text: str) -> tuple[str, list[dict[str, Any]]]:
         header = header_of(self._columns)
         if text and not text.startswith(header):

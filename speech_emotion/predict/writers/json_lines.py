@@ -43,6 +43,10 @@ class JsonLines(OneFile):
         emotions = entry.get("emotions") or [{"label": "", "score": 0.0}]
         return emotions[0]["label"], float(emotions[0]["score"])
 
+    def _cut(self, entry: dict[str, Any]) -> tuple[str, float]:
+        first = next(iter(entry.get("windows") or ()), {"start": 0.0, "end": 0.0})
+        return ", ".join(entry.get("speakers") or ()), first["end"] - first["start"]
+
     def _kept(self, path: Path, text: str) -> tuple[str, list[dict[str, Any]]]:
         try:
             return text, [json.loads(line) for line in text.split("\n")[:-1]]
