@@ -136,9 +136,7 @@ class Prediction:
                     writer.compare(known, again)
             todo, failed = writer.missing(files), writer.failed_before(files)
             if failed:
-                on_note(
-                    f"{failed} of the recordings have an error from before, and are not tried again"
-                )
+                on_note(f"{failed} recordings with an error from before, which are not tried again")
             to_file = self.out is not None or not sys.stdout.isatty()
             with tqdm(total=len(todo), unit="clip", disable=None if to_file else True) as bar:
                 asked = [recordings[file] for file in todo]
