@@ -260,7 +260,7 @@ class EmotionCalls(Fitting):
         copies = (workers == AUTO or int(workers) > 1) and self._copied(sources, texts)
         if workers == AUTO:
             most = len(sources) // ahead if copies else 0  # type: ignore[arg-type]
-            workers = min(_cores(), most) if most > 1 else 0
+            workers = min(cores(), most) if most > 1 else 0
             copies = workers > 1
         if copies:
             produce = partial(self._groups, sources, texts, prepare, score, ahead)
@@ -383,7 +383,7 @@ class EmotionCalls(Fitting):
         return recorded
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -1,6 +1,5 @@
 """Predicting many recordings: options, classifier, workers and writer put together."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -13,6 +12,7 @@ from tqdm import tqdm
 
 from corpus_builder.ray_cluster import RayCluster, RayError
 from hub_model.audio import AudioError
+from hub_model.calls import cores
 from hub_model.labels import LABEL_SETS, Labels
 from hub_model.results import Options
 from speech_emotion.predict import DEFAULT_MODEL, FORMATS, PredictError
@@ -257,7 +257,7 @@ class Prediction:
             return
         del classifier
         make = partial(_ray_worker, self.model, loading, {**options, "num_workers": 0})
-        workers = max(1, self.workers if isinstance(self.workers, int) else os.cpu_count() or 1)
+        workers = max(1, self.workers if isinstance(self.workers, int) else cores())
         with closing(RayCluster(workers)) as cluster:
             yield partial(_on_ray, cluster, make, workers=workers), labels
 

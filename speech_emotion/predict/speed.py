@@ -1,11 +1,10 @@
 """How fast a model is in reduced precision on this machine: measured once, and kept on disk."""
 
+import contextlib
 import copy
 import hashlib
 import json
-import os
 import platform
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -18,6 +17,7 @@ from huggingface_hub import constants
 from hub_model.audio import SAMPLING_RATE
 from speech_emotion.predict import PredictWarning
 from speech_emotion.predict.precision import PRECISIONS, set_precision
+from speech_emotion.predict.writers.base import written_whole
 
 AUTO = "auto"
 
@@ -83,17 +83,12 @@ def ratio_to_fp32(model: Any, processor: Any, precision: str) -> float:
         known = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
-    if isinstance(known, dict) and isinstance(known.get(key), float):
+    known = known if isinstance(known, dict) else {}
+    if isinstance(known.get(key), float):
         return known[key]
     ratio = measured_ratio(model, processor, precision)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, written = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            json.dump({**(known if isinstance(known, dict) else {}), key: ratio}, out, indent=2)
-        os.replace(written, file)
-    except OSError:  # it is measured again next time
-        pass
+    with contextlib.suppress(OSError), written_whole(file) as out:  # or it is measured again
+        out.write(json.dumps({**known, key: ratio}, indent=2).encode())
     return ratio
 
 
