@@ -208,7 +208,7 @@ class Fitting:
         )
         config = self.model.config
         config.temperature = fit_temperature(ids, fused)
-        means = class_mean_logits(ids, audio - self._logit_bias())
+        means = class_mean_logits(ids, audio - self._bias(config.logit_bias))
         if means is not None:
             config.class_mean_logits = means
         return config.temperature
@@ -263,13 +263,12 @@ class Fitting:
         if not found:
             raise ValueError("no recording can be used: there is no speech in any")
         config.logit_bias = fit_logit_bias(
-            np.stack(found) - self._logit_bias(), config.class_mean_logits
+            np.stack(found) - self._bias(config.logit_bias), config.class_mean_logits
         )
         return {config.id2label[index]: value for index, value in enumerate(config.logit_bias)}
 
-    def _logit_bias(self) -> np.ndarray:
-        config = self.model.config
-        return np.array(config.logit_bias or [0.0] * config.num_labels, dtype=np.float32)
+    def _bias(self, bias: list[float] | None) -> np.ndarray:
+        return np.array(bias or [0.0] * self.model.config.num_labels, dtype=np.float32)
 
     def _label_id(self, label: str | int) -> int:
         names = self.model.config.id2label

@@ -55,6 +55,8 @@ class HubertBertConfig(PreTrainedConfig):
             set by ``calibrate`` and needed by ``adapt``.
         logit_bias: added by the pipeline to the logits of a clip with audio, one number a label;
             fitted by ``adapt`` to the recordings of one source.
+        text_only_bias: added by the pipeline to the logits of a text without audio: how frequent
+            the emotions are in texts. Fitted in training, where ``text_pairs`` has comments.
         transcriber: speech transcriber that the pipeline uses by default: a transformers id or
             folder, ``"openai-whisper:<name or file>"``, or ``"none"``.
         tasks: further heads by name: ``{"labels": [...]}``, or ``{"mean", "std"}`` of a number; see
@@ -100,6 +102,7 @@ class HubertBertConfig(PreTrainedConfig):
     temperature: float | int = 1.0
     class_mean_logits: list[list[float]] | None = None
     logit_bias: list[float] | None = None
+    text_only_bias: list[float] | None = None
     transcriber: str = "openai/whisper-base.en"
     tasks: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
@@ -142,8 +145,9 @@ class HubertBertConfig(PreTrainedConfig):
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be positive, not {self.temperature}")
         labels = self.num_labels
-        if self.logit_bias is not None and len(self.logit_bias) != labels:
-            raise ValueError(f"logit_bias must have {labels} numbers, one a label")
+        for name in ("logit_bias", "text_only_bias"):
+            if (bias := getattr(self, name)) is not None and len(bias) != labels:
+                raise ValueError(f"{name} must have {labels} numbers, one a label")
         if (
             self.class_mean_logits is not None
             and [len(row) for row in self.class_mean_logits] != [labels] * labels
@@ -181,8 +185,9 @@ class HubertBertConfig(PreTrainedConfig):
             self.forget_fit()
 
     def forget_fit(self) -> None:
-        """Reset what was fitted to another classifier: temperature, class-mean logits and bias."""
-        self.temperature, self.class_mean_logits, self.logit_bias = 1.0, None, None
+        """Reset what was fitted to another classifier: temperature, class-mean logits, biases."""
+        self.temperature, self.class_mean_logits = 1.0, None
+        self.logit_bias = self.text_only_bias = None
 
     @property
     def audio_embedding_size(self) -> int:

@@ -136,7 +136,7 @@ class SpeechTextEmotionPipeline(EmotionCalls, Pipeline):
         self._scorer = ClipScorer(self.processor, self._logits, self.transcriber, why_not)
 
     def _logits(self, inputs: dict[str, torch.Tensor]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Logits ``(batch, num_labels)``, with the logit bias, and further heads: float32."""
+        """Logits ``(batch, num_labels)``, with their bias, and further heads: float32."""
         inputs = self._ensure_tensor_on_device(inputs, device=self.device)
         sound = {"input_values", "input_features"} & set(inputs)
         for name in sound:
@@ -144,8 +144,8 @@ class SpeechTextEmotionPipeline(EmotionCalls, Pipeline):
         output = self.model(**inputs)
         logits = output.logits.float().cpu().numpy()
         tasks = output.task_outputs or {}
-        if sound:
-            logits = logits + self._logit_bias()
+        config = self.model.config
+        logits = logits + self._bias(config.logit_bias if sound else config.text_only_bias)
         return logits, {name: values.float().cpu().numpy() for name, values in tasks.items()}
 
     @property

@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "temperature": 1.0,
     "class_mean_logits": None,
     "logit_bias": None,
+    "text_only_bias": None,
     "transcriber": "openai/whisper-base.en",
 }
 """Defaults of :class:`~hub_model.configuration_hubert_bert.HubertBertConfig`, which may be left out
@@ -257,7 +258,7 @@ class OnnxPipeline(EmotionCalls):
 
     def _logits(self, inputs: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Logits; an exported model has no further heads."""
-        return self.model(**inputs) + self._logit_bias(), {}
+        return self.model(**inputs) + self._bias(self.model.config.logit_bias), {}
 
 
 def is_exported(source: str | os.PathLike) -> bool:

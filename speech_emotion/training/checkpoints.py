@@ -14,6 +14,7 @@ from speech_emotion.training.config import TrainConfig
 from speech_emotion.training.model_card import write_model_card
 from speech_emotion.training.provenance import short_record, write_record
 from speech_emotion.training.saving import replaced_folder
+from speech_emotion.training.text_bias import fit_text_only_bias
 
 
 def save_checkpoint(
@@ -46,6 +47,9 @@ def save_checkpoint(
     model.config.temperature = temperature
     if config.stock_checkpoint:
         record = {**record, "temperature": temperature}
+    elif config.text_pairs:
+        bias = fit_text_only_bias(model, processor, config.text_pairs["comments"])
+        model.config.text_only_bias = bias
     model.config.training = short_record(record)
     audio_record = getattr(model.config.audio_config, "training", None)
     if audio_record:  # of a stock checkpoint of an earlier release

@@ -88,6 +88,18 @@ def test_contributions_are_the_models_answers_without_a_modality(classifier):
         assert 0.001 < parts["moved"]["audio"] <= 1
 
 
+def test_the_bias_of_text_without_audio_changes_nothing_else(classifier, monkeypatch):
+    asked = {"text": "leave me", "contributions": True}
+    before = classifier(CLIP, **asked)["contributions"]
+    bias = [2.0, -1.0, 0.0, 0.0, 0.0, 0.0, -1.0]
+    monkeypatch.setattr(classifier.model.config, "text_only_bias", bias)
+    after = classifier(CLIP, **asked)["contributions"]
+    assert (after["audio"], after["fused"]) == (before["audio"], before["fused"])
+    odds = {name: after["text"][name] / before["text"][name] for name in EMOTIONS}
+    found = [np.log(odds[name] / odds["happy"]) for name in EMOTIONS]
+    assert found == pytest.approx(bias, abs=1e-3)
+
+
 def test_contributions_follow_the_labels(classifier):
     row = classifier(CLIP, text="leave me", contributions=True, labels="valence", top_k=1)
     for name in ("audio", "text", "fused"):

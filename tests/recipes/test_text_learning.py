@@ -11,6 +11,7 @@ import torch
 import yaml
 from transformers import BertModel, BertTokenizer
 
+from corpus_builder.labels import VOTE_CLASSES
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from recipes.mini.text_stage import TextConfig, draw_weights, main, soft_targets, train_text
@@ -19,8 +20,9 @@ from speech_emotion.training.augment import augmenter
 from speech_emotion.training.build import freeze, set_training
 from speech_emotion.training.goemotions import FOLDED, Comments, read_comments, read_texts
 from speech_emotion.training.parsing import ConfigError
+from speech_emotion.training.text_bias import fit_text_only_bias
 from speech_emotion.training.text_sampler import TextSampler
-from tests.helpers.tiny_models import tiny_model
+from tests.helpers.tiny_models import tiny_model, tiny_processor
 from tests.helpers.training_fixtures import reset_accelerate
 from tests.helpers.training_runs import same, weights
 
@@ -233,6 +235,25 @@ def test_text_pairs_augmentation_and_freezing_in_a_run(run, folder, tmp_path):
     )
     assert all(torch.equal(before[key], frozen[key]) for key in before)
     assert any(not torch.equal(before[key], free[key]) for key in before)
+    bias = HubertBertForEmotion.from_pretrained(start).config.text_only_bias
+    assert len(bias) == 7 and sum(bias) == pytest.approx(0, abs=1e-6) and any(bias)
+
+
+@pytest.mark.parametrize("labels", [EMOTIONS, VOTE_CLASSES])
+def test_texts_that_say_nothing_have_the_frequencies_of_the_comments(labels, tmp_path):
+    """As the square root of the number of comments."""
+    model = tiny_model(id2label=dict(enumerate(labels)))
+    for weight in model.classifier.parameters():
+        torch.nn.init.zeros_(weight)
+    counts = {"anger": 16, "joy": 64, "neutral": 100} | dict.fromkeys(
+        ["relief", "disgust", "fear", "sadness", "surprise"], 4
+    )
+    (tmp_path / "labels.txt").write_text("\n".join(counts))
+    rows = [f"it was so\t{i}\tid" for i, count in enumerate(counts.values()) for _ in range(count)]
+    (tmp_path / "dev.tsv").write_text("\n".join(rows))
+    bias = fit_text_only_bias(model, tiny_processor(), str(tmp_path))
+    expected = np.log([4, 2, 2, 2, 8, 2, 2, 10][: len(labels)])
+    assert bias == pytest.approx(expected - expected.mean(), abs=1e-3)
 
 
 def test_an_unknown_part_cannot_be_frozen(run):

@@ -48,7 +48,8 @@ def comments(tmp_path):
     lines.append("a plain sentence\t7\tid8")
     (tmp_path / "comments").mkdir()
     (tmp_path / "comments" / "labels.txt").write_text("\n".join(names))
-    (tmp_path / "comments" / "train.tsv").write_text("\n".join(lines))
+    for split in ("train", "dev"):
+        (tmp_path / "comments" / f"{split}.tsv").write_text("\n".join(lines))
     return str(tmp_path / "comments")
 
 
