@@ -160,6 +160,7 @@ results: $(VENV)/installed-dev data runs/mini_corpus ## measure again, and rewri
 	@$(EVALUATE) adaptation --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) fairness --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) conversation --model $(MODEL) --data runs/mini_corpus
+	@$(if $(wildcard $(GOEMOTIONS)),$(EVALUATE) comments --model $(MODEL) --data $(GOEMOTIONS))
 	@$(EVALUATE) cross_corpus --model $(MODEL) $(UNSEEN) --data runs/mini_corpus $(CV) --text none
 	@$(EVALUATE) ablation --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)
 	@$(EVALUATE) robustness --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)

@@ -27,6 +27,7 @@ from speech_emotion.evaluation import (
     ablation,
     adaptation,
     calibration,
+    comments,
     comparison,
     conversation,
     cross_corpus,
@@ -84,6 +85,11 @@ BENCHMARKS = {
         ("cache", "folds", "limit", "text", "workers"),
     ),
     "cross_corpus": Benchmark("Corpus by corpus", cross_corpus, ()),
+    "comments": Benchmark(
+        "Text without audio: GoEmotions",
+        comments,
+        (*_IN_TABLES, "cache", "limit", "workers"),
+    ),
 }
 """Every benchmark by its name on the command line."""
 

@@ -326,6 +326,7 @@ def test_each_corpus_is_answered_by_what_learnt_from_the_others(capsys):
 
 
 BAD = {
+    "no comments": ("comments --model ours", "--data corpus: cannot be read as GoEmotions"),
     "one speaker": (
         "calibration --limit 1 --model ours",
         "calibration fits a temperature on other speakers",
