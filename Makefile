@@ -96,25 +96,25 @@ fine-tuning: $(VENV)/installed ## tune checkpoints/mini to DATA/nEMO, and compar
 TEACHER ?= openai/whisper-tiny.en
 GOEMOTIONS ?= google-research-datasets/go_emotions
 SPEECH_TESS ?= $(DATA)/TESS
-SPEECH_FILLETS ?= runs/fillets-ng-data
+SPEECH_FREE ?= runs/speech
 SPEECH_NEMO ?= $(DATA)/nEMO
-export TEACHER GOEMOTIONS SPEECH_TESS SPEECH_FILLETS SPEECH_NEMO
+export TEACHER GOEMOTIONS SPEECH_TESS SPEECH_FREE SPEECH_NEMO
 DISTILL := $(PY) -m recipes.mini.distill --resume
 # Runs share the vectors of the frozen encoders.
 TUNE := $(PY) train.py --config recipes/mini/tune.yaml --data runs/mini_corpus --feature-cache runs/mini_features
 
-runs/fillets-ng-data:
-	@mkdir -p $@.part && cd $@.part && apt-get download -qq fillets-ng-data-cs fillets-ng-data-nl \
-	  && for package in *.deb; do dpkg --extract $$package . && rm $$package; done
-	@mv $@.part $@
+# Every source has its folder there, so a new one is fetched into the rest.
+$(SPEECH_FREE): $(VENV)/installed recipes/mini/fetch_speech.py
+	@$(PY) -m recipes.mini.fetch_speech $@
+	@touch $@
 
 runs/mini_corpus: $(VENV)/installed
 	@$(PY) -m corpus_builder build --source ravdess=$(DATA)/RAVDESS --source tess=$(DATA)/TESS \
 	  --source nemo=$(DATA)/nEMO --keep-neutral --config speaker_disjoint --config natural --out $@
 
-speech: $(SPEECH_FILLETS) ## fetch free acted speech without labels (a game in Czech and Dutch; needs Debian)
+speech: $(SPEECH_FREE) ## fetch free speech without labels (actors of games, announcers; needs Debian)
 
-mini-base: $(VENV)/installed $(SPEECH_FILLETS)
+mini-base: $(VENV)/installed $(SPEECH_FREE)
 	@$(DISTILL) --config recipes/mini/distill.yaml --output-dir runs/mini_base
 	@$(DISTILL) --config recipes/mini/robust.yaml --output-dir runs/mini_robust
 	@$(DISTILL) --config recipes/mini/deepen.yaml --output-dir runs/mini_deep

@@ -26,10 +26,14 @@ STAGE_FILE = "stage.json"
 """Training data of an encoder that was trained here, beside its weights."""
 
 OTHER_LICENCES = {
+    "asterisk-core-sounds": "cc-by-sa-3.0",
+    "beneath-a-steel-sky": "freeware, may be changed and given away",
     "espeak-ng": "synthetic speech, no rights in it",
     "fillets-ng-data": "gpl-2.0",
+    "flight-of-the-amazon-queen": "freeware, may be changed and given away",
     "goemotions": "cc-by-4.0",
     "google-research-datasets/go_emotions": "cc-by-4.0",
+    "hedgewars-data": "gfdl-1.3",
     "whisper-tiny.en-encoder": "mit",
     "openai/whisper-tiny.en": "mit",
 }

@@ -272,13 +272,15 @@ def shipped() -> list[Path]:
 @pytest.mark.parametrize("path", shipped(), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_config_that_is_shipped_can_be_read_anywhere(path, monkeypatch):
     """With today's names, and without a path of one machine."""
-    for name in ("SPEECH_TESS", "SPEECH_FILLETS", "SPEECH_NEMO"):
+    for name in ("SPEECH_TESS", "SPEECH_FREE", "SPEECH_NEMO"):
         monkeypatch.setenv(name, name.lower())
     text = path.read_text()
     assert not set(yaml.safe_load(text)) & set(OLD_NAMES)
     assert "../" not in text and "/home" not in text and "~" not in text
     family = read_config(path).get("family")
-    recipes = dict.fromkeys(("distill", "robust", "deepen"), DistillConfig) | {"text": TextConfig}
+    recipes = dict.fromkeys(("distill", "robust", "deepen", "voices"), DistillConfig) | {
+        "text": TextConfig
+    }
     kind = CONFIGS[family] if family else recipes.get(path.stem, TrainConfig)
     given = ["--config", str(path), "--data", "corpus", "--output-dir", "model"]
     assert family_of(given) == family
