@@ -10,7 +10,7 @@ from typing import Any
 
 # Slow imports are in the functions that need them: every worker process imports this module.
 from corpus_builder import CorpusError
-from corpus_builder.command_line import OneLineParser, add_verbosity, verbosity
+from corpus_builder.command_line import OneLineParser, add_verbosity, reader_gone, verbosity
 from corpus_builder.labels import read_label_map
 from corpus_builder.sources import SOURCES, Iemocap, Ravdess, Source, TableSource
 
@@ -28,7 +28,8 @@ def main(arguments: list[str] | None = None, *, prog: str = PROG) -> int:
         prog: what the user typed before them, for usage lines and messages.
 
     Returns:
-        The exit code: 0; 1 when ``stats`` finds a leak; 2 on bad input; 130 when stopped.
+        The exit code: 0; 1 when ``stats`` finds a leak; 2 on bad input; 130 when stopped; 141 when
+        the reader of the output has gone.
     """
     name = prog.removeprefix("python -m ")
     try:
@@ -38,6 +39,8 @@ def main(arguments: list[str] | None = None, *, prog: str = PROG) -> int:
     except CorpusError as error:
         print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        return reader_gone()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"{name}: {where}{error.strerror or error}", file=sys.stderr)

@@ -32,6 +32,16 @@ def add_verbosity(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def reader_gone() -> int:
+    """Drop what is left of the output when its reader has gone, as with ``| head``.
+
+    Returns:
+        141, what a shell sees of a program that SIGPIPE ended.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+
 @contextmanager
 def verbosity(arguments: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
     """Apply ``-q`` and ``-v`` while a command runs.

@@ -4,7 +4,6 @@ import argparse
 import importlib
 import io
 import logging
-import os
 import pkgutil
 import sys
 import warnings
@@ -15,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from corpus_builder import CorpusError
-from corpus_builder.command_line import OneLineParser, add_verbosity, verbosity
+from corpus_builder.command_line import OneLineParser, add_verbosity, reader_gone, verbosity
 from speech_emotion import __version__, cli
 from speech_emotion.predict import PredictError, PredictWarning
 
@@ -39,9 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with verbosity(arguments) as (rest, quiet):
             return _run(rest, quiet=quiet)
-    except BrokenPipeError:  # the reader of the output has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # what a shell sees of a program that SIGPIPE ended
+    except BrokenPipeError:
+        return reader_gone()
 
 
 def _run(arguments: list[str], *, quiet: bool) -> int:

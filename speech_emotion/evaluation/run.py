@@ -20,7 +20,7 @@ import datasets
 import huggingface_hub
 import transformers
 
-from corpus_builder.command_line import OneLineParser
+from corpus_builder.command_line import OneLineParser, reader_gone
 from speech_emotion import metrics
 from speech_emotion.evaluation import (
     EvaluationError,
@@ -169,9 +169,12 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "evaluate_benchm
         return 130
     content = results_file(options, settings, outcome)
     write(content, outcome, options.out)
-    print(benchmark.module.table(content))
-    if options.benchmark == "ravdess":
-        print(f"\n{confusion_tables(content)}")
+    try:
+        print(benchmark.module.table(content), flush=True)
+        if options.benchmark == "ravdess":
+            print(f"\n{confusion_tables(content)}", flush=True)
+    except BrokenPipeError:
+        return reader_gone()
     print(f"\nwritten: {options.out} and {predictions_file(options.out)}", file=sys.stderr)
     return 0
 

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -25,6 +26,15 @@ def test_stats_counts_splits_classes_and_corpora(corpus, capsys):
     printed, _ = printed.split("Table 1: train")
     totals = [int(line.split()[-1]) for line in printed.splitlines() if line.startswith("total")]
     assert len(totals) == 9 and sum(totals) == 3 * 84
+
+
+def test_stats_ends_without_a_word_when_its_reader_has_gone(corpus, capsys, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", buffering=1, encoding="utf-8") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert main(["stats", str(corpus)]) == 141
+    assert capsys.readouterr().err == ""
 
 
 def test_stats_finds_a_leak_planted_in_the_shards(corpus, tmp_path, capsys):
