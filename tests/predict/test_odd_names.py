@@ -68,12 +68,10 @@ def test_bars_of_a_terminal_without_blocks(monkeypatch):
 
 
 def test_a_reader_that_goes_away_ends_the_command_without_a_word(folder, model_folder):
-    recordings = [str(folder)] * 40
-    command = [sys.executable, "-m", "speech_emotion", "predict", *recordings, "--format", "json"]
+    command = [sys.executable, "-m", "speech_emotion", "predict", str(folder), "--format", "json"]
     command += ["--model", str(model_folder), "--transcriber", "none", "--batch-size", "1"]
     predict = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert predict.stdout and predict.stderr
-    assert json.loads(predict.stdout.readline())["emotions"]
     predict.stdout.close()
     error = predict.stderr.read().decode()
     assert predict.wait() == 141, error
