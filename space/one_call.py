@@ -8,8 +8,9 @@ import asyncio
 import threading
 from typing import Any
 
-from classifier import Classifier, after_batch
+from classifier import Classifier
 from clips import ClipError
+from lock import after_batch
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,8 +20,8 @@ STATIC = "/static-offline-docs/{path:path}"
 """Script and style of `/docs`."""
 
 NOT_INSTALLED = (
-    "this copy of the demo has only the page and its own API; for POST /v1/predict, run pip install "
-    '".[serve]" in the repository of the project, and start the demo again'
+    "this copy of the demo has only the page and its own API; for POST /v1/predict, run "
+    'pip install ".[serve]" in the repository of the project, and start the demo again'
 )
 
 
