@@ -3,6 +3,7 @@
 import argparse
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
@@ -11,9 +12,16 @@ from huggingface_hub.errors import HTTPError
 
 ROOT = Path(__file__).resolve().parent.parent
 
+LIBRARY = ("hub_model", "corpus_builder", "speech_emotion")
+"""Packages that `/v1/predict` needs. They are pushed as they are: the Hub installs
+`requirements.txt` before it copies the other files of a Space, so a wheel among them is not found.
+"""
+
 
 def push_space(repo: str, *, model: str | None = None, private: bool = False) -> str:
-    """Upload `space/` with the example clips; its card gets the id of the model.
+    """Upload `space/` with the example clips and the library; its card gets the id of the model.
+
+    The requirements of `speech-emotion serve` are added to those of the Space.
 
     Args:
         repo: id of the Space; it is created if it does not exist.
@@ -26,8 +34,13 @@ def push_space(repo: str, *, model: str | None = None, private: bool = False) ->
     api = HfApi()
     with tempfile.TemporaryDirectory() as folder:
         staged = Path(folder) / "space"
-        copytree(ROOT / "space", staged, ignore=ignore_patterns("__pycache__", ".gradio"))
-        copytree(ROOT / "examples", staged / "examples")
+        unwanted = ignore_patterns("__pycache__", ".gradio")
+        copytree(ROOT / "space", staged, ignore=unwanted)
+        for name in ("examples", *LIBRARY):
+            copytree(ROOT / name, staged / name, ignore=unwanted)
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        with (staged / "requirements.txt").open("a", encoding="utf-8") as requirements:
+            requirements.writelines(f"{x}\n" for x in project["optional-dependencies"]["serve"])
         if model is not None:
             card = staged / "README.md"
             front = metadata_load(card)

@@ -25,7 +25,7 @@ The result is a probability for each of: {labels}.
 ## What to expect
 - This project's models were trained on **acted** English speech. Results for spontaneous or noisy
   speech and for other languages are less reliable, and a high probability is not certainty.
-- If no emotion reaches {threshold:.0%}, the page says that it is not sure.
+- If no emotion reaches {threshold:.0%}, the result is "unsure".
 - This project's models refuse clips of noise or silence. Stock models have no such check and
   classify noise as well.
 

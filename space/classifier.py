@@ -5,18 +5,17 @@ import importlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile as sf
 from clips import Clip, ClipError
 from gpu import is_zero, on_gpu
+from lock import FairLock, after_batch, in_steps
 from settings import Settings, shown_name
 
 if TYPE_CHECKING:
@@ -78,41 +77,6 @@ class Result:
     def unsure(self, threshold: float) -> bool:
         """Whether the highest probability is below the threshold, 0 to 1."""
         return self.emotions[0]["score"] < threshold
-
-
-class FairLock:
-    """A lock that is granted in the order of the requests.
-
-    With `threading.Lock`, a thread that releases the lock often gets it back at once. A long
-    recording, which releases it after every batch, would then block all other requests.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._next_ticket, self._serving = 0, 0
-
-    def __enter__(self) -> None:
-        with self._changed:
-            ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
-            self._changed.wait_for(lambda: self._serving == ticket)
-
-    def __exit__(self, *error: object) -> None:
-        with self._changed:
-            self._serving += 1
-            self._changed.notify_all()
-
-    def yield_to_others(self) -> None:
-        """Let every request that already waits run first."""
-        self.__exit__()
-        self.__enter__()
-
-
-class _Cancelled(Exception):
-    """Raised inside the pipeline to stop a recording."""
-
-
-after_batch: ContextVar[Callable[[int], None] | None] = ContextVar("after_batch", default=None)
-"""Called after each batch of windows with their number; set while a recording is classified."""
 
 
 class Classifier:
@@ -320,40 +284,9 @@ class Classifier:
         Raises:
             ClipError: there is no model, or it refuses the recording; one line.
         """
-        steps: SimpleQueue[int | dict[str, Any] | Exception] = SimpleQueue()
-        cancelled, done = threading.Event(), 0
-
-        def report(windows: int) -> None:
-            nonlocal done
-            done += windows
-            steps.put(done)
-            self.lock.yield_to_others()
-            if cancelled.is_set():
-                raise _Cancelled
-
-        def work() -> None:
-            after_batch.set(report)
-            try:
-                with self.lock:
-                    steps.put(self.pipeline(str(path), return_segments=True, **options))
-            except Exception as error:
-                steps.put(error)
-
-        # ZeroGPU finds the visitor's request in the context.
-        thread = threading.Thread(
-            target=copy_context().run, args=(work,), name="recording", daemon=True
-        )
-        thread.start()
-        try:
-            while isinstance(step := steps.get(), int):
-                yield step
-        finally:
-            cancelled.set()
-            thread.join()
+        call = functools.partial(self.pipeline, str(path), return_segments=True, **options)
         with self.errors(Path(path)):
-            if isinstance(step, Exception):
-                raise step
-        yield step
+            yield from in_steps(call, self.lock)
 
     def _forward_batch(self, inputs: Any, **options: Any) -> Any:
         """Run `forward` of the pipeline; in a recording, report the batch afterwards."""

@@ -174,7 +174,8 @@ def compared_html(pair: list[tuple[Classifier, Result]]) -> str:
         [page.label_html(label), *("-" if s is None else page.bar(s, label) for s in scores)]
         for label, *scores in (one.values() for one in scores_of(pair))
     ]
-    rows.append(["words", *(page.escaped(result.transcript) or "-" for _, result in pair)])
+    texts = (page.escaped(result.transcript) or "-" for _, result in pair)
+    rows.append(["words", *(f'<span class="words">{text}</span>' for text in texts)])
     rows.append(["seconds", *(f"{result.elapsed_seconds:.2f}" for _, result in pair)])
     heads = ["emotion", *(model.name for model, _ in pair)]
     return page.answer_html(page.table(heads, rows, caption="Two models on one clip"))

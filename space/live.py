@@ -161,7 +161,7 @@ def line_html(windows: list[dict[str, Any]]) -> str:
         return ""
     now = windows[-1]
     score = "" if now["score"] is None else f" {now['score']:.0%}"
-    best = f'<p class="best"><strong>{page.escaped(now["label"] or "not sure")}</strong>{score}</p>'
+    best = f'<p class="best"><strong>{page.escaped(now["label"] or UNSURE)}</strong>{score}</p>'
     names = next((list(w["scores"]) for w in windows if w["scores"]), [])
     shapes = []
     start = SHOWN - len(windows)
@@ -179,14 +179,15 @@ def line_html(windows: list[dict[str, Any]]) -> str:
         label = window["label"] or ""
         colour = "transparent" if label == NO_SPEECH else page.colour_of(label)
         shapes.append(f'<rect x="{place - 0.5}" y="106" width="1" height="8" fill="{colour}"/>')
-    text = f"Emotions of the last {len(windows)} windows; now {now['label'] or 'not sure'}"
+    text = f"Emotions of the last {len(windows)} windows; now {now['label'] or UNSURE}"
     return page.answer_html(
         best
         + f'<svg class="line" role="img" aria-label="{page.escaped(text)}" '
         + f'preserveAspectRatio="none" viewBox="0 0 {SHOWN - 1} 115">{"".join(shapes)}</svg>'
-        + f'<div class="times"><span>{SHOWN} s ago</span><span>now</span></div>'
+        + f'<div class="times"><span>{SHOWN} s ago</span>'
+        + "<span>probability, 0 to 100%</span><span>now</span></div>"
         + '<div class="legend">'
-        + "".join(f"<span>{page.label_html(name)}</span>" for name in (*names, "not sure"))
+        + "".join(f"<span>{page.label_html(name)}</span>" for name in (*names, UNSURE))
         + "</div>"
     )
 

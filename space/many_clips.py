@@ -233,7 +233,9 @@ def rows_html(rows: Sequence[dict[str, Any]], sounds: Sequence[str], labels: Seq
         else:
             order = sorted(labels, key=lambda label: -row[label])
             second = page.label_html(order[1], row[order[1]]) if len(order) > 1 else ""
-            cells += f"<td>{page.label_html(row['label'], row['score'])}</td>"
+            label = f"{UNSURE}: {order[0]}" if row["label"] == UNSURE else row["label"]
+            label = page.label_html(label, row["score"])
+            cells += f'<td><span class="words">{label}</span></td>'
             cells += f'<td class="wide">{second}</td>'
             cells += f'<td class="words">{page.escaped(row["transcript"])}</td>' if has_text else ""
         body.append(f'<tr data-sound="{sound}">{cells}</tr>' if sound else f"<tr>{cells}</tr>")

@@ -1,15 +1,16 @@
 """`POST /v1/predict` of `speech-emotion serve`, beside the page, with `/docs`.
 
-The server is that of the library of this project. Where it is not installed, the addresses answer
-with one line that says so.
+The server is that of the library of this project, which `scripts/push_space.py` pushes beside the
+page. Where it is missing, the addresses answer with one line that says what to install.
 """
 
 import asyncio
 import threading
 from typing import Any
 
-from classifier import Classifier, after_batch
+from classifier import Classifier
 from clips import ClipError
+from lock import after_batch
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,8 +20,8 @@ STATIC = "/static-offline-docs/{path:path}"
 """Script and style of `/docs`."""
 
 NOT_INSTALLED = (
-    "this server has only the page and its own API; for POST /v1/predict, install "
-    "speech-text-emotion[serve] beside it"
+    "this copy of the demo has only the page and its own API; for POST /v1/predict, run "
+    'pip install ".[serve]" in the repository of the project, and start the demo again'
 )
 
 

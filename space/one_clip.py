@@ -10,7 +10,7 @@ import gradio as gr
 import page
 from classifier import MAX_CHARACTERS, Classifier, Result
 from clips import Clip, ClipError, draw, read_clip
-from exports import as_csv
+from exports import UNSURE, as_csv
 from settings import HERE
 from uploads import received
 
@@ -189,7 +189,7 @@ def result_html(result: Result, threshold: float) -> str:
     name, score = page.escaped(best["label"]), f"{best['score']:.0%}"
     if result.unsure(threshold):
         remark = f"No emotion reaches {threshold:.0%}; the likeliest is {name} with {score}."
-        name, score = "not sure", ""
+        name, score = UNSURE, ""
     elif others and best["score"] - others[0]["score"] < CLOSE:
         remark = f"Close call: {page.escaped(others[0]['label'])} is nearly as likely."
     bars = "".join(
@@ -206,13 +206,16 @@ def result_html(result: Result, threshold: float) -> str:
 def contributions_html(result: Result, empty: bool) -> str:
     """Say what decided, and show the probabilities of voice and words, folded.
 
+    Words that say nothing about the emotion have no column, unless they have changed the result.
+
     Args:
         result: with its contributions.
         empty: whether the words say nothing about the emotion.
     """
     parts = result.contributions
     columns = {"voice": parts["audio"]}
-    if parts["text"] is not None and not empty:
+    changed = likeliest(parts["audio"]) != likeliest(parts["fused"])
+    if parts["text"] is not None and (changed or not empty):
         columns["words"] = parts["text"]
     if parts["text"] is not None:
         columns["both"] = parts["fused"]
@@ -236,7 +239,7 @@ def decided_by(parts: dict[str, Any], empty: bool) -> str:
     """
     if parts["text"] is None:
         return "There are no words: the voice decided."
-    voice, words, both = (max(parts[k], key=parts[k].get) for k in ("audio", "text", "fused"))
+    voice, words, both = (likeliest(parts[key]) for key in ("audio", "text", "fused"))
     if empty and both == voice:
         return "The voice decided; the words say nothing about the emotion."
     if parts["moved"]["text"] < LITTLE and both == voice:
@@ -250,6 +253,11 @@ def decided_by(parts: dict[str, Any], empty: bool) -> str:
     if both == words:
         return f"The words decided; the voice alone would rather be {voice}."
     return f"Voice and words decided together; the voice alone would rather be {voice}."
+
+
+def likeliest(scores: dict[str, float]) -> str:
+    """Return the label with the highest probability."""
+    return max(scores, key=scores.get)
 
 
 def _publish(classifier: Classifier) -> None:

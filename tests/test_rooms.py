@@ -36,7 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "recipes": (*LIBRARY, METRICS),
     "metrics": (),
     "space": ("speech_emotion.predict",),  # where it is installed, for its server
-    "benchmarks": (*LIBRARY, METRICS, "train"),
+    "benchmarks": (*LIBRARY, METRICS, "train", "scripts"),
     "scripts": (*LIBRARY, METRICS, "recipes", "space"),
 }
 """Each room, and the rooms it may import besides itself."""

@@ -187,6 +187,21 @@ def space_load_table(figures: Figures) -> str:
     )
 
 
+def space_latency_table(figures: Figures) -> str:
+    """Time to the first answer and to the result on the page of the demo."""
+    rows = [
+        [row["transcriber"]]
+        + [f"{row[name][key]:.2f} s" for name in ("first", "result") for key in ("median", "worst")]
+        for row in figures["rows"]
+    ]
+    return (
+        f"`{figures['model']}`, {figures['clips']} clips, {figures['rounds']} times each, in "
+        f"Chromium on the same machine: {figures['what']}. With a transcriber the first answer is "
+        "that of the voice alone.\n\n"
+        + markdown_table(["transcriber", "first, median", "worst", "result, median", "worst"], rows)
+    )
+
+
 def live_table(figures: Figures) -> str:
     """Delay and memory of a live recording."""
     delay, memory = figures["delay_s"], figures["memory_mib_by_tenths"]
@@ -288,6 +303,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "head_training": ("Training a head on frozen encoders", head_training_table),
     "training_equivalence": ("Two processes, and a resumed run", training_equivalence_table),
     "space_load": ("The demo under load", space_load_table),
+    "space_latency": ("Answers of the demo to one clip", space_latency_table),
     "live": ("A recording while it is made", live_table),
     "word_error_rate": ("Errors and time of the transcribers", word_error_rate_table),
     "serve_load": ("The HTTP server under load", space_load_table),

@@ -18,6 +18,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from uploads import sweep, upload_folder
 
+from hub_model.labels import EMOTIONS
 from tests.helpers.made_benchmark import write_ravdess
 from tests.helpers.space_page import chart, clear, needs_browser, on_a_phone, page, serious
 from tests.helpers.space_server import wait_until_empty
@@ -201,6 +202,8 @@ def test_benchmark_of_a_zip(browser, serve, text_model, tmp_path):
     assert "WA" in report and "UA" in report and "neutral" in report
     page.wait_for(browser, "#benchmark-answer")
     assert browser.find_elements(By.CSS_SELECTOR, "#benchmark-answer img")
+    picture = downloaded(browser, "benchmark-answer", "ravdess.png", text=False)
+    assert picture.startswith(b"\x89PNG")
     assert serious(browser) == []
 
 
@@ -215,6 +218,9 @@ def test_compare_two_models(browser, serve, text_model, stock_model, angry_clip)
     assert len(rows) == 9 and all(len(row) == 3 for row in rows)
     heads = browser.find_element(By.CSS_SELECTOR, "#compare-answer thead").text
     assert text_model.name in heads and stock_model.name in heads
+    lines = downloaded(browser, "compare-answer", "compared.csv").splitlines()
+    assert lines[0] == f"emotion,{text_model.name},{stock_model.name}"
+    assert {line.split(",")[0] for line in lines[1:]} == set(EMOTIONS)
     assert serious(browser) == []
 
 

@@ -12,6 +12,7 @@ import pytest
 from huggingface_hub import HfApi, SpaceHardware, metadata_load
 from packaging.requirements import Requirement
 
+from scripts.push_space import LIBRARY
 from tests.helpers.space_server import ROOT, SPACE
 
 CARD_KEYS = {
@@ -72,13 +73,13 @@ def test_everything_is_pushed(hub, tmp_path):
     assert address.strip() == f"{hub.url}/spaces/owner/demo"
     api = HfApi(endpoint=hub.url, token=hub.token)
     pushed = set(api.list_repo_files("owner/demo", repo_type="space"))
-    here = {
-        path.relative_to(SPACE).as_posix()
-        for path in SPACE.rglob("*")
-        if path.is_file() and not {"__pycache__", ".gradio"} & set(path.relative_to(SPACE).parts)
-    }
-    examples = {f"examples/{path.name}" for path in (ROOT / "examples").iterdir()}
-    assert pushed - {".gitattributes"} == here | examples
+
+    def files(folder: Path, root: Path) -> set[str]:
+        found = (path.relative_to(root) for path in folder.rglob("*") if path.is_file())
+        return {p.as_posix() for p in found if not {"__pycache__", ".gradio"} & set(p.parts)}
+
+    beside = [files(ROOT / name, ROOT) for name in ("examples", *LIBRARY)]
+    assert pushed - {".gitattributes"} == files(SPACE, SPACE).union(*beside)
     assert {"gpu.py", "archives.py", "packages.txt", "Dockerfile"} <= pushed
     card = metadata_load(api.hf_hub_download("owner/demo", "README.md", repo_type="space"))
     assert card["models"] == ["owner/emotion"] and card["sdk"] == "gradio"

@@ -4,6 +4,7 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
+import httpx
 import pytest
 from gradio_client import handle_file
 from huggingface_hub import HfApi
@@ -36,6 +37,8 @@ def test_the_repo_alone_starts_and_answers(hub, tmp_path, monkeypatch, text_mode
     process = SpaceProcess(tmp_path, source=space, python=python, **env)
     try:
         answer = process.client.predict(handle_file(angry_clip), api_name="/predict")
+        with angry_clip.open("rb") as file:
+            reply = httpx.post(f"{process.url}/v1/predict", files={"file": file}, timeout=60)
         write_ravdess(tmp_path / "raw")
         packed = shutil.make_archive(str(tmp_path / "raw"), "zip", tmp_path / "raw")
         scored = process.client.predict(handle_file(packed), api_name="/benchmark")
@@ -44,5 +47,9 @@ def test_the_repo_alone_starts_and_answers(hub, tmp_path, monkeypatch, text_mode
     expected = pipeline("audio-classification", model=str(text_model), trust_remote_code=True)
     assert {row["label"]: row["score"] for row in answer["emotions"]} == pytest.approx(
         {row["label"]: row["score"] for row in expected(str(angry_clip))}, abs=1e-4
+    )
+    assert reply.status_code == 200
+    assert {row["label"]: row["score"] for row in reply.json()["emotions"]} == pytest.approx(
+        {row["label"]: row["score"] for row in answer["emotions"]}, abs=1e-4
     )
     assert "| owner/emotion, all clips given |" in scored["markdown"]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from classifier import Classifier
 from clips import read_clip
+from one_call import Shared
 from timeline import run
 
 from tests.helpers.space_server import Settings
@@ -108,7 +109,9 @@ def test_results_are_the_same_on_zero_gpu(zero, text_model, angry_clip, monkeypa
     def results() -> tuple:
         one = Classifier(Settings(model=str(text_model)))
         *_, recording = run(one, angry_clip, window_s=1.0, hop_s=0.5)
-        return one.classify(angry_clip, clip, text="no leave me").emotions, recording.to_dict()
+        called = Shared(one)(str(angry_clip))  # as /v1/predict does
+        emotions = one.classify(angry_clip, clip, text="no leave me").emotions
+        return emotions, recording.to_dict(), called
 
     monkeypatch.setattr(classifier, "is_zero", lambda: False)  # the model stays on the CPU
     on_gpu = results()

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
@@ -50,6 +51,11 @@ def refused(page: SpaceProcess, file: Path, words: str, *, api_name: str = "/bat
     line = str(caught.value)
     assert "\n" not in line and "Traceback" not in line
     return line
+
+
+def test_one_call_without_the_library_says_what_to_install(page):
+    reply = httpx.post(f"{page.url}/v1/predict", files={"file": b"x"}, timeout=60)
+    assert reply.status_code == 501 and "pip install" in reply.json()["error"]
 
 
 @pytest.mark.parametrize("api_name", ["/batch", "/benchmark"])

@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from classifier import Classifier, FairLock
+from classifier import Classifier
+from lock import FairLock
 from selenium.webdriver.common.by import By
 
 from tests.helpers.space_page import chart, clear, needs_browser, page

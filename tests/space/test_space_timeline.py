@@ -8,9 +8,10 @@ import threading
 import numpy as np
 import pytest
 import soundfile as sf
-from classifier import Classifier, FairLock
+from classifier import Classifier
 from clips import ClipError, read_clip
 from exports import as_csv, as_srt, as_textgrid, draw_timeline
+from lock import FairLock
 from long_recording import timeline_html
 from settings import Settings
 from timeline import Recording, run

@@ -41,12 +41,14 @@ def test_words_that_say_nothing_have_no_column():
     found = result(ANGRY, parts(ANGRY, CALM, ANGRY))
     assert '<th scope="col">words</th>' in contributions_html(found, False)
     assert '<th scope="col">words</th>' not in contributions_html(found, True)
+    changed = result(SAD, parts(ANGRY, CALM, SAD))
+    assert '<th scope="col">words</th>' in contributions_html(changed, True)
 
 
-def test_a_close_call_and_a_result_that_is_not_sure():
+def test_a_close_call_and_an_unsure_result():
     assert "Close call: calm is nearly as likely." in result_html(
         result({"sad": 0.5, "calm": 0.45}), 0.35
     )
     assert "Close call" not in result_html(result(ANGRY), 0.35)
     unsure = result_html(result(CALM), 0.5)
-    assert "<strong>not sure</strong>" in unsure and "No emotion reaches 50%" in unsure
+    assert "<strong>unsure</strong>" in unsure and "No emotion reaches 50%" in unsure
