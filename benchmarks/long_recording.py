@@ -11,6 +11,7 @@ workers is measured. A file of half a minute shows the memory of the model and t
 
 import argparse
 import json
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -141,12 +142,15 @@ def _run(folder: Path, command: list[str]) -> tuple[dict[str, Any], dict[str, An
     """Figures of a command on the recording, and the JSON that it writes."""
     recording, out = folder / "recording.flac", folder / "rows.jsonl"
     out.unlink(missing_ok=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds, peak = run_measured([*command, str(recording), "--out", str(out)])
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     row = json.loads(out.read_text(encoding="utf-8"))
     hours = soundfile.info(recording).duration / 3600
     return {
         "peak_mib": peak,
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime, 1),
         "seconds_per_hour_of_audio": round(seconds / hours, 1),
         "words": len(row["words"] or ()),
     }, row
