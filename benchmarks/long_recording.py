@@ -64,7 +64,7 @@ def main() -> None:
         "--transcriber",
         dest="transcribers",
         action="append",
-        help="as for speech-emotion predict; may be repeated (default: none)",
+        help="as for speech-emotion predict; may be repeated (default: none, or with --alone no run)",
     )
     parser.add_argument(
         "--alone", metavar="FOLDER", help="also run faster-whisper by itself, with these weights"
@@ -96,7 +96,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             _write(folder / "recording.flac", clips, minutes)
-            for transcriber in arguments.transcribers or ["none"]:
+            for transcriber in arguments.transcribers or ([] if arguments.alone else ["none"]):
                 runs.append(_measure(folder, arguments, minutes, transcriber))
             if arguments.alone:
                 command = [sys.executable, "-c", ALONE, arguments.alone]
