@@ -64,7 +64,7 @@ def main() -> None:
         "--transcriber",
         dest="transcribers",
         action="append",
-        help="as for speech-emotion predict; may be repeated (default: none, or with --alone no run)",
+        help="as for speech-emotion predict; may be repeated (default: none)",
     )
     parser.add_argument(
         "--alone", metavar="FOLDER", help="also run faster-whisper by itself, with these weights"
