@@ -21,9 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import soundfile  # noqa: E402
+import torch  # noqa: E402
 
 from benchmarks.processes import run_measured  # noqa: E402
 from benchmarks.results_file import default_path, shown, write_figures  # noqa: E402
+from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE  # noqa: E402
 from speech_emotion.evaluation.clips import ClipSet, read_raw_ravdess  # noqa: E402
 from speech_emotion.evaluation.conversation_recipe import make_conversations  # noqa: E402
@@ -105,12 +107,20 @@ def main() -> None:
     figures = {
         "what": "speech-emotion predict --segments on one long recording",
         "model": Path(arguments.model).name,
-        "speakers": SPEAKERS,
+        "recordings": f"conversations of two to four of the same {SPEAKERS} speakers, made by the "
+        "recipe of `evaluate_benchmarks.py conversation`",
         "workers": arguments.workers,
         "batch_size": arguments.batch_size,
         "runs": runs,
     }
-    write_figures(arguments.json, figures, after=kept.get("command"))
+    machine = {"threads": torch.get_num_threads()}
+    write_figures(
+        arguments.json,
+        figures,
+        after=kept.get("command"),
+        machine=machine,
+        packages=(*provenance.PACKAGES, "ctranslate2", "faster-whisper", "torch", "transformers"),
+    )
 
 
 def _measure(
