@@ -109,8 +109,8 @@ def long_recording_table(figures: Figures) -> str:
     )
     made = figures.get("recordings", "real clips, repeated with a second of silence after each")
     return (
-        f"`{figures['model']}`, {figures['what']}; start included, one run each. The recordings are "
-        f"{made}. faster-whisper alone has its defaults, but for the times of words.\n\n"
+        f"`{figures['model']}`, {figures['what']}; start included, one run each. The recordings "
+        f"are {made}. faster-whisper alone has its defaults, but for the times of words.\n\n"
         + markdown_table(header, rows)
     )
 
