@@ -90,10 +90,9 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    kept = json.loads(arguments.json.read_text()) if arguments.add else {"runs": []}
     clips = read_raw_ravdess(str(arguments.clips))
     clips = clips.only_speakers(sorted(set(clips.speakers))[:SPEAKERS])
-    runs = kept["runs"]
+    runs: list[dict[str, Any]] = []
     for minutes in arguments.minutes:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
@@ -104,6 +103,7 @@ def main() -> None:
                 command = [sys.executable, "-c", ALONE, arguments.alone]
                 runs.append({"minutes": minutes, "alone": True} | _run(folder, command)[0])
             print(json.dumps(runs, indent=2), flush=True)
+    kept = json.loads(arguments.json.read_text()) if arguments.add else {"runs": []}
     figures = {
         "what": "speech-emotion predict --segments on one long recording",
         "model": Path(arguments.model).name,
@@ -111,7 +111,7 @@ def main() -> None:
         "recipe of `evaluate_benchmarks.py conversation`",
         "workers": arguments.workers,
         "batch_size": arguments.batch_size,
-        "runs": runs,
+        "runs": [*kept["runs"], *runs],
     }
     machine = {"threads": torch.get_num_threads()}
     write_figures(
