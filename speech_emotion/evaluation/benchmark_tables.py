@@ -107,11 +107,15 @@ def long_recording_table(figures: Figures) -> str:
         *("recording", "transcriber", "speakers", "peak memory", "time", "processor"),
         *("an hour of audio", "words", "windows", "segments"),
     )
+    alone = (
+        " faster-whisper alone has its defaults, but for the times of words."
+        if any(run.get("alone") for run in figures["runs"])
+        else ""
+    )
     made = figures.get("recordings", "real clips, repeated with a second of silence after each")
     return (
         f"`{figures['model']}`, {figures['what']}; start included, one run each. The recordings "
-        f"are {made}. faster-whisper alone has its defaults, but for the times of words.\n\n"
-        + markdown_table(header, rows)
+        f"are {made}.{alone}\n\n" + markdown_table(header, rows)
     )
 
 
