@@ -46,20 +46,28 @@ def default_path(script: str) -> Path:
     return ROOT / "benchmarks" / "results" / f"{Path(script).stem}.{kind}.json"
 
 
+def shown(word: str) -> str:
+    """A word of a command without folders of this machine; a path within the project as is."""
+    kind, colon, path = word.rpartition(":")
+    return kind + colon + (path if not Path(path).is_absolute() else Path(path).name)
+
+
 def write_figures(
     path: Path,
     figures: dict[str, Any],
     *,
+    after: str | None = None,
     machine: dict[str, Any] | None = None,
     packages: Sequence[str] = provenance.PACKAGES,
 ) -> None:
     """Write a results file: figures, machine, command, versions and commit.
 
     Args:
+        after: the command whose measurements the figures hold as well.
         machine: facts about the machine besides its processors and the load.
         packages: packages whose versions are recorded.
     """
-    command = ["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]]
+    command = ["benchmarks/" + Path(sys.argv[0]).name, *map(shown, sys.argv[1:])]
     known = {
         "cpu": cpu_kind(),
         "cpus": os.cpu_count(),
@@ -68,7 +76,7 @@ def write_figures(
     }
     figures = figures | {
         "machine": known | (machine or {}),
-        "command": f"python {shlex.join(command)}",
+        "command": "; ".join([*([after] if after else []), f"python {shlex.join(command)}"]),
         "versions": provenance.versions(packages),
         "commit": provenance.commit(),
     }

@@ -25,7 +25,7 @@ import torch  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 from whisper.normalizers import EnglishTextNormalizer  # noqa: E402
 
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import default_path, shown, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from corpus_builder.sources import SOURCES  # noqa: E402
 from corpus_builder.sources.base import Utterance  # noqa: E402
@@ -94,8 +94,6 @@ def main() -> None:
         "rows": rows,
     }
     machine = {"threads": torch.get_num_threads()}
-    # The folders of weights differ from machine to machine; their names say enough.
-    sys.argv = [shown(word) if "/" in word else word for word in sys.argv]
     write_figures(
         arguments.json, figures, machine=machine, packages=(*provenance.PACKAGES, *PACKAGES)
     )
@@ -120,12 +118,6 @@ def scored(utterances: list[Utterance], texts: list[str]) -> dict[str, Any]:
     heard = [normal(text) for text in texts]
     exact = [one == other for one, other in zip(true, heard, strict=True)]
     return {"wer": jiwer.wer(true, heard), "exact": statistics.mean(exact)}
-
-
-def shown(name: str) -> str:
-    """A transcriber without the folders that hold its weights; a path within the project as is."""
-    kind, colon, path = name.rpartition(":")
-    return kind + colon + (path if not Path(path).is_absolute() else Path(path).name)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,10 @@ TURNS_SHARE, LEAST_SHARE = 0.7, 0.002
 """Channels take turns where so much of the energy lies in frames of one alone, and at least so much
 in those of each: one speaker may be 25 dB louder than the other, noise is fainter."""
 
-TURNS_NOTE = 'its channels take turns, as in a call; speakers="channels" keeps them apart'
+TURNS_NOTE = (
+    "its channels take turns, as in a call, but were mixed: the option speakers, set to channels, "
+    "keeps them apart"
+)
 
 FRAME_S = 0.05
 

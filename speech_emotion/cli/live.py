@@ -16,6 +16,13 @@ from speech_emotion.cli.predict import add_backend, add_result, add_windows
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the options of the command."""
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE|-",
+        help="a recording in place of the microphone; - reads raw samples from standard input: "
+        "16-bit integers, little-endian, one channel",
+    )
     add_model_arguments(parser)
     group = parser.add_argument_group("sound")
     group.add_argument(
@@ -23,17 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DEVICE",
         help="number of the microphone, or a part of its name (default: the system's choice)",
     )
-    group.add_argument(
-        "--input",
-        metavar="FILE|-",
-        help="a recording in place of the microphone; - reads raw samples from standard input: "
-        "16-bit integers, little-endian, one channel",
-    )
+    group.add_argument("--input", metavar="FILE|-", help="the same as FILE")
     group.add_argument(
         "--rate",
         type=float,
         metavar="HZ",
-        help="with --input -: samples a second (default: 16000)",
+        help="with -: samples a second (default: 16000)",
     )
     add_windows(parser.add_argument_group("windows"), smoothing=1)
     add_result(parser.add_argument_group("result"))
@@ -55,6 +57,9 @@ def run(options: argparse.Namespace) -> int:
     """
     from speech_emotion.predict.live import File, Microphone, Source, StandardInput
 
+    if None not in (options.file, options.input):
+        raise CommandError("FILE and --input name the same: give one of them")
+    options.input = options.file or options.input
     if options.rate is not None and options.input != "-":
         raise CommandError("--rate needs --input -")
     if options.device is not None and options.input is not None:

@@ -89,23 +89,33 @@ def onnx_table(figures: Figures) -> str:
 
 
 def long_recording_table(figures: Figures) -> str:
-    """Memory and time by the length of one recording."""
+    """Memory and time by the length of one recording, and by what was done with it."""
     rows = [
         [
             f"{run['minutes']:g} min",
+            "faster-whisper alone" if run.get("alone") else f"`{run.get('transcriber', 'none')}`",
+            f"`{run['speakers']}`" if run.get("speakers") else "",
             f"{run['peak_mib']} MiB",
             f"{run['seconds']:.0f} s",
+            f"{run['cpu_seconds']:.0f} s" if "cpu_seconds" in run else "",
             f"{run['seconds_per_hour_of_audio']:.0f} s",
-            str(run["windows"]),
-            str(run["segments"]),
+            *(str(run.get(name) or "") for name in ("words", "windows", "segments")),
         ]
         for run in figures["runs"]
     ]
-    header = ["recording", "peak memory", "time", "an hour of audio", "windows", "segments"]
+    header = (
+        *("recording", "transcriber", "speakers", "peak memory", "time", "processor"),
+        *("an hour of audio", "words", "windows", "segments"),
+    )
+    alone = (
+        " faster-whisper alone has its defaults, but for the times of words."
+        if any(run.get("alone") for run in figures["runs"])
+        else ""
+    )
+    made = figures.get("recordings", "real clips, repeated with a second of silence after each")
     return (
-        f"`{figures['model']}`, {figures['what']}; start included, one run each. Nothing is "
-        "compared. The recordings are real clips, repeated with a second of silence after each.\n\n"
-        + markdown_table(header, rows)
+        f"`{figures['model']}`, {figures['what']}; start included, one run each. The recordings "
+        f"are {made}.{alone}\n\n" + markdown_table(header, rows)
     )
 
 

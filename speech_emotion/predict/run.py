@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from corpus_builder.ray_cluster import RayCluster, RayError
 from hub_model.audio import AudioError
-from hub_model.calls import cores
+from hub_model.calls import AUDIO_ONLY, NO_TRANSCRIBER, cores
 from hub_model.labels import LABEL_SETS, Labels
 from hub_model.results import Options
 from speech_emotion.predict import DEFAULT_MODEL, FORMATS, PredictError
@@ -20,7 +20,7 @@ from speech_emotion.predict.clips import Recording, Recordings, find_recordings
 from speech_emotion.predict.loading import load_classifier
 from speech_emotion.predict.speakers import SpeakerSummary
 from speech_emotion.predict.turns import SUFFIXES, read_turns, turns_for
-from speech_emotion.predict.writers import ONE_EACH, make_writer
+from speech_emotion.predict.writers import CHARTS, ONE_EACH, make_writer
 from speech_emotion.predict.writers.base import Result
 
 GROUP = 32
@@ -114,6 +114,7 @@ class Prediction:
         self._check()
         recordings = self._recordings(on_note)
         files, speakers = list(recordings), SpeakerSummary(segments=self.segments)
+        notes: dict[str, list[str]] = {}
         named = bool(self.speakers) or any(one.speaker for one in recordings.values())
         options = self._options()
         with self._predictor(options) as (predict, labels):
@@ -146,11 +147,16 @@ class Prediction:
                             result = {"speaker": recording.speaker, **result}
                         speakers.add(recording.speaker, result)
                     writer.write(recording.name, result)
+                    for note in self._unwritten(result, len(files) > CHARTS):
+                        notes.setdefault(note, []).append(recording.name)
                     bar.update()
                     if "error" in result:
                         failed += 1
                         on_error(result["error"])
             writer.close()
+        for note, of in notes.items():
+            others = f" and {len(of) - 1} others" if len(of) > 1 else ""
+            on_note(f"{of[0]}{others}: {note}")
         # By voice, the first speaker of one recording is not that of another.
         # Of one recording, its own result has all of this.
         several = len(files) > 1 or not self.speakers
@@ -162,6 +168,12 @@ class Prediction:
     def _has_turns(self) -> bool:
         """Whether ``speakers`` names a file of turns."""
         return Path(self.speakers or "").suffix.lower() in SUFFIXES
+
+    def _unwritten(self, result: Result, many: bool) -> list[str]:
+        """Notes of a result for which the format has no place, but for what was asked for."""
+        without = self.format in ONE_EACH or (self.format == "table" and many)
+        notes = (result.get("note") or "").split("; ") if without else ()
+        return [note for note in notes if note not in ("", NO_TRANSCRIBER, AUDIO_ONLY)]
 
     @property
     def _by_voice(self) -> bool:

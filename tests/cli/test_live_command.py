@@ -41,7 +41,8 @@ def test_a_file_and_its_raw_samples_have_the_windows_of_predict(
     rows = [json.loads(line) for line in lines]
     options = {"return_segments": True, "text": "", "smoothing": 1, "clean": False}
     assert rows == classifier(str(tmp_path / "talk.wav"), batch_size=1, **options)["windows"]
-    raw = ask("-q", "--input", "-", "--format", "jsonl", given=SPEECH.tobytes())
+    assert ask(str(tmp_path / "talk.wav"), "--format", "jsonl")[:2] == (0, lines)
+    raw = ask("-q", "-", "--format", "jsonl", given=SPEECH.tobytes())
     assert raw == (0, lines, "")
     code, lines, _ = ask(
         "--input", "-", "--rate", "8000", "--window-s", "6", given=SPEECH.tobytes()
@@ -57,6 +58,7 @@ def test_a_file_and_its_raw_samples_have_the_windows_of_predict(
         (["--input", "missing.wav"], b"", "missing.wav: no such file"),
         (["--input", "-"], encode(SPEECH, RATE), "standard input holds a file"),
         (["--input", "-", "--rate", "3"], b"", "a sampling rate of 3.0 Hz is not usable"),
+        (["a.wav", "--input", "b.wav"], b"", "FILE and --input name the same"),
         (["--input", "-", "--device", "1"], b"", "--device is a microphone"),
         (["--rate", "8000"], b"", "--rate needs --input -"),
         (["--input", "-", "--smoothing", "2"], b"", "smoothing must be 1, 3, 5"),

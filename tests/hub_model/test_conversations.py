@@ -1,5 +1,6 @@
 """A speaker on each channel: kept apart when that is asked for, and noted when it is not."""
 
+import csv
 import io
 import json
 
@@ -190,3 +191,22 @@ def test_the_command_names_the_speakers(model_folder, call, tmp_path, capsys):
     assert "agent: " in capsys.readouterr().out
     assert main([*command[:-1], "left=agent"]) == 2
     assert "expected left=NAME,right=NAME" in capsys.readouterr().err
+
+
+def test_notes_on_a_file_are_lost_in_no_format(model_folder, call, tmp_path, capsys):
+    command = ["predict", str(call), "--model", str(model_folder), "--transcriber", "none"]
+    command += ["--segments", "--format"]
+    assert main([*command, "csv"]) == 0
+    shown, said = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(shown)))
+    assert all(TURNS_NOTE in row["note"] for row in rows) and not said
+    assert main([*command, "srt"]) == 0
+    assert capsys.readouterr().err == f"speech-emotion: {call}: {TURNS_NOTE}\n"
+    assert main([*command, "table"]) == 0
+    assert TURNS_NOTE in capsys.readouterr().out
+    assert "=" not in TURNS_NOTE  # it is read on the command line as well
+    # Of a call in which nobody speaks, the table keeps a line.
+    soundfile.write(call, np.zeros((SAMPLING_RATE, 2)), SAMPLING_RATE)
+    assert main([*command, "csv", "--speakers", "channels", "--out", str(tmp_path / "a.csv")]) == 0
+    (row,) = csv.DictReader((tmp_path / "a.csv").open())
+    assert (row["label"], row["end"]) == ("no speech", "1.0") and "right: no speech" in row["note"]

@@ -4,10 +4,12 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from pyannote.core import Annotation, Segment
 
 from hub_model.audio import SAMPLING_RATE, AudioError, load_audio
 from speech_emotion.cli.main import main
@@ -51,6 +53,39 @@ def test_a_long_recording_is_clustered_by_some_of_its_windows(monkeypatch):
     vectors = np.eye(2, 192)[true] + np.random.default_rng(0).normal(0, 0.01, (100, 192))
     found = cluster(vectors)
     assert len({*zip(true, found, strict=True)}) == 2 == len(set(found))
+
+
+def test_a_voice_that_changes_with_the_emotion_is_one_speaker():
+    rng = np.random.default_rng(0)
+    own, sad, angry = np.eye(3, 192)
+
+    def windows(middle, number):
+        return 5 * middle + rng.normal(0, 0.2, (number, 192))
+
+    one = np.concatenate([windows(own + 0.8 * sad, 24), windows(own + 0.8 * angry, 24)])
+    assert set(cluster(one)) == {0}
+    assert len(set(cluster(one, 2))) == 2  # their number is believed
+    other = np.eye(192)[9]
+    assert len(set(cluster(np.concatenate([one, windows(other, 24)])))) == 2
+
+
+def test_what_pyannote_finds_becomes_turns(monkeypatch):
+    asked = []
+
+    def pipeline(file, num_speakers):
+        asked.append((file["waveform"].shape, file["sample_rate"], num_speakers))
+        found = Annotation()
+        found[Segment(3.0, 6.2), "a"] = "SPEAKER_00"
+        found[Segment(0.0, 2.5), "b"] = "SPEAKER_01"
+        found[Segment(2.0, 4.0), "c"] = "SPEAKER_01"
+        return SimpleNamespace(speaker_diarization=found)
+
+    monkeypatch.setattr(diarisation, "_pyannote", lambda: pipeline)
+    assert diarise(voice(6.0), num_speakers=2) == [
+        {"start": 0.0, "end": 4.0, "speaker": "speaker1"},
+        {"start": 3.0, "end": 6.0, "speaker": "speaker2"},
+    ]
+    assert asked == [((1, 6 * SECOND), SAMPLING_RATE, 2)]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import io
 import pytest
 import webvtt
 
-from speech_emotion.predict.writers import as_audacity, as_srt, as_vtt
+from speech_emotion.predict.writers import as_audacity, as_line, as_srt, as_vtt
 
 
 def segment(start: float, end: float, label: str | None, score: float | None, text: str | None):
@@ -52,3 +52,13 @@ def test_the_whole_file():
 def test_a_recording_without_speech_has_no_subtitles():
     silent = {"segments": [segment(0, 5, "no speech", None, None)]}
     assert as_srt(silent) == "" and as_vtt(silent) == "WEBVTT\n"
+
+
+def test_the_line_of_a_recording_names_the_label_with_most_of_the_time():
+    emotions = [{"label": "happy", "score": 0.45}, {"label": "sad", "score": 0.4}]
+    clip = {"emotions": emotions, "transcript": None}
+    assert as_line("a.wav", clip).split() == ["happy", "45%", "a.wav"]
+    spoken = {**clip, "summary": {"shares": {"sad": 0.7, "happy": 0.3}}}
+    assert as_line("a.wav", spoken).split() == ["sad", "70%", "of", "speech", "a.wav"]
+    silent = {"emotions": [], "transcript": None, "summary": {"shares": {}}}
+    assert as_line("a.wav", silent).split() == ["no", "speech", "a.wav"]

@@ -34,6 +34,7 @@ def as_chart(file: str, result: Result) -> str:
         for name, part in result.get("speakers", {}).items():
             lines += _summary(part, f"{name}: ")
         lines += ["  as a whole:", *_summary(result["summary"])]
+        lines += ["  mean probabilities of the windows:"] if result["emotions"] else []
     for emotion in result["emotions"]:
         bar = _block() * round(emotion["score"] * BAR_WIDTH)
         lines.append(f"  {emotion['label']:<10}{emotion['score']:6.1%}  {bar}")
@@ -41,6 +42,7 @@ def as_chart(file: str, result: Result) -> str:
         lines.append(f"  {UNSURE}: no emotion is likely enough")
     if result["transcript"]:
         lines.append(f"  transcript: {result['transcript']} ({result['transcript_source']})")
+        lines += [f"  note: {result['note']}"] if result["note"] else []
     else:
         lines.append(f"  no transcript: {result['note']}")
     if result.get("contributions"):
@@ -72,8 +74,15 @@ def as_moving_line(window: Result) -> str:
 
 
 def as_line(file: str, result: Result) -> str:
-    """Return one line: the most likely emotion, the file and the transcript."""
-    best = result["emotions"][0] if result["emotions"] else {"label": NO_SPEECH, "score": None}
-    label = UNSURE if result.get("abstained") and result["emotions"] else best["label"]
-    caption = caption_of({**best, "label": label})
+    """Return one line: the emotion, the file and the transcript.
+
+    The emotion is the most likely one; with segments that with most of the speaking time.
+    """
+    if shares := result.get("summary", {}).get("shares"):
+        label = next(iter(shares))
+        caption = f"{label} {shares[label]:.0%} of speech"
+    else:
+        best = result["emotions"][0] if result["emotions"] else {"label": NO_SPEECH, "score": None}
+        label = UNSURE if result.get("abstained") and result["emotions"] else best["label"]
+        caption = caption_of({**best, "label": label})
     return f"{caption:<16}  {file}  {result['transcript'] or ''}".rstrip() + "\n"

@@ -44,8 +44,7 @@ def columns_of(
         *(["valence", "arousal"] if dimensions and (windows or not segments) else []),
         *(["overlap"] if overlap else []),
         *(["transcript"] if not windows else []),
-        *(["note"] if not segments else []),
-        "error",
+        *("note", "error"),
     ]
 
 
@@ -117,14 +116,16 @@ def _entries(result: Result, columns: Sequence[str]) -> list[dict[str, Any]]:
         return [result]
     if "start" in columns:
         entries = result["segments"] if "transcript" in columns else result["windows"]
+        silent = {"start": 0.0, "end": result["seconds"], "label": NO_SPEECH, "score": None}
         return [
             {
                 **entry,
+                "note": result["note"],
                 **(entry.get("scores") or {}),
                 **(entry.get("dimensions") or {}),
                 **_overlap(entry),
             }
-            for entry in entries
+            for entry in entries or [silent]  # no channel of it holds speech
         ]
     scores = {emotion["label"]: emotion["score"] for emotion in result["emotions"]}
     best = result["emotions"][0] if scores else {"label": NO_SPEECH, "score": None}
