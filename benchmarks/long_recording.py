@@ -3,10 +3,13 @@
     python benchmarks/long_recording.py --clips ../shared/data/RAVDESS --speakers auto \\
         --transcriber none --transcriber faster-whisper:tiny.en-ct2/ --alone tiny.en-ct2/
 
-Conversations of two to four of the same four speakers are made by the recipe of
-`evaluate_benchmarks.py conversation` until a file is as long as asked for. `speech-emotion predict
---segments` classifies it in its own process; the largest resident memory of that process and its
-workers is measured. A file of half a minute shows the memory of the model and the libraries.
+Of RAVDESS, conversations of two to four of the same four speakers are made by the recipe of
+`evaluate_benchmarks.py conversation` until a file is as long as asked for. Two sentences said for an
+hour are no task for a transcriber, whose guards against repetition try each of them again; the lines
+of any other folder, such as those of a game that `recipes.mini.fetch_speech` fetches, are joined in
+the order of their names. `speech-emotion predict --segments` classifies the file in its own process;
+the largest resident memory of that process and its workers is measured. A file of half a minute
+shows the memory of the model and the libraries.
 """
 
 import argparse
@@ -14,23 +17,27 @@ import json
 import resource
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 import torch  # noqa: E402
 
 from benchmarks.processes import run_measured  # noqa: E402
 from benchmarks.results_file import default_path, shown, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
-from hub_model.audio import SAMPLING_RATE  # noqa: E402
-from speech_emotion.evaluation.clips import ClipSet, read_raw_ravdess  # noqa: E402
+from corpus_builder.folders import files_below  # noqa: E402
+from hub_model.audio import AUDIO_SUFFIXES, SAMPLING_RATE, load_audio  # noqa: E402
+from speech_emotion.evaluation.clips import is_raw_folder, read_raw_ravdess  # noqa: E402
 from speech_emotion.evaluation.conversation_recipe import make_conversations  # noqa: E402
 
 SPEAKERS = 4
+PAUSE_S = 0.3
 
 FOR_EVER = 10**6
 """Conversations; as many are made as are needed."""
@@ -48,7 +55,7 @@ json.dump({"words": words}, open(sys.argv[-1], "w"))
 def main() -> None:
     """Measure and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--clips", type=Path, required=True, help="folder of RAVDESS")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of RAVDESS, or of lines")
     parser.add_argument(
         "--model",
         default=str(ROOT / "checkpoints" / "mini"),
@@ -90,13 +97,13 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    clips = read_raw_ravdess(str(arguments.clips))
-    clips = clips.only_speakers(sorted(set(clips.speakers))[:SPEAKERS])
+    acted = is_raw_folder(str(arguments.clips))
     runs: list[dict[str, Any]] = []
     for minutes in arguments.minutes:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            _write(folder / "recording.flac", clips, minutes)
+            parts = _conversations(arguments.clips) if acted else _lines(arguments.clips)
+            _write(folder / "recording.flac", parts, minutes)
             for transcriber in arguments.transcribers or ([] if arguments.alone else ["none"]):
                 runs.append(_measure(folder, arguments, minutes, transcriber))
             if arguments.alone:
@@ -108,7 +115,9 @@ def main() -> None:
         "what": "speech-emotion predict --segments on one long recording",
         "model": Path(arguments.model).name,
         "recordings": f"conversations of two to four of the same {SPEAKERS} speakers, made by the "
-        "recipe of `evaluate_benchmarks.py conversation`",
+        "recipe of `evaluate_benchmarks.py conversation`"
+        if acted
+        else f"the lines of `{arguments.clips.name}`, joined",
         "workers": arguments.workers,
         "batch_size": arguments.batch_size,
         "runs": [*kept["runs"], *runs],
@@ -166,14 +175,28 @@ def _run(folder: Path, command: list[str]) -> tuple[dict[str, Any], dict[str, An
     }, row
 
 
-def _write(path: Path, clips: ClipSet, minutes: float) -> None:
+def _conversations(folder: Path) -> Iterator[np.ndarray]:
+    clips = read_raw_ravdess(str(folder))
+    clips = clips.only_speakers(sorted(set(clips.speakers))[:SPEAKERS])
+    for made in make_conversations(clips, FOR_EVER, seed=0):
+        yield made.mixed
+
+
+def _lines(folder: Path) -> Iterator[np.ndarray]:
+    for path in files_below(folder):
+        if path.suffix.lower() in AUDIO_SUFFIXES:
+            yield np.pad(load_audio(path), (0, round(PAUSE_S * SAMPLING_RATE)))
+
+
+def _write(path: Path, parts: Iterator[np.ndarray], minutes: float) -> None:
     left = round(minutes * 60 * SAMPLING_RATE)
     with soundfile.SoundFile(path, "w", SAMPLING_RATE, 1) as file:
-        for made in make_conversations(clips, FOR_EVER, seed=0):
-            file.write(made.mixed[:left])
-            left -= min(left, made.mixed.size)
+        for part in parts:
+            file.write(part[:left])
+            left -= min(left, part.size)
             if not left:
                 return
+    raise SystemExit(f"the lines are {minutes - left / SAMPLING_RATE / 60:.0f} minutes long")
 
 
 if __name__ == "__main__":
