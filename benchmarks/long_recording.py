@@ -4,12 +4,12 @@
         --transcriber none --transcriber faster-whisper:tiny.en-ct2/ --alone tiny.en-ct2/
 
 Of RAVDESS, conversations of two to four of the same four speakers are made by the recipe of
-`evaluate_benchmarks.py conversation` until a file is as long as asked for. Two sentences said for an
-hour are no task for a transcriber, whose guards against repetition try each of them again; the lines
-of any other folder, such as those of a game that `recipes.mini.fetch_speech` fetches, are joined in
-the order of their names. `speech-emotion predict --segments` classifies the file in its own process;
-the largest resident memory of that process and its workers is measured. A file of half a minute
-shows the memory of the model and the libraries.
+`evaluate_benchmarks.py conversation` until a file is as long as asked for. Two sentences said for
+an hour are no task for a transcriber, whose guards against repetition try each of them again; the
+lines of any other folder, such as those of a game that `recipes.mini.fetch_speech` fetches, are
+joined in the order of their names. `speech-emotion predict --segments` classifies the file in its
+own process; the largest resident memory of that process and its workers is measured. A file of
+half a minute shows the memory of the model and the libraries.
 """
 
 import argparse
