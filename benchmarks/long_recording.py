@@ -33,7 +33,8 @@ from benchmarks.results_file import default_path, shown, write_figures  # noqa: 
 from corpus_builder import provenance  # noqa: E402
 from corpus_builder.folders import files_below  # noqa: E402
 from hub_model.audio import AUDIO_SUFFIXES, SAMPLING_RATE, load_audio  # noqa: E402
-from speech_emotion.evaluation.clips import is_raw_folder, read_raw_ravdess  # noqa: E402
+from speech_emotion.evaluation import EvaluationError  # noqa: E402
+from speech_emotion.evaluation.clips import ClipSet, read_raw_ravdess  # noqa: E402
 from speech_emotion.evaluation.conversation_recipe import make_conversations  # noqa: E402
 
 SPEAKERS = 4
@@ -97,12 +98,15 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    acted = is_raw_folder(str(arguments.clips))
+    try:
+        clips = read_raw_ravdess(str(arguments.clips))
+    except EvaluationError:
+        clips = None  # other lines
     runs: list[dict[str, Any]] = []
     for minutes in arguments.minutes:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            parts = _conversations(arguments.clips) if acted else _lines(arguments.clips)
+            parts = _conversations(clips) if clips else _lines(arguments.clips)
             _write(folder / "recording.flac", parts, minutes)
             for transcriber in arguments.transcribers or ([] if arguments.alone else ["none"]):
                 runs.append(_measure(folder, arguments, minutes, transcriber))
@@ -116,7 +120,7 @@ def main() -> None:
         "model": Path(arguments.model).name,
         "recordings": f"conversations of two to four of the same {SPEAKERS} speakers, made by the "
         "recipe of `evaluate_benchmarks.py conversation`"
-        if acted
+        if clips
         else f"the lines of `{arguments.clips.name}`, joined",
         "workers": arguments.workers,
         "batch_size": arguments.batch_size,
@@ -175,8 +179,7 @@ def _run(folder: Path, command: list[str]) -> tuple[dict[str, Any], dict[str, An
     }, row
 
 
-def _conversations(folder: Path) -> Iterator[np.ndarray]:
-    clips = read_raw_ravdess(str(folder))
+def _conversations(clips: ClipSet) -> Iterator[np.ndarray]:
     clips = clips.only_speakers(sorted(set(clips.speakers))[:SPEAKERS])
     for made in make_conversations(clips, FOR_EVER, seed=0):
         yield made.mixed
