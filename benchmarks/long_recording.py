@@ -111,7 +111,7 @@ def main() -> None:
             for transcriber in arguments.transcribers or ([] if arguments.alone else ["none"]):
                 runs.append(_measure(folder, arguments, minutes, transcriber))
             if arguments.alone:
-                command = [sys.executable, "-c", ALONE, arguments.alone]
+                command = [sys.executable, "-c", ALONE, str(Path(arguments.alone).resolve())]
                 runs.append({"minutes": minutes, "alone": True} | _run(folder, command)[0])
             print(json.dumps(runs, indent=2), flush=True)
     kept = json.loads(arguments.json.read_text()) if arguments.add else {"runs": []}
