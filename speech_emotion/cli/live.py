@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError("FILE and --input name the same: give one of them")
     options.input = options.file or options.input
     if options.rate is not None and options.input != "-":
-        raise CommandError("--rate needs --input -")
+        raise CommandError("--rate needs - as FILE: only raw samples have no rate of their own")
     if options.device is not None and options.input is not None:
         raise CommandError("--device is a microphone, and --input takes its place")
     source: Source

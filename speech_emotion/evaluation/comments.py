@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.special import softmax
 
 from hub_model.labels import EMOTIONS
@@ -23,6 +22,7 @@ from speech_emotion.evaluation.tables import (
 )
 from speech_emotion.training.goemotions import Comments, read_comments
 from speech_emotion.training.parsing import ConfigError
+from speech_emotion.training.text_bias import text_only_logits
 
 SPLIT = "test"
 FIGURES = {"macro_f1": "Macro-F1", "ua": "UA"}
@@ -57,23 +57,17 @@ def run(settings: Settings) -> Outcome:
     return outcome
 
 
-@torch.no_grad()
 def _predicted(model: Model, comments: Comments, settings: Settings) -> pd.DataFrame:
     """A line for each comment: true label, and the logit of each label."""
     classifier = load_classifier(model, text="none", trust_remote_code=settings.trust_remote_code)
-    if not isinstance(classifier, PipelineClassifier) or not classifier.pipe.supports_text:
-        raise EvaluationError(f"--model {model.name}: takes no text")
-    pipe: Any = classifier.pipe
-    if not pipe.model.config.use_text:
+    pipe: Any = classifier.pipe if isinstance(classifier, PipelineClassifier) else None
+    if not getattr(pipe, "supports_text", False) or not pipe.model.config.use_text:
         raise EvaluationError(f"--model {model.name}: takes no text")
     names = [emotion for _, emotion in model.labels]
     if names not in ([*EMOTIONS], [*EMOTIONS, "neutral"]):
         raise EvaluationError(f"--model {model.name}: has other labels than the comments")
-    rows = []
-    for start in range(0, len(comments.texts), settings.batch_size):
-        texts = comments.texts[start : start + settings.batch_size]
-        rows.append(pipe.model(**pipe.processor(text=texts)).logits.float().numpy())
-    logits = np.concatenate(rows) + np.asarray(pipe.model.config.text_only_bias or 0.0)
+    logits = text_only_logits(pipe.model, pipe.processor, comments.texts)
+    logits += np.asarray(pipe.model.config.text_only_bias or 0.0)
     labels = ["neutral" if label is None else EMOTIONS[label] for label in comments.labels]
     shown = softmax(logits / model.temperature, axis=1)
     columns = {f"p_{name}": shown[:, index] for index, name in enumerate(names)}

@@ -88,7 +88,7 @@ BENCHMARKS = {
     "comments": Benchmark(
         "Text without audio: GoEmotions",
         comments,
-        (*_IN_TABLES, "cache", "limit", "workers"),
+        (*_IN_TABLES, "batch_size", "cache", "limit", "workers"),
     ),
 }
 """Every benchmark by its name on the command line."""

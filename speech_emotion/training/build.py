@@ -144,15 +144,13 @@ def _installed(source: Any) -> Any:
 def _started_model(source: str, labels: list[str]) -> HubertBertForEmotion:
     """Load a checkpoint; with a new classifier when the corpus has other labels.
 
-    Temperature, class-mean logits and logit bias are reset: training changes what they were
-    fitted to.
+    What was fitted to its classifier is reset: training changes that.
     """
     names = dict(enumerate(labels))
     model = HubertBertForEmotion.from_pretrained(
         source, id2label=names, num_labels=len(names), ignore_mismatched_sizes=True
     )
-    model.config.temperature = 1.0
-    model.config.class_mean_logits = model.config.logit_bias = None
+    model.config.forget_fit()
     return model
 
 

@@ -5,6 +5,7 @@ a sentence is added to what it makes of the voice. Without a voice nothing says 
 emotion is before the words are read.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,16 @@ BATCH = 128
 
 
 @torch.no_grad()
+def text_only_logits(model: Module, processor: Any, texts: Sequence[str]) -> np.ndarray:
+    """Logits of texts without audio, without a bias: float ``(texts, num_labels)``."""
+    model.eval()
+    rows = [
+        model(**processor(text=list(texts[start : start + BATCH]))).logits.float().numpy()
+        for start in range(0, len(texts), BATCH)
+    ]
+    return np.concatenate(rows).astype(float)
+
+
 def fit_text_only_bias(model: Module, processor: Any, comments: str) -> list[float]:
     """Fit what :attr:`HubertBertConfig.text_only_bias` adds to the logits of a text.
 
@@ -40,12 +51,7 @@ def fit_text_only_bias(model: Module, processor: Any, comments: str) -> list[flo
     ids = np.array([len(EMOTIONS) if label is None else label for label in read.labels])
     used = np.flatnonzero(ids < labels)
     ids = ids[used]
-    rows = []
-    model.eval()
-    for start in range(0, len(used), BATCH):
-        texts = [read.texts[index] for index in used[start : start + BATCH]]
-        rows.append(model(**processor(text=texts)).logits.float().numpy())
-    logits = np.concatenate(rows).astype(float)
+    logits = text_only_logits(model, processor, [read.texts[index] for index in used])
     weights = np.bincount(ids, minlength=labels)[ids] ** -0.5
     weights /= weights.sum()
     one_hot = np.eye(labels)[ids]

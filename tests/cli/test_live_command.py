@@ -60,7 +60,7 @@ def test_a_file_and_its_raw_samples_have_the_windows_of_predict(
         (["--input", "-", "--rate", "3"], b"", "a sampling rate of 3.0 Hz is not usable"),
         (["a.wav", "--input", "b.wav"], b"", "FILE and --input name the same"),
         (["--input", "-", "--device", "1"], b"", "--device is a microphone"),
-        (["--rate", "8000"], b"", "--rate needs --input -"),
+        (["--rate", "8000"], b"", "--rate needs - as FILE"),
         (["--input", "-", "--smoothing", "2"], b"", "smoothing must be 1, 3, 5"),
         (["--input", "-", "--labels", "angry,glad"], b"", "glad"),
     ],
