@@ -91,15 +91,17 @@ fine-tuning: $(VENV)/installed ## tune checkpoints/mini to DATA/nEMO, and compar
 	@$(OFFLINE) $(PY) evaluate_benchmarks.py corpus --data runs/nemo --protocol natural \
 	  --model runs/fine_tuned --model $(MODEL) --text none --out results/fine_tuning.json
 
-# The shipped checkpoint, in five stages; recipes/mini/README.md describes them and their inputs.
-# TEACHER and GOEMOTIONS are Hub ids, or folders where they are here already.
+# The shipped checkpoint, in seven stages; recipes/mini/README.md describes them and their inputs.
+# TEACHER, TEXT_TEACHER and GOEMOTIONS are Hub ids, or folders where they are here already.
 TEACHER ?= openai/whisper-tiny.en
+TEXT_TEACHER ?= sentence-transformers/all-MiniLM-L6-v2
 GOEMOTIONS ?= google-research-datasets/go_emotions
 SPEECH_TESS ?= $(DATA)/TESS
 SPEECH_FREE ?= runs/speech
 SPEECH_NEMO ?= $(DATA)/nEMO
-export TEACHER GOEMOTIONS SPEECH_TESS SPEECH_FREE SPEECH_NEMO
+export TEACHER TEXT_TEACHER GOEMOTIONS SPEECH_TESS SPEECH_FREE SPEECH_NEMO
 DISTILL := $(PY) -m recipes.mini.distill --resume
+TEXT := $(PY) -m recipes.mini.text_stage --resume
 # Runs share the vectors of the frozen encoders.
 TUNE := $(PY) train.py --config recipes/mini/tune.yaml --data runs/mini_corpus --feature-cache runs/mini_features
 
@@ -118,7 +120,9 @@ mini-base: $(VENV)/installed $(SPEECH_FREE)
 	@$(DISTILL) --config recipes/mini/distill.yaml --output-dir runs/mini_base
 	@$(DISTILL) --config recipes/mini/robust.yaml --output-dir runs/mini_robust
 	@$(DISTILL) --config recipes/mini/deepen.yaml --output-dir runs/mini_deep
-	@$(PY) -m recipes.mini.text_stage --resume --config recipes/mini/text.yaml --output-dir runs/mini_text
+	@$(DISTILL) --config recipes/mini/voices.yaml --output-dir runs/mini_voices
+	@$(TEXT) --config recipes/mini/text_teacher.yaml --output-dir runs/mini_text_teacher
+	@$(TEXT) --config recipes/mini/text.yaml --output-dir runs/mini_text
 
 # The class-mean logits, for `speech-emotion adapt`.
 MEANS := $(PY) -m speech_emotion calibrate runs/mini_corpus --corpus ravdess --split train --keep-temperature

@@ -26,6 +26,7 @@ STAGE_FILE = "stage.json"
 """Training data of an encoder that was trained here, beside its weights."""
 
 OTHER_LICENCES = {
+    "all-minilm-l6-v2": "apache-2.0",
     "asterisk-core-sounds": "cc-by-sa-3.0",
     "beneath-a-steel-sky": "freeware, may be changed and given away",
     "espeak-ng": "synthetic speech, no rights in it",
@@ -34,6 +35,7 @@ OTHER_LICENCES = {
     "goemotions": "cc-by-4.0",
     "google-research-datasets/go_emotions": "cc-by-4.0",
     "hedgewars-data": "gfdl-1.3",
+    "sentence-transformers/all-minilm-l6-v2": "apache-2.0",
     "whisper-tiny.en-encoder": "mit",
     "openai/whisper-tiny.en": "mit",
 }

@@ -2,6 +2,7 @@
 
 import json
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import datasets
@@ -14,12 +15,22 @@ from transformers import BertModel, BertTokenizer
 from corpus_builder.labels import VOTE_CLASSES
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
-from recipes.mini.text_stage import TextConfig, draw_weights, main, soft_targets, train_text
+from recipes.mini.text_stage import (
+    DrawnBatches,
+    TextClassifier,
+    TextConfig,
+    Tokens,
+    draw_weights,
+    main,
+    soft_targets,
+    train_text,
+)
 from speech_emotion.training import fit
 from speech_emotion.training.augment import augmenter
-from speech_emotion.training.build import freeze, set_training
+from speech_emotion.training.build import freeze, set_training, train_wordpiece
 from speech_emotion.training.goemotions import FOLDED, Comments, read_comments, read_texts
 from speech_emotion.training.parsing import ConfigError
+from speech_emotion.training.provenance import read_stages
 from speech_emotion.training.text_bias import fit_text_only_bias
 from speech_emotion.training.text_sampler import TextSampler
 from tests.helpers.tiny_models import tiny_model, tiny_processor
@@ -123,18 +134,47 @@ def test_shares_must_be_shares(folder):
         TextSampler(Comments(["a"], [None]))
 
 
-def test_the_target_of_a_neutral_comment_is_equal_probabilities():
-    targets = soft_targets([2, None])
-    assert targets[0].tolist() == [0, 0, 1, 0, 0, 0, 0]
-    assert targets[1].tolist() == pytest.approx([1 / 7] * 7)
+def test_targets_are_smoothed_and_shared_with_the_teacher():
+    targets = soft_targets([2, 7], 0.0, None, 0.5)
+    assert targets.tolist() == [[0, 0, 1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1]]
+    teacher = torch.tensor([[0.5, 0.5, 0, 0, 0, 0, 0, 0]])
+    (targets,) = soft_targets([2], 0.08, teacher, 0.25).tolist()
+    assert targets[:4] == pytest.approx([0.1325, 0.1325, 0.6975, 0.0075])
+    assert sum(targets) == pytest.approx(1)
 
 
-def test_every_emotion_is_drawn_as_often():
-    labels = [0] * 10 + [1] * 2 + [None] * 8
-    weights = draw_weights(labels, neutral_share=0.2)
-    assert float(weights[:10].sum()) == pytest.approx(0.4)
-    assert float(weights[10:12].sum()) == pytest.approx(0.4)
-    assert float(weights[12:].sum()) == pytest.approx(0.2)
+def test_a_label_is_drawn_as_the_root_of_its_number():
+    labels = [0] * 16 + [1] * 4 + [7] * 100
+    weights = draw_weights(labels)
+    shares = [float(weights[[i for i, x in enumerate(labels) if x == name]].sum()) for name in
+              (0, 1, 7)]  # fmt: skip
+    assert shares == pytest.approx([4, 2, 10])
+
+
+def test_batches_are_drawn_by_weight_and_of_similar_length():
+    lengths = [1, 9, 2, 8, 3, 7, 100]
+    batches = DrawnBatches(torch.tensor([1.0] * 6 + [0.0], dtype=torch.double), lengths, 3)
+    torch.manual_seed(0)
+    drawn = list(batches)
+    assert len(drawn) == len(batches) == 3
+    assert sorted(map(len, drawn)) == [1, 3, 3]
+    assert all(6 not in batch for batch in drawn)
+    spans = sorted((min(lengths[i] for i in batch), max(lengths[i] for i in batch))
+                   for batch in drawn)  # fmt: skip
+    assert all(first[1] <= second[0] for first, second in pairwise(spans))
+
+
+def test_words_are_masked_but_not_the_special_tokens():
+    tokenizer = train_wordpiece(["it was so scared of it"] * 3, 80)
+    tokens = Tokens(tokenizer, 16)
+    whole = tokens(["it was so", "scared"])
+    masked = tokens(["it was so", "scared"], mask_share=1.0)
+    words = (whole["input_ids"] != tokenizer.cls_token_id) & (
+        whole["input_ids"] != tokenizer.sep_token_id
+    ) & (whole["attention_mask"] == 1)  # fmt: skip
+    assert (masked["input_ids"][words] == tokenizer.mask_token_id).all()
+    assert torch.equal(masked["input_ids"][~words], whole["input_ids"][~words])
+    assert torch.equal(masked["attention_mask"], whole["attention_mask"])
 
 
 @pytest.fixture
@@ -161,7 +201,8 @@ def test_the_text_stage_learns_and_its_folder_loads(folder, tmp_path, write_sett
     assert main(["--config", write_settings(settings), "--output-dir", str(out)]) == 0
     figures = json.loads((out / "stage.json").read_text())
     assert figures["test"]["macro_f1"] > 0.9
-    assert figures["test"]["comments"] == 70
+    assert figures["test"]["macro_f1_emotions"] > 0.9
+    assert figures["test"]["comments"] == 80
     assert figures["licences"] == {"goemotions": "cc-by-4.0"}
     assert BertModel.from_pretrained(out, add_pooling_layer=False).config.hidden_size == 32
     assert BertTokenizer.from_pretrained(out).model_max_length == 32
@@ -169,6 +210,33 @@ def test_the_text_stage_learns_and_its_folder_loads(folder, tmp_path, write_sett
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 SMALL |= {"intermediate_size": 16, "max_position_embeddings": 16}
+
+
+def test_a_pretrained_encoder_is_tuned_and_teaches(folder, tmp_path):
+    """The student of a teacher that knows the words learns them from its targets alone."""
+
+    def train(name, epochs, **settings):
+        reset_accelerate()
+        places = {"data": str(folder), "output_dir": str(tmp_path / name)}
+        steps = {"per_device_train_batch_size": 16, "learning_rate": 3e-3, "warmup_steps": 5}
+        return train_text(TextConfig(num_train_epochs=epochs, **places, **steps | settings))
+
+    small = {"model": SMALL, "vocab_size": 150}
+    train("start", 6, **small)
+    again = train("again", 6, init_from=str(tmp_path / "start"))
+    still = train("still", 1, init_from=str(tmp_path / "start"), learning_rate=1e-9)
+    assert still["test"]["macro_f1"] < 0.9 < again["test"]["macro_f1"]  # its linear layer is new
+    before, after = weights(tmp_path / "start"), weights(tmp_path / "still")
+    assert all(torch.allclose(before[key], after[key], atol=1e-5) for key in before)
+    assert again["licences"] == {"goemotions": "cc-by-4.0", "start": "unknown"}
+    teacher = str(tmp_path / "again")
+    taught = train("taught", 6, **small, teacher=teacher, teacher_weight=1.0)
+    assert taught["test"]["macro_f1"] > 0.7
+    assert [stage["stage"] for stage in read_stages(tmp_path / "taught")] == ["text", "text"]
+    head = TextClassifier.load(tmp_path / "taught").head
+    assert head.out_features == 8
+    with pytest.raises(ConfigError, match="teacher .*cannot be loaded"):
+        train("none", 6, **small, teacher=str(tmp_path / "nowhere"))
 
 
 def test_a_stopped_text_stage_resumes_bit_for_bit(folder, tmp_path, monkeypatch):

@@ -278,9 +278,8 @@ def test_every_config_that_is_shipped_can_be_read_anywhere(path, monkeypatch):
     assert not set(yaml.safe_load(text)) & set(OLD_NAMES)
     assert "../" not in text and "/home" not in text and "~" not in text
     family = read_config(path).get("family")
-    recipes = dict.fromkeys(("distill", "robust", "deepen", "voices"), DistillConfig) | {
-        "text": TextConfig
-    }
+    recipes = dict.fromkeys(("distill", "robust", "deepen", "voices"), DistillConfig)
+    recipes |= dict.fromkeys(("text_teacher", "text"), TextConfig)
     kind = CONFIGS[family] if family else recipes.get(path.stem, TrainConfig)
     given = ["--config", str(path), "--data", "corpus", "--output-dir", "model"]
     assert family_of(given) == family
