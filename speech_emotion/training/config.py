@@ -38,8 +38,10 @@ class FitConfig:
     )
     warmup_steps: int = option(500, "optimiser steps in which the learning rate rises from zero")
     max_grad_norm: float = option(1.0, "clip gradients to this norm; 0 turns it off")
-    mixed_precision: Literal["no", "bf16", "fp16"] = option(
-        "no", "precision of forward and backward passes; fp16 needs a GPU"
+    mixed_precision: Literal["no", "bf16", "fp16", "auto"] = option(
+        "no",
+        "precision of forward and backward passes; fp16 needs a GPU; auto: bf16 where the GPU or "
+        "the processor has instructions for it, otherwise no",
     )
     report_to: Literal["none", "tensorboard"] = option(
         "none", "tracker; tensorboard writes curves into OUTPUT_DIR.state/logs"

@@ -15,13 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
+from accelerate import (
+    Accelerator,
+    DataLoaderConfiguration,
+    DistributedDataParallelKwargs,
+    PartialState,
+)
 from accelerate.utils import ProjectConfiguration, set_seed
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_scheduler
 
+from speech_emotion.predict.speed import has_bf16
 from speech_emotion.training.config import EpochConfig, FitConfig
 from speech_emotion.training.parsing import ConfigError
 from speech_emotion.training.saving import (
@@ -167,7 +173,7 @@ def start(config: FitConfig) -> Accelerator:
         )
     logging.getLogger("accelerate.accelerator").addFilter(_no_news)
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision,
+        mixed_precision=_precision(config.mixed_precision),
         gradient_accumulation_steps=getattr(config, "gradient_accumulation_steps", 1),
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed),
         # Layer drop, missing transcripts and the like leave weights without a gradient.
@@ -184,6 +190,14 @@ def start(config: FitConfig) -> Accelerator:
         raise ConfigError("mixed_precision fp16 needs a GPU; bf16 does not")
     set_seed(config.seed)
     return accelerator
+
+
+def _precision(asked: str) -> str:
+    if asked != "auto":
+        return asked
+    device = PartialState().device.type
+    fast = torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and has_bf16()
+    return "bf16" if fast else "no"
 
 
 def fit(accelerator: Accelerator, task: Task) -> History:

@@ -207,7 +207,7 @@ def test_a_config_that_cannot_be_used_is_refused_in_one_line(parse, text, messag
     [
         ({"protocol": "random"}, "protocol must be speaker_disjoint or paper or natural"),
         ({"unfreeze": "all"}, "unfreeze must be head or top2_conv or partial or entire"),
-        ({"mixed_precision": "int8"}, "mixed_precision must be no or bf16 or fp16"),
+        ({"mixed_precision": "int8"}, "mixed_precision must be no or bf16 or fp16 or auto"),
     ],
 )
 def test_a_wrong_choice_is_refused_in_python_as_well(settings, message):

@@ -149,6 +149,14 @@ def test_half_precision_is_saved_and_trained_with(run, tmp_path):
     assert model.dtype == torch.float32
 
 
+@pytest.mark.parametrize("instructions", [False, True])
+def test_auto_trains_in_bf16_where_the_processor_has_it(instructions, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "has_bf16", lambda: instructions)
+    config = TrainConfig(mixed_precision="auto", output_dir=str(tmp_path / "model"))
+    expected = "bf16" if instructions else "no"
+    assert fit.start(config).mixed_precision == expected
+
+
 def test_a_killed_run_resumes_bit_for_bit(whole, killed, monkeypatch):
     expected, history = whole
     out, _, arguments = killed
