@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check format checkpoint-code space push-space data fine-tuning figures speech mini mini-base mini-folds mini-scratch mini-unseen results screenshots
+.PHONY: help install demo test lint check format checkpoint-code space push-space data fine-tuning figures speech mini mini-base mini-folds mini-scratch mini-teacher mini-unseen results screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -134,6 +134,10 @@ mini: mini-folds ## train checkpoints/mini again, all stages
 mini-folds: runs/mini_corpus mini-base ## cross-validate the recipe of checkpoints/mini over the speakers of all three corpora
 	@$(TUNE) --folds all --output-dir runs/mini_folds
 
+mini-teacher: runs/mini_corpus ## cross-validate the frozen teacher in the place of the speech encoder, on the same folds
+	@$(PY) train.py --config recipes/mini/teacher.yaml --data runs/mini_corpus \
+	  --feature-cache runs/mini_features --folds all --output-dir runs/mini_teacher
+
 mini-scratch: data ## cross-validate the same architecture from random weights
 	@$(PY) train.py --config configs/mini.yaml --data corpus --corpora ravdess --num-train-epochs 12 \
 	  --folds all --fold-corpus ravdess --validation none --output-dir runs/mini_scratch
@@ -148,6 +152,7 @@ mini-unseen: runs/mini_corpus mini-base ## the same recipe without one corpus ea
 # checkpoint is tested on runs/mini_corpus, whose test speakers it was not trained on.
 EVALUATE := $(OFFLINE) $(PY) evaluate_benchmarks.py
 CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_folds/cross_validation.json))
+TEACHER_CV := $(patsubst %/cross_validation.json,--folds %,$(wildcard runs/mini_teacher/cross_validation.json))
 SCRATCH := $(patsubst %/cross_validation.json,%,$(wildcard runs/mini_scratch/cross_validation.json))
 UNSEEN := $(patsubst %/config.json,--model %,$(wildcard runs/mini_without_*/config.json))
 WORKERS ?= 0
@@ -155,7 +160,7 @@ WORKERS ?= 0
 FIGURES = $(PY) -m speech_emotion.evaluation.paper_figures --data corpus --clips examples --output-dir docs/images \
 	&& $(PY) -m speech_emotion.evaluation.report
 results: $(VENV)/installed-dev data runs/mini_corpus ## measure again, and rewrite every table from the measurements
-	@$(EVALUATE) ravdess --model $(MODEL) --data runs/mini_corpus $(CV)
+	@$(EVALUATE) ravdess --model $(MODEL) --data runs/mini_corpus $(CV) $(TEACHER_CV)
 	@$(if $(CV),$(PY) -m recipes.mini.folds_report --data corpus $(CV) $(SCRATCH) --references results/mini_folds.json)
 	@$(EVALUATE) table6 --data corpus
 	@$(EVALUATE) table8 --data corpus
@@ -165,7 +170,7 @@ results: $(VENV)/installed-dev data runs/mini_corpus ## measure again, and rewri
 	@$(EVALUATE) fairness --model $(MODEL) --data runs/mini_corpus
 	@$(EVALUATE) conversation --model $(MODEL) --data runs/mini_corpus
 	@$(if $(wildcard $(GOEMOTIONS)),$(EVALUATE) comments --model $(MODEL) --data $(GOEMOTIONS))
-	@$(EVALUATE) cross_corpus --model $(MODEL) $(UNSEEN) --data runs/mini_corpus $(CV) --text none
+	@$(EVALUATE) cross_corpus --model $(MODEL) $(UNSEEN) --data runs/mini_corpus $(CV) $(TEACHER_CV) --text none
 	@$(EVALUATE) ablation --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)
 	@$(EVALUATE) robustness --model $(MODEL) --data $(DATA)/RAVDESS --workers $(WORKERS)
 	@$(FIGURES)
