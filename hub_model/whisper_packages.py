@@ -208,9 +208,9 @@ def in_batches(
         frames = context or min(steps * CONTEXT_STEP, window // FRAME)
         groups[None if waveform.size > window else frames].append(index)
     found: dict[int, Transcript] = {}
-    for frames, members in groups.items():
+    for shared, members in groups.items():
         clips = [waveforms[i] for i in members]
-        read = [long(clip) for clip in clips] if frames is None else short(clips, frames)
+        read = [long(clip) for clip in clips] if shared is None else short(clips, shared)
         found |= dict(zip(members, read, strict=True))
     return [found[i] for i in range(len(waveforms))]
 
