@@ -6,7 +6,6 @@ Every row is one command on so many real clips, with cleaning, without a transcr
 included. The reference of a row with workers is the row of as many clips without.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -19,23 +18,18 @@ import soundfile  # noqa: E402
 
 from benchmarks.processes import run_measured  # noqa: E402
 from benchmarks.random_hubert import real_clips  # noqa: E402
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
-    parser.add_argument(
-        "--model", default="checkpoints/mini", help="model folder or Hub id (%(default)s)"
+    parser = make_parser(
+        __doc__, __file__, data="folder of clips, searched below", model="model folder or Hub id"
     )
     parser.add_argument(
         "--clips", type=int, nargs="+", default=[100, 500, 5000], help="(100 500 5000)"
     )
     parser.add_argument("--workers", nargs="+", default=["0", "2"], help="(0 2)")
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
-    )
     arguments = parser.parse_args()
     rows = []
     for count in arguments.clips:

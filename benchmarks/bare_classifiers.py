@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.tree import DecisionTreeClassifier  # noqa: E402
 from xgboost import XGBClassifier  # noqa: E402
 
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 from corpus_builder.reading import open_corpus  # noqa: E402
 from speech_emotion.baselines.feature_store import stored_features  # noqa: E402
 from speech_emotion.evaluation.paper_baselines import KIND  # noqa: E402
@@ -48,7 +48,7 @@ PLAIN = {
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, __file__)
     parser.add_argument("--data", required=True, help="folder of a built corpus")
     parser.add_argument(
         "--cache", default="runs/cache", help="folder of cached features (%(default)s)"
@@ -61,9 +61,6 @@ def main() -> None:
     )
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of the script (0 1 2)"
-    )
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
     )
     arguments = parser.parse_args()
     table = json.loads(arguments.table.read_text(encoding="utf-8"))["rows"]

@@ -28,7 +28,7 @@ from benchmarks.random_hubert import (  # noqa: E402
     real_clips,
     write_random_hubert,
 )
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
 from speech_emotion.predict.loading import load_classifier  # noqa: E402
@@ -36,24 +36,16 @@ from speech_emotion.predict.loading import load_classifier  # noqa: E402
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
-    parser.add_argument(
-        "--model",
-        default=str(ROOT / "checkpoints" / "mini"),
-        help="checkpoint to compare, folder or Hub id (%(default)s)",
+    parser = make_parser(
+        __doc__,
+        __file__,
+        data="folder of clips, searched below",
+        model="checkpoint to compare, folder or Hub id",
+        trust_remote_code=True,
     )
     parser.add_argument("--clips", type=int, default=64, help="number of clips (%(default)s)")
     parser.add_argument(
         "--batch-sizes", type=int, nargs="+", default=[4, 16], help="batch sizes (4 16)"
-    )
-    parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run the Python code of a model that this package does not know",
-    )
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
     )
     arguments = parser.parse_args()
     logging.set_verbosity_error()

@@ -8,7 +8,6 @@ included, alternately; the ratio is of the medians. The build also hashes, drops
 splits, audits and writes shards and a card.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -24,7 +23,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 
 PEER = """
 import sys
@@ -51,11 +50,7 @@ for path in sorted(source.rglob("*.*")):
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of RAVDESS/ and TESS/")
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
-    )
+    parser = make_parser(__doc__, __file__, data="folder of RAVDESS/ and TESS/")
     parser.add_argument("--clips", type=int, default=300, help="clips of RAVDESS for the time")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (%(default)s)")
     parser.add_argument(

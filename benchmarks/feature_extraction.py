@@ -8,7 +8,6 @@ the waveform. The 88 values of eGeMAPS are other features, so that ratio compare
 feature sets, not their quality.
 """
 
-import argparse
 import json
 import os
 
@@ -27,7 +26,7 @@ import opensmile
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, clean_audio, load_audio  # noqa: E402
 from speech_emotion.baselines.features import clip_features  # noqa: E402
@@ -50,11 +49,7 @@ def five_functions(waveform: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of audio files")
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
-    )
+    parser = make_parser(__doc__, __file__, data="folder of audio files")
     parser.add_argument("--clips", type=int, default=200, help="number of clips (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each (%(default)s)")
     arguments = parser.parse_args()

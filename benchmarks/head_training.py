@@ -20,7 +20,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 from speech_emotion.training import fit, multimodal, run  # noqa: E402
 from speech_emotion.training.config import TrainConfig  # noqa: E402
 from speech_emotion.training.provenance import PACKAGES  # noqa: E402
@@ -28,7 +28,7 @@ from speech_emotion.training.provenance import PACKAGES  # noqa: E402
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, __file__)
     parser.add_argument("--data", required=True, help="folder or Hub id of a built corpus")
     parser.add_argument("--clips", type=int, default=1000, help="number of clips (%(default)s)")
     parser.add_argument("--epochs", type=int, default=5, help="epochs with the cache (%(default)s)")
@@ -38,9 +38,6 @@ def main() -> None:
     parser.add_argument("--audio-only", action="store_true", help="no text encoder")
     parser.add_argument(  # old name
         "--voice", dest="audio_only", action="store_true", help=argparse.SUPPRESS
-    )
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
     )
     arguments = parser.parse_args()
     settings = {

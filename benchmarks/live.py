@@ -8,7 +8,6 @@ from the chunk that holds the end of a window to its result; the memory is that 
 windows of all sizes of chunks, and of a call with the whole recording, are compared.
 """
 
-import argparse
 import hashlib
 import itertools
 import json
@@ -24,7 +23,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
 from speech_emotion.predict.loading import load_classifier, quiet  # noqa: E402
 
@@ -33,13 +32,8 @@ PAUSE_S = 1
 
 def main() -> int:
     """Measure, write the figures as JSON, and return 1 when windows differ."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = make_parser(__doc__, __file__, model="model folder or Hub id")
     parser.add_argument("--clips", type=Path, required=True, help="folder of FLAC or WAV clips")
-    parser.add_argument(
-        "--model",
-        default=str(ROOT / "checkpoints" / "mini"),
-        help="model folder or Hub id (%(default)s)",
-    )
     parser.add_argument("--minutes", type=float, default=60, help="length (%(default)s)")
     parser.add_argument(
         "--compared",
@@ -49,9 +43,6 @@ def main() -> int:
     )
     parser.add_argument(
         "--chunk-ms", type=float, default=20, help="chunk of the long run (%(default)s)"
-    )
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
     )
     arguments = parser.parse_args()
     quiet()

@@ -29,7 +29,7 @@ import soundfile  # noqa: E402
 import torch  # noqa: E402
 
 from benchmarks.processes import run_measured  # noqa: E402
-from benchmarks.results_file import default_path, shown, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, shown, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from corpus_builder.folders import files_below  # noqa: E402
 from hub_model.audio import AUDIO_SUFFIXES, SAMPLING_RATE, load_audio  # noqa: E402
@@ -55,13 +55,8 @@ json.dump({"words": words}, open(sys.argv[-1], "w"))
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = make_parser(__doc__, __file__, model="model folder or Hub id", trust_remote_code=True)
     parser.add_argument("--clips", type=Path, required=True, help="folder of RAVDESS, or of lines")
-    parser.add_argument(
-        "--model",
-        default=str(ROOT / "checkpoints" / "mini"),
-        help="model folder or Hub id (%(default)s)",
-    )
     parser.add_argument(
         "--minutes",
         type=float,
@@ -84,14 +79,6 @@ def main() -> None:
     )
     parser.add_argument(
         "--batch-size", type=int, default=8, help="windows in one forward pass (%(default)s)"
-    )
-    parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run the Python code of a model that this package does not know",
-    )
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
     )
     parser.add_argument(
         "--add", action="store_true", help="keep the measurements that the results file holds"

@@ -7,7 +7,6 @@ trained one. Each predicts the same clips with torch and with the fp32 and int8 
 time, in one process; only the model is timed, not the decoding. Needs the extra ``onnx``.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import torch  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
 from benchmarks.random_hubert import agreement, real_clips, write_random_hubert  # noqa: E402
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 from benchmarks.throughput import SMALL  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import load_audio  # noqa: E402
@@ -34,20 +33,12 @@ from speech_emotion.predict.onnx_model import load_onnx  # noqa: E402
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
-    parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run the Python code of a model that this package does not know",
-    )
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
-    )
-    parser.add_argument(
-        "--model",
-        default=str(ROOT / "checkpoints" / "mini"),
-        help="trained model, folder or Hub id (%(default)s)",
+    parser = make_parser(
+        __doc__,
+        __file__,
+        data="folder of clips, searched below",
+        model="trained model, folder or Hub id",
+        trust_remote_code=True,
     )
     parser.add_argument("--clips", type=int, default=64, help="number of clips (%(default)s)")
     parser.add_argument("--small", action="store_true", help="a small model, to test the script")

@@ -9,7 +9,6 @@ Every model folder runs the code that lies in it, so that earlier releases can b
 folder must be one that you trust.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -24,24 +23,20 @@ from transformers import pipeline  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
 from benchmarks.random_hubert import real_clips  # noqa: E402
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
 from speech_emotion.evaluation.provenance import portable  # noqa: E402
 
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
+    parser = make_parser(__doc__, __file__, data="folder of clips, searched below")
     parser.add_argument(
         "--model",
         action="append",
         help="checkpoint folder, whose code is run; may be repeated (checkpoints/mini)",
     )
     parser.add_argument("--clips", type=int, default=28, help="number of clips (%(default)s)")
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
-    )
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -1,5 +1,6 @@
-"""The results file of a benchmark: its figures and their provenance."""
+"""The options of a benchmark, and its results file: figures and their provenance."""
 
+import argparse
 import json
 import os
 import platform
@@ -37,13 +38,42 @@ def cpu_kind() -> str:
     return next((kind for kind, needed in KINDS.items() if needed <= flags), platform.machine())
 
 
-def default_path(script: str) -> Path:
-    """Return ``benchmarks/results/NAME.KIND.json`` for the file of a benchmark, as ``live.avx2``.
+def make_parser(
+    doc: str | None,
+    script: str,
+    *,
+    data: str | None = None,
+    model: str | None = None,
+    trust_remote_code: bool = False,
+) -> argparse.ArgumentParser:
+    """Return a parser with the options that benchmarks share.
 
-    Each kind of CPU has a file of its own.
+    ``--json`` is ``benchmarks/results/NAME.KIND.json``, as ``live.avx2``: each kind of CPU has a
+    file of its own.
+
+    Args:
+        doc: docstring of the benchmark.
+        script: its file.
+        data: help of ``--data``, a folder that must be given; without it there is no such option.
+        model: the same of ``--model``, the embedded checkpoint when not given.
+        trust_remote_code: add ``--trust-remote-code``.
     """
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     kind = cpu_kind().lower().replace("-", "")
-    return ROOT / "benchmarks" / "results" / f"{Path(script).stem}.{kind}.json"
+    path = ROOT / "benchmarks" / "results" / f"{Path(script).stem}.{kind}.json"
+    parser.add_argument("--json", type=Path, default=path, help="results file (%(default)s)")
+    if data:
+        parser.add_argument("--data", type=Path, required=True, help=data)
+    if model:
+        default = str(ROOT / "checkpoints" / "mini")
+        parser.add_argument("--model", default=default, help=f"{model} (%(default)s)")
+    if trust_remote_code:
+        parser.add_argument(
+            "--trust-remote-code",
+            action="store_true",
+            help="run the Python code of a model that this package does not know",
+        )
+    return parser
 
 
 def shown(word: str) -> str:

@@ -25,7 +25,7 @@ import soundfile
 from transformers import pipeline
 from transformers.utils import logging
 
-from benchmarks.results_file import default_path, write_figures
+from benchmarks.results_file import make_parser, write_figures
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,15 +80,7 @@ def measure(server: Server, script: str, doc: str) -> int:
     Args:
         script: the file of the benchmark. doc: its docstring.
     """
-    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    parser.add_argument(
-        "--json", type=Path, default=default_path(script), help="results file (%(default)s)"
-    )
-    parser.add_argument(
-        "--model",
-        default=str(ROOT / "checkpoints" / "mini"),
-        help="model folder or Hub id (%(default)s)",
-    )
+    parser = make_parser(doc, script, model="model folder or Hub id")
     parser.add_argument("--transcriber", default="none", help="of the server (%(default)s)")
     parser.add_argument("--clients", type=int, default=20, help="number of clients (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="duration (%(default)s)")

@@ -8,7 +8,6 @@ later.
 Needs the programs chromium and chromedriver, and the package selenium.
 """
 
-import argparse
 import json
 import statistics
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 from benchmarks.server_load import started  # noqa: E402
 from benchmarks.space_load import DEMO  # noqa: E402
 from scripts.make_screenshots import chromium, open_tab, patiently, upload  # noqa: E402
@@ -46,11 +45,7 @@ def seconds_of(driver: Any, url: str, clip: Path) -> dict[str, float]:
 
 def main() -> int:
     """Measure without and with a transcriber, and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
-    )
-    parser.add_argument("--model", default=str(ROOT / "checkpoints" / "mini"))
+    parser = make_parser(__doc__, __file__, model="model folder or Hub id")
     parser.add_argument("--transcriber", required=True, help="id or folder")
     parser.add_argument("--rounds", type=int, default=4, help="of all clips (%(default)s)")
     parser.add_argument("--cores", type=int, default=2, help="cores of the server (%(default)s)")

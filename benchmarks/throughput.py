@@ -36,7 +36,7 @@ from benchmarks.random_hubert import (  # noqa: E402
     real_clips,
     write_random_hubert,
 )
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from hub_model.audio import SAMPLING_RATE, load_audio  # noqa: E402
 from speech_emotion.predict.loading import load_classifier  # noqa: E402
@@ -53,11 +53,7 @@ SMALL = {
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched below")
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
-    )
+    parser = make_parser(__doc__, __file__, data="folder of clips, searched below")
     parser.add_argument("--clips", type=int, default=500, help="number of clips (%(default)s)")
     parser.add_argument(
         "--turns", type=int, default=10, help="number of parts of the files (%(default)s)"

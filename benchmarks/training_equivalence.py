@@ -6,7 +6,6 @@ Trains a small random model on generated tones: in one process; in two; and in o
 (SIGKILL) while it writes its state, and resumed. Prints and writes the loss curves.
 """
 
-import argparse
 import json
 import os
 import signal
@@ -23,7 +22,7 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.results_file import default_path, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, write_figures  # noqa: E402
 from speech_emotion.training.provenance import PACKAGES  # noqa: E402
 from tests.helpers.toy_corpus import SETTINGS, STILL_MODEL, rows, write_corpus  # noqa: E402
 
@@ -35,11 +34,8 @@ CURVES = ("train_loss", "validation_loss")
 
 def main() -> None:
     """Run everything, and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, __file__)
     parser.add_argument("--epochs", type=int, default=6, help="epochs of each run (%(default)s)")
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
-    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -25,7 +25,7 @@ import torch  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 from whisper.normalizers import EnglishTextNormalizer  # noqa: E402
 
-from benchmarks.results_file import default_path, shown, write_figures  # noqa: E402
+from benchmarks.results_file import make_parser, shown, write_figures  # noqa: E402
 from corpus_builder import provenance  # noqa: E402
 from corpus_builder.sources import SOURCES  # noqa: E402
 from corpus_builder.sources.base import Utterance  # noqa: E402
@@ -38,10 +38,7 @@ PACKAGES = ("ctranslate2", "faster-whisper", "jiwer", "openai-whisper", "torch",
 
 def main() -> None:
     """Measure and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder that holds RAVDESS and TESS"
-    )
+    parser = make_parser(__doc__, __file__, data="folder that holds RAVDESS and TESS")
     parser.add_argument(
         "--transcriber",
         dest="transcribers",
@@ -51,9 +48,6 @@ def main() -> None:
     )
     parser.add_argument("--clips", type=int, default=60, help="of each corpus (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw (%(default)s)")
-    parser.add_argument(
-        "--json", type=Path, default=default_path(__file__), help="results file (%(default)s)"
-    )
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

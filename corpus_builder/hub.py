@@ -27,7 +27,6 @@ def push_folder(
     private: bool = False,
     files: Sequence[str] | None = None,
     delete: Sequence[str] | None = None,
-    space_sdk: str | None = None,
 ) -> CommitInfo:
     """Upload a folder as one commit to a repo, which is made when it is not there.
 
@@ -42,7 +41,6 @@ def push_folder(
         private: the repo must be private; a new one is made so.
         files: patterns of the files to upload; all when not given.
         delete: patterns of files of the repo to delete when the folder does not hold them.
-        space_sdk: of a new Space.
 
     Returns:
         The commit; ``commit_url`` is its address and ``repo_url`` that of the repo.
@@ -53,9 +51,7 @@ def push_folder(
     """
     api = HfApi()
     try:
-        api.create_repo(
-            repo, repo_type=repo_type, private=private, exist_ok=True, space_sdk=space_sdk
-        )
+        api.create_repo(repo, repo_type=repo_type, private=private, exist_ok=True)
         if private and not api.repo_info(repo, repo_type=repo_type).private:
             raise HubError(f"{repo} is a public repo already; name a new one or make it private")
         return api.upload_folder(

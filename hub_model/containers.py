@@ -9,6 +9,7 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from mmap import mmap
 
 Bytes = bytes | mmap
@@ -190,8 +191,7 @@ def _after_data(
         position += 8 + more + more % 2
     if len(streams) < 2 and size:
         return [Stream(start, len(data))], []
-    notes = [f"it holds {len(streams)} streams one after the other"] if len(streams) > 1 else []
-    return streams or [Stream(start, len(data))], notes
+    return streams or [Stream(start, len(data))], _note_on(streams)
 
 
 def _is_chunk(data: Bytes, at: int, order: str) -> bool:
@@ -240,9 +240,13 @@ def _flac(data: Bytes, start: int) -> tuple[list[Stream], list[str]]:
 
 
 def _joined(starts: list[int], end: int) -> tuple[list[Stream], list[str]]:
-    ends = [*starts[1:], end]
-    notes = [f"it holds {len(starts)} streams one after the other"] if len(starts) > 1 else []
-    return [Stream(*pair) for pair in zip(starts, ends, strict=True)], notes
+    streams = [Stream(*pair) for pair in pairwise([*starts, end])]
+    return streams, _note_on(streams)
+
+
+def _note_on(streams: list[Stream]) -> list[str]:
+    number = len(streams)
+    return [f"it holds {number} streams one after the other"] if number > 1 else []
 
 
 @dataclass(frozen=True)
@@ -356,8 +360,8 @@ def _mpeg(data: Bytes, start: int, end: int) -> tuple[list[Stream], list[str]]:
             body = first if told is None else piece.second or first
             prefix = _info_frame(body, count)
             streams.append(Stream(body.at, piece.end, prefix=prefix, samples=samples))
-    notes = [f"it holds {len(streams)} streams one after the other"] if len(streams) > 1 else []
-    return streams, notes + (["its header does not give its length"] if wrong else [])
+    notes = ["its header does not give its length"] if wrong else []
+    return streams, _note_on(streams) + notes
 
 
 def _pieces(data: Bytes, start: int, end: int) -> list[_Piece]:

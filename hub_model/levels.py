@@ -65,17 +65,16 @@ def _offset(waveform: np.ndarray) -> np.float32:
     return np.median(whole.reshape(-1, FRAME).mean(axis=1)) if whole.size else waveform.mean()
 
 
-def peak_power(power: np.ndarray, *, loudest: int = LOUDEST) -> float:
+def peak_power(power: np.ndarray) -> float:
     """Power of the loudest frame; of the loudest one that is no knock, where there is one.
 
     Args:
         power: of every frame, ``(frames,)``.
-        loudest: frames that a knock may last.
     """
     peak = float(power.max(initial=0.0))
-    if power.size <= 3 * loudest:
+    if power.size <= 3 * LOUDEST:
         return peak
-    steady = float(np.partition(power, -loudest - 1)[-loudest - 1])
+    steady = float(np.partition(power, -LOUDEST - 1)[-LOUDEST - 1])
     return steady if 0 < steady < peak * 10 ** (-KNOCK_DB / 10) else peak
 
 

@@ -185,7 +185,7 @@ def length_of(source: Any) -> float | None:
     Raises:
         AudioError: it cannot be opened.
     """
-    if isinstance(source, str | os.PathLike) and not Path(source).is_file() and _exists(source):
+    if _is_pipe(source):
         return None  # what is read from a pipe is gone
     with AudioStream(unwrap(source)) as stream:
         return stream.seconds
@@ -196,9 +196,7 @@ def rereadable(source: Any) -> Any:
     source = unwrap(source)
     if hasattr(source, "read") and not hasattr(source, "get_all_samples"):
         return source.read()
-    if isinstance(source, str | os.PathLike) and not Path(source).is_file() and _exists(source):
-        return Path(source).read_bytes()
-    return source
+    return Path(source).read_bytes() if _is_pipe(source) else source
 
 
 def channels_of(source: Any) -> tuple[str, list[dict[str, Any]]]:
@@ -239,5 +237,8 @@ def turns_in(source: Any, speaker: str, *, check_speech: bool = True) -> list[Tu
         return speech_turns(stream, speaker)
 
 
-def _exists(source: str | os.PathLike) -> bool:
-    return Path(source).exists() and not Path(source).is_dir()
+def _is_pipe(source: Any) -> bool:
+    if not isinstance(source, str | os.PathLike):
+        return False
+    path = Path(source)
+    return path.exists() and not path.is_file() and not path.is_dir()

@@ -150,10 +150,7 @@ def clip_result(
         "note": "; ".join(filter(None, [clip.note, *clip.file_notes])) or None,
         "modalities": ["audio", "text"] if clip.text else ["audio"],
     }
-    if asked.abstain_below is not None:
-        row["label"], row["abstained"] = None, True
-        if emotions:
-            row["label"], _, row["abstained"] = decided(answers["fused"], asked.abstain_below)
+    row |= _decision(answers.get("fused"), asked.abstain_below)
     if asked.contributions:
         row["contributions"] = contributions(answers) if emotions else None
     if asked.dimensions:
@@ -358,10 +355,7 @@ def conversation_result(
     joined["note"] = "; ".join(notes) or None
     joined["modalities"] = max((row["modalities"] for row in rows.values()), key=len)
     joined["seconds"] = max(row["seconds"] for row in rows.values())
-    if abstain_below is not None:
-        joined["label"], joined["abstained"] = None, True
-        if scores:
-            joined["label"], _, joined["abstained"] = decided(scores, abstain_below)
+    joined |= _decision(scores, abstain_below)
     for name in ("contributions", "tasks"):  # of one speaker each
         joined.pop(name, None)
     if "dimensions" in joined:
@@ -388,6 +382,14 @@ def conversation_result(
         for name, row in rows.items()
     }
     return joined
+
+
+def _decision(scores: Mapping[str, float] | None, abstain_below: float | None) -> dict[str, Any]:
+    """The label, and whether the model abstains, where a call may; nobody speaks without scores."""
+    if abstain_below is None:
+        return {}
+    label, _, abstained = decided(scores, abstain_below) if scores else (None, 0.0, True)
+    return {"label": label, "abstained": abstained}
 
 
 def _probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:

@@ -10,6 +10,7 @@ import math
 import os
 import tempfile
 import zlib
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -75,14 +76,12 @@ class Transcript:
         text: perhaps empty.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; ``None`` where the
             transcriber gives none.
-        no_speech: Whisper's probability of no speech; ``None`` where it gives none.
         error: why there is no transcript, if the transcriber failed.
         words: of ``transcribe_words``, in the order of time.
     """
 
     text: str
     confidence: float | None = None
-    no_speech: float | None = None
     error: str | None = None
     words: tuple[Word, ...] = ()
 
@@ -110,6 +109,61 @@ class Transcriber(Protocol):
         """
 
 
+class ModelTranscriber(Transcriber):
+    """A transcriber whose weights are loaded by the first clip.
+
+    Args:
+        model: a name, a Hub id or a path, as the package knows it.
+        device: torch device.
+        language: spoken language for multilingual models; detected when not given.
+        short_context: see :func:`~hub_model.transcription.make_transcriber`.
+    """
+
+    prefix = ""
+    """What stands before ``model`` in the transcriber's name."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: Any = "cpu",
+        language: str | None = None,
+        short_context: bool = False,
+    ) -> None:
+        self.name = self.prefix + model
+        self._source = model
+        self._device = device
+        self._language = language
+        self._short_context = short_context
+        self._loaded: Any = None
+
+    def load(self) -> None:
+        """Load from a file or folder, from the package's cache, or from the network when online.
+
+        Raises:
+            TranscriberUnavailable: it is in none of these, or does not have the language.
+        """
+        if self._loaded is not None:
+            return
+        loaded = self._load()
+        if (
+            self._language is not None
+            and self._language.lower() not in ("en", "english")
+            and not self._is_multilingual(loaded)
+        ):
+            reason = f"transcribes English only, and not {self._language}"
+            raise TranscriberUnavailable(f"{self.name}: {reason}")
+        self._loaded = loaded
+
+    @abstractmethod
+    def _load(self) -> Any:
+        """Load the weights, or raise :class:`TranscriberUnavailable`."""
+
+    @abstractmethod
+    def _is_multilingual(self, loaded: Any) -> bool:
+        """Whether what ``_load`` returned knows more than English."""
+
+
 def most_tokens(waveforms: Sequence[np.ndarray], limit: int) -> int:
     """Most tokens of a transcript of the longest of these clips; the model allows ``limit``."""
     seconds = max(waveform.size for waveform in waveforms) / SAMPLING_RATE
@@ -126,16 +180,6 @@ def sensible(transcript: Transcript, *, is_cut: bool) -> Transcript:
     if is_cut and len(content) >= COMPRESSION_BYTES and ratio > COMPRESSION_LIMIT:
         return Transcript("", error="the transcriber repeated itself")
     return transcript
-
-
-def refuse_language(name: str, language: str | None) -> None:
-    """Refuse a language that an English-only model does not have.
-
-    Raises:
-        TranscriberUnavailable: it is not English.
-    """
-    if language is not None and language.lower() not in ("en", "english"):
-        raise TranscriberUnavailable(f"{name}: transcribes English only, and not {language}")
 
 
 def one_line(error: Exception) -> str:
@@ -259,8 +303,9 @@ def _read(path: Path) -> Transcript | None:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         words = tuple(Word(**word) for word in kept.pop("words", ()))
-        return Transcript(**kept, words=words)
-    except (OSError, ValueError, TypeError, AttributeError):
+        # Older files hold more.
+        return Transcript(kept["text"], kept["confidence"], words=words)
+    except (OSError, LookupError, ValueError, TypeError, AttributeError):
         return None
 
 

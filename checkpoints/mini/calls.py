@@ -169,8 +169,7 @@ class EmotionCalls(Fitting):
             for clip in self._clips(sources, texts, asked, ahead, batch_size, workers):
                 yield self.postprocess(clip, **options)
             return
-        texts = repeat(None) if texts is None else texts
-        for source, text in zip(each(sources), texts, strict=not isinstance(texts, repeat)):
+        for source, text in _pairs(each(sources), texts):
             if text:
                 raise ValueError(
                     "text: the times of its words are not known; with return_segments it can only "
@@ -267,9 +266,7 @@ class EmotionCalls(Fitting):
             groups = in_processes(produce, int(workers))
         else:
             clips = prepared(sources, prepare, workers=int(workers))
-            texts = repeat(None) if texts is None else texts
-            pairs = zip(clips, texts, strict=not isinstance(texts, repeat))
-            groups = score(self._with_text(clip, text) for clip, text in pairs)
+            groups = score(self._with_text(clip, text) for clip, text in _pairs(clips, texts))
         for group in groups:
             yield from group
 
@@ -361,8 +358,7 @@ class EmotionCalls(Fitting):
             while len(waiting) >= least:
                 batch = waiting[:batch_size]
                 del waiting[:batch_size]
-                for clip in self.forward(batch, batch_size=batch_size, separate=asked.separate):
-                    clip.forget_audio()
+                self._without_audio(batch, batch_size, asked.separate)
                 return_freed_memory()
 
         with tqdm(total=seconds, unit="s", unit_scale=True, leave=False, disable=None) as bar:
@@ -381,6 +377,12 @@ class EmotionCalls(Fitting):
             score(1)
         recorded.windows.sort(key=lambda window: (window.turn, window.start))
         return recorded
+
+
+def _pairs(
+    sources: Iterable[Any], texts: Iterable[str | None] | None
+) -> Iterable[tuple[Any, str | None]]:
+    return zip(sources, repeat(None)) if texts is None else zip(sources, texts, strict=True)
 
 
 def cores() -> int:

@@ -75,8 +75,7 @@ class Clip:
 
     def set_words(self, words: Sequence[Word], source: str) -> None:
         """Set the words that the transcriber of the whole recording found in this clip."""
-        sure = [word.confidence for word in words if word.confidence is not None]
-        confidence = sum(sure) / len(sure) if sure else None
+        confidence = _mean(word.confidence for word in words)
         self.set_transcript(Transcript(text_of(words), confidence), source)
 
     @property
@@ -101,17 +100,21 @@ def mean_clip(clips: Sequence[Clip]) -> Clip:
     """One clip for all windows of a recording: the mean of their logits, without a transcript."""
     spoken = [clip for clip in clips if clip.text]
     first = spoken[0] if spoken else clips[0]
-    sure = [clip.text_confidence for clip in spoken if clip.text_confidence is not None]
     rows: dict[str, list[np.ndarray]] = {}
     for clip in clips:
         for name, logits in clip.logits.items():
             rows.setdefault(name, []).append(logits)
     return Clip(
         text_source=first.text_source,
-        text_confidence=sum(sure) / len(sure) if sure else None,
+        text_confidence=_mean(clip.text_confidence for clip in spoken),
         note=first.note,
         logits={name: np.mean(logits, axis=0) for name, logits in rows.items()},
     )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 @dataclass(frozen=True)

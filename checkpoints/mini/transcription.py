@@ -19,24 +19,17 @@ from .transcript import (
     CHUNK_S,
     TEMPERATURES,
     CachedTranscriber,
+    ModelTranscriber,
     Transcriber,
     TranscriberUnavailable,
     Transcript,
     Word,
     most_tokens,
     one_line,
-    refuse_language,
     sensible,
     weights_of,
 )
-from .whisper_packages import (
-    FASTER_PREFIX,
-    OPENAI_PREFIX,
-    FasterWhisperTranscriber,
-    OpenAIWhisperTranscriber,
-    by_context,
-    seeded,
-)
+from .whisper_packages import FasterWhisperTranscriber, OpenAIWhisperTranscriber, in_batches, seeded
 
 BEAMS = 5
 """Beams of Whisper's search, as in the stock pipeline of transformers."""
@@ -56,42 +49,20 @@ WITH_TIMES = {
 """How Whisper transcribes with the times of words; the thresholds are those of openai-whisper."""
 
 
-class TransformersTranscriber:
-    """Any speech transcriber that ``pipeline("automatic-speech-recognition")`` loads.
+class TransformersTranscriber(ModelTranscriber):
+    """Any speech transcriber that ``pipeline("automatic-speech-recognition")`` loads, by Hub id or
+    folder.
 
     Whisper gives a confidence for clips of up to 30 s; other models and longer clips go through
     the stock pipeline, which gives none.
-
-    Args:
-        model: Hub id or folder.
-        device: torch device.
-        language: spoken language for multilingual Whisper; detected when not given.
-        short_context: see :func:`make_transcriber`.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        device: Any = "cpu",
-        language: str | None = None,
-        short_context: bool = False,
-    ) -> None:
-        self.name = model
-        self._device = device
-        self._language = language
-        self._short_context = short_context
-        self._pipeline: Any = None
-
-    def load(self) -> None:
-        """Load from the folder, from the Hub's cache, or from the Hub when online."""
-        if self._pipeline is not None:
-            return
+    def _load(self) -> Any:
         from transformers import pipeline
 
         source = weights_of(self.name)
         try:
-            self._pipeline = pipeline(
+            loaded = pipeline(
                 "automatic-speech-recognition",
                 model=source,
                 device=self._device,
@@ -101,11 +72,9 @@ class TransformersTranscriber:
             )
         except Exception as error:  # the loaders raise many kinds; each means "no transcript"
             raise TranscriberUnavailable(f"{self.name}: {one_line(error)}") from error
-        if self._pipeline.type != "seq2seq_whisper":
-            return
-        if not self._is_multilingual():
-            refuse_language(self.name, self._language)
-        config, settings = self._pipeline.model.config, self._pipeline.model.generation_config
+        if loaded.type != "seq2seq_whisper":
+            return loaded
+        config, settings = loaded.model.config, loaded.model.generation_config
         if getattr(settings, "alignment_heads", None) is None:
             # Those of the later half of the layers, as in openai-whisper.
             settings.alignment_heads = [
@@ -113,70 +82,63 @@ class TransformersTranscriber:
                 for layer in range(config.decoder_layers // 2, config.decoder_layers)
                 for head in range(config.decoder_attention_heads)
             ]
+        return loaded
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcribe; clips of up to 30 s share one batch, longer ones are read in windows."""
         self.load()
-        if self._pipeline.type != "seq2seq_whisper":
+        if self._loaded.type != "seq2seq_whisper":
             return self._read(list(waveforms))
-        found: dict[int, Transcript] = {}
-        full = self._pipeline.model.config.max_source_positions
-        for context, members in by_context(waveforms, full if not self._short_context else None):
-            if context is None:
-                for i in members:  # spectrograms that differ in length cannot share a batch
-                    found[i] = self._read([waveforms[i]], return_timestamps=True)[0]
-            else:
-                read = self._generate([waveforms[i] for i in members], context)
-                found |= dict(zip(members, read, strict=True))
-        return [found[i] for i in range(len(waveforms))]
+        full = self._loaded.model.config.max_source_positions
+        context = None if self._short_context else full
+        return in_batches(waveforms, context, short=self._read_short, long=self._read_long)
 
     def transcribe_words(self, speech: np.ndarray) -> Transcript | None:
         """Transcribe with the times of the words, which Whisper and CTC models give."""
         self.load()
-        if self._pipeline.type == "seq2seq_whisper":
+        if self._loaded.type == "seq2seq_whisper":
             return self._generate_words(speech)
-        if not hasattr(self._pipeline.tokenizer, "_get_word_offsets"):
+        if not hasattr(self._loaded.tokenizer, "_get_word_offsets"):
             return None
         clip = {"raw": speech, "sampling_rate": SAMPLING_RATE}
-        result = self._pipeline(clip, return_timestamps="word")
+        result = self._loaded(clip, return_timestamps="word")
         parts = [(*part["timestamp"], part["text"]) for part in result["chunks"]]
         words = tuple(Word(start, end, f" {text}") for start, end, text in parts)
         return Transcript(result["text"].strip(), words=words)
 
-    def _is_multilingual(self) -> bool:
-        return getattr(self._pipeline.model.generation_config, "is_multilingual", True)
+    def _is_multilingual(self, loaded: Any) -> bool:
+        settings = loaded.model.generation_config
+        return loaded.type != "seq2seq_whisper" or getattr(settings, "is_multilingual", True)
 
     def _language_options(self) -> dict[str, Any]:
         # An English-only model refuses to be told a task or a language.
-        if not self._is_multilingual():
+        if not self._is_multilingual(self._loaded):
             return {}
         language = {} if self._language is None else {"language": self._language}
         return {"task": "transcribe", **language}
 
+    def _read_long(self, waveform: np.ndarray) -> Transcript:
+        language = self._language_options()
+        options = {"generate_kwargs": language} if language else {}
+        return self._read([waveform], return_timestamps=True, **options)[0]
+
     def _read(self, waveforms: Sequence[np.ndarray], **options: Any) -> list[Transcript]:
         if not waveforms:
             return []
-        if options and (language := self._language_options()):
-            options["generate_kwargs"] = language
         clips = [{"raw": waveform, "sampling_rate": SAMPLING_RATE} for waveform in waveforms]
-        results = self._pipeline(clips, batch_size=len(clips), **options)
+        results = self._loaded(clips, batch_size=len(clips), **options)
         return [Transcript(result["text"].strip()) for result in results]
 
     @torch.inference_mode()
-    def _generate(self, waveforms: Sequence[np.ndarray], context: int) -> list[Transcript]:
-        """Transcribe clips of up to 30 s with Whisper, with the probabilities of the tokens."""
-        model, tokenizer = self._pipeline.model, self._pipeline.tokenizer
-        mel = self._pipeline.feature_extractor(
+    def _read_short(self, waveforms: Sequence[np.ndarray], context: int) -> list[Transcript]:
+        model, tokenizer = self._loaded.model, self._loaded.tokenizer
+        mel = self._loaded.feature_extractor(
             list(waveforms), sampling_rate=SAMPLING_RATE, return_tensors="pt"
         )["input_features"]
         mel = mel[:, :, : 2 * context].to(model.device, model.dtype)
         (states,), _ = encode_speech(model.get_encoder(), mel, None, all_layers=False)
-        encoded = {"encoder_outputs": BaseModelOutput(states)}
-        start = model.generation_config.decoder_start_token_id
-        first = torch.full((len(waveforms), 1), start, device=model.device)
-        silence = model(**encoded, decoder_input_ids=first).logits[:, 0].float().softmax(-1)
         output = model.generate(
-            **encoded,
+            encoder_outputs=BaseModelOutput(states),
             **self._language_options(),
             max_length=most_tokens(waveforms, model.generation_config.max_length),
             num_beams=BEAMS,
@@ -186,29 +148,21 @@ class TransformersTranscriber:
             force_unique_generate_call=True,
         )
         texts = tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
-        scores = output.sequences_scores.tolist()
-        vocabulary = tokenizer.get_vocab()
-        # Its name changed with the third large model.
-        quiet = vocabulary.get("<|nospeech|>", vocabulary.get("<|nocaptions|>"))
+        scores, sequences = output.sequences_scores.tolist(), output.sequences.tolist()
         return [
             sensible(
-                Transcript(
-                    text.strip(),
-                    math.exp(score),
-                    None if quiet is None else float(odds[quiet]),
-                ),
-                is_cut=model.generation_config.eos_token_id not in tokens[first.shape[1] :],
+                Transcript(text.strip(), math.exp(score)),
+                # The first token is that of the start, which may be the one of the end.
+                is_cut=model.generation_config.eos_token_id not in tokens[1:],
             )
-            for text, score, odds, tokens in zip(
-                texts, scores, silence, output.sequences.tolist(), strict=True
-            )
+            for text, score, tokens in zip(texts, scores, sequences, strict=True)
         ]
 
     @torch.inference_mode()
     def _generate_words(self, speech: np.ndarray) -> Transcript:
         """Transcribe up to 30 s with Whisper; the times are those of its cross-attention."""
-        model, tokenizer = self._pipeline.model, self._pipeline.tokenizer
-        mel = self._pipeline.feature_extractor(
+        model, tokenizer = self._loaded.model, self._loaded.tokenizer
+        mel = self._loaded.feature_extractor(
             speech, sampling_rate=SAMPLING_RATE, return_attention_mask=True, return_tensors="pt"
         )
         most = most_tokens([speech], model.generation_config.max_length)
@@ -276,17 +230,10 @@ def make_transcriber(
     """
     if name is None or name == "none":
         return None
-    options = {"device": device, "language": language, "short_context": short_context}
-    transcriber: Transcriber
-    if name.startswith(FASTER_PREFIX):
-        if options.pop("short_context"):
-            raise ValueError(f"{name}: faster-whisper has no short context")
-        transcriber = FasterWhisperTranscriber(name.removeprefix(FASTER_PREFIX), **options)
-    elif name.startswith(OPENAI_PREFIX):
-        transcriber = OpenAIWhisperTranscriber(name.removeprefix(OPENAI_PREFIX), **options)
-    else:
-        transcriber = TransformersTranscriber(name, **options)
-    if cache is None:
-        return transcriber
-    settings = {"language": language, "short_context": short_context}
-    return CachedTranscriber(transcriber, cache, settings)
+    settings: dict[str, Any] = {"language": language, "short_context": short_context}
+    kind: type[ModelTranscriber] = TransformersTranscriber
+    for package in (FasterWhisperTranscriber, OpenAIWhisperTranscriber):
+        if name.startswith(package.prefix):
+            kind = package
+    transcriber = kind(name.removeprefix(kind.prefix), device=device, **settings)
+    return transcriber if cache is None else CachedTranscriber(transcriber, cache, settings)

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,59 +20,33 @@ from .configuration_hubert_bert import FRAME
 from .transcript import (
     CHUNK_S,
     TEMPERATURES,
+    ModelTranscriber,
     TranscriberUnavailable,
     Transcript,
     Word,
     most_tokens,
     no_hub,
     one_line,
-    refuse_language,
     sensible,
 )
-
-OPENAI_PREFIX, FASTER_PREFIX = "openai-whisper:", "faster-whisper:"
 
 CONTEXT_STEP = 125
 """A short context is a multiple of so many frames (2.5 s), so that clips of about one length share
 a batch, and a clip gets the same context whatever else is in it."""
 
 
-class OpenAIWhisperTranscriber:
-    """A model of the openai-whisper package.
+class OpenAIWhisperTranscriber(ModelTranscriber):
+    """A model of the openai-whisper package: a name such as ``"base.en"`` or a ``.pt`` file."""
 
-    Args:
-        model: a name such as ``"base.en"`` or the path of a ``.pt`` file.
-        device: torch device.
-        language: spoken language for multilingual models; detected when not given.
-        short_context: see :func:`~hub_model.transcription.make_transcriber`.
-    """
+    prefix = "openai-whisper:"
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        device: Any = "cpu",
-        language: str | None = None,
-        short_context: bool = False,
-    ) -> None:
-        self.name = OPENAI_PREFIX + model
-        self._model_name = model
-        self._device = device
-        self._language = language
-        self._short_context = short_context
-        self._package: Any = None
-        self._model: Any = None
-
-    def load(self) -> None:
-        """Load the file, the copy in Whisper's cache, or download it when online."""
-        if self._model is not None:
-            return
+    def _load(self) -> Any:
         try:
             import whisper
         except ImportError as error:
             raise TranscriberUnavailable(f"{self.name}: openai-whisper is not installed") from error
-        if not Path(self._model_name).is_file():
-            url = whisper._MODELS.get(self._model_name)
+        if not Path(self._source).is_file():
+            url = whisper._MODELS.get(self._source)
             if url is None:
                 known = ", ".join(whisper.available_models())
                 raise TranscriberUnavailable(f"{self.name}: neither a file nor one of {known}")
@@ -80,84 +54,80 @@ class OpenAIWhisperTranscriber:
             if is_offline_mode() and not (cache / Path(url).name).is_file():
                 raise TranscriberUnavailable(f"{self.name}: not in Whisper's cache, and offline")
         try:
-            model = whisper.load_model(self._model_name, device=str(self._device))
+            return whisper.load_model(self._source, device=str(self._device))
         except Exception as error:  # a file that is no checkpoint fails in many ways
             raise TranscriberUnavailable(f"{self.name}: {one_line(error)}") from error
-        if not model.is_multilingual:
-            refuse_language(self.name, self._language)
-        self._package, self._model = whisper, model
+
+    def _is_multilingual(self, loaded: Any) -> bool:
+        return loaded.is_multilingual
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcribe; clips of up to 30 s share one batch, longer ones are read in windows."""
         self.load()
-        whisper, found = self._package, dict[int, Transcript]()
-        full = self._model.dims.n_audio_ctx
-        for context, members in by_context(waveforms, full if not self._short_context else None):
-            if context is None:
-                found |= {i: self._read(waveforms[i]) for i in members}
-                continue
-            spectrograms = [
-                whisper.log_mel_spectrogram(
-                    whisper.pad_or_trim(waveforms[i]), self._model.dims.n_mels
-                )
-                for i in members
-            ]
-            batch = torch.stack(spectrograms).to(self._model.device)[:, :, : 2 * context]
-            model = self._model if context == full else _with_context(self._model, context)
-            # An English-only model has no language to detect, and fails when asked to.
-            language = self._language if model.is_multilingual else "en"
-            options = whisper.DecodingOptions(
-                task="transcribe",
-                language=language,
-                without_timestamps=True,
-                fp16=False,
-                sample_len=most_tokens([waveforms[i] for i in members], model.dims.n_text_ctx // 2),
-            )
-            for i, result in zip(members, whisper.decode(model, batch, options), strict=True):
-                found[i] = sensible(
-                    Transcript(
-                        result.text.strip(), math.exp(result.avg_logprob), result.no_speech_prob
-                    ),
-                    is_cut=len(result.tokens) >= (options.sample_len or 0),
-                )
-        return [found[i] for i in range(len(waveforms))]
+        context = None if self._short_context else self._loaded.dims.n_audio_ctx
+        return in_batches(waveforms, context, short=self._read_short, long=self._read_long)
 
     def transcribe_words(self, speech: np.ndarray) -> Transcript:
         """Transcribe with the times of the words."""
         self.load()
-        most = most_tokens([speech], self._model.dims.n_text_ctx // 2)
+        most = most_tokens([speech], self._loaded.dims.n_text_ctx // 2)
         options = {"word_timestamps": True, "condition_on_previous_text": False}
-        return self._read(speech, most=most, sample_len=most, **options)
+        return self._read_long(speech, most=most, sample_len=most, **options)
 
-    def _read(self, waveform: np.ndarray, *, most: float = math.inf, **options: Any) -> Transcript:
-        with seeded(self._model.device):
-            result = self._model.transcribe(
+    def _read_short(self, waveforms: Sequence[np.ndarray], context: int) -> list[Transcript]:
+        import whisper
+
+        model = self._loaded
+        spectrograms = [
+            whisper.log_mel_spectrogram(whisper.pad_or_trim(waveform), model.dims.n_mels)
+            for waveform in waveforms
+        ]
+        batch = torch.stack(spectrograms).to(model.device)[:, :, : 2 * context]
+        most = most_tokens(waveforms, model.dims.n_text_ctx // 2)
+        options = whisper.DecodingOptions(
+            task="transcribe",
+            # An English-only model has no language to detect, and fails when asked to.
+            language=self._language if model.is_multilingual else "en",
+            without_timestamps=True,
+            fp16=False,
+            sample_len=most,
+        )
+        if context != model.dims.n_audio_ctx:
+            model = _with_context(model, context)
+        return [
+            sensible(
+                Transcript(result.text.strip(), math.exp(result.avg_logprob)),
+                is_cut=len(result.tokens) >= most,
+            )
+            for result in whisper.decode(model, batch, options)
+        ]
+
+    def _read_long(
+        self, waveform: np.ndarray, *, most: float = math.inf, **options: Any
+    ) -> Transcript:
+        with seeded(self._loaded.device):
+            result = self._loaded.transcribe(
                 waveform, task="transcribe", language=self._language, fp16=False, **options
             )
         return _joined(result["segments"], most)
 
 
-class FasterWhisperTranscriber:
-    """A model of the faster-whisper package, in the format of CTranslate2.
+class FasterWhisperTranscriber(ModelTranscriber):
+    """A model of the faster-whisper package, in the format of CTranslate2: a name such as
+    ``"base.en"``, a Hub id or a folder.
 
-    Args:
-        model: a name such as ``"base.en"``, a Hub id or a folder.
-        device: torch device.
-        language: spoken language for multilingual models; detected when not given.
+    Raises:
+        ValueError: ``short_context``, which the package does not have.
     """
 
-    def __init__(self, model: str, *, device: Any = "cpu", language: str | None = None) -> None:
-        self.name = FASTER_PREFIX + model
-        self._model_name = model
-        self._device = torch.device(device)
-        self._language = language
-        self._seed: Any = None
-        self._model: Any = None
+    prefix = "faster-whisper:"
 
-    def load(self) -> None:
-        """Load from the folder, from the Hub's cache, or from the Hub when online."""
-        if self._model is not None:
-            return
+    def __init__(self, model: str, **options: Any) -> None:
+        super().__init__(model, **options)
+        if self._short_context:
+            raise ValueError(f"{self.name}: faster-whisper has no short context")
+
+    def _load(self) -> Any:
         try:
             import ctranslate2
             from faster_whisper import WhisperModel
@@ -165,21 +135,22 @@ class FasterWhisperTranscriber:
             raise TranscriberUnavailable(f"{self.name}: faster-whisper is not installed") from error
         # A model of half-precision weights is read in single precision on a CPU, with a warning.
         ctranslate2.set_log_level(logging.ERROR)
-        why = None if Path(self._model_name).is_dir() else no_hub()
+        why = None if Path(self._source).is_dir() else no_hub()
+        device = torch.device(self._device)
         try:
-            model = WhisperModel(
-                self._model_name,
-                device=self._device.type,
-                device_index=self._device.index or 0,
+            return WhisperModel(
+                self._source,
+                device=device.type,
+                device_index=device.index or 0,
                 cpu_threads=torch.get_num_threads(),
                 local_files_only=why is not None,
             )
         except Exception as error:  # a folder that is no model fails in many ways
             reason = f"not in the cache, and {why}" if why else one_line(error)
             raise TranscriberUnavailable(f"{self.name}: {reason}") from error
-        if not model.model.is_multilingual:
-            refuse_language(self.name, self._language)
-        self._seed, self._model = ctranslate2.set_random_seed, model
+
+    def _is_multilingual(self, loaded: Any) -> bool:
+        return loaded.model.is_multilingual
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcribe clip by clip."""
@@ -192,9 +163,11 @@ class FasterWhisperTranscriber:
         return self._read(speech, word_timestamps=True)
 
     def _read(self, waveform: np.ndarray, **options: Any) -> Transcript:
-        self._seed(0)
-        most = most_tokens([waveform], self._model.max_length // 2)
-        segments, _ = self._model.transcribe(
+        import ctranslate2
+
+        ctranslate2.set_random_seed(0)
+        most = most_tokens([waveform], self._loaded.max_length // 2)
+        segments, _ = self._loaded.transcribe(
             waveform,
             task="transcribe",
             language=self._language,
@@ -214,25 +187,32 @@ def seeded(device: torch.device) -> Iterator[None]:
         yield
 
 
-def by_context(
-    waveforms: Sequence[np.ndarray], full: int | None
-) -> Iterator[tuple[int | None, list[int]]]:
-    """Group clips by the frames of context they get; ``None`` for those of more than 30 s.
+def in_batches(
+    waveforms: Sequence[np.ndarray],
+    context: int | None,
+    *,
+    short: Callable[[list[np.ndarray], int], list[Transcript]],
+    long: Callable[[np.ndarray], Transcript],
+) -> list[Transcript]:
+    """Transcribe with Whisper; clips of up to 30 s that get the same context share a batch.
 
     Args:
-        full: the context of every clip; chosen by its length when not given.
+        context: of every clip, in frames; chosen by its length when not given.
+        short: transcribes a batch with this context.
+        long: transcribes a longer clip; spectrograms that differ in length cannot share a batch.
     """
     window = CHUNK_S * SAMPLING_RATE
     groups: dict[int | None, list[int]] = defaultdict(list)
     for index, waveform in enumerate(waveforms):
-        context = full
-        if waveform.size > window:
-            context = None
-        elif full is None:
-            steps = math.ceil(waveform.size / FRAME / CONTEXT_STEP)
-            context = min(steps * CONTEXT_STEP, window // FRAME)
-        groups[context].append(index)
-    yield from groups.items()
+        steps = math.ceil(waveform.size / FRAME / CONTEXT_STEP)
+        frames = context or min(steps * CONTEXT_STEP, window // FRAME)
+        groups[None if waveform.size > window else frames].append(index)
+    found: dict[int, Transcript] = {}
+    for shared, members in groups.items():
+        clips = [waveforms[i] for i in members]
+        read = [long(clip) for clip in clips] if shared is None else short(clips, shared)
+        found |= dict(zip(members, read, strict=True))
+    return [found[i] for i in range(len(waveforms))]
 
 
 def _joined(segments: Iterable[dict[str, Any]], most: float) -> Transcript:
@@ -252,9 +232,7 @@ def _joined(segments: Iterable[dict[str, Any]], most: float) -> Transcript:
         for part in parts
         for word in part.get("words") or ()
     )
-    # Speech in any part is speech in the clip.
-    silent = min(part["no_speech_prob"] for part in parts)
-    return sensible(Transcript(text, math.exp(logprob), silent, words=words), is_cut=tokens >= most)
+    return sensible(Transcript(text, math.exp(logprob), words=words), is_cut=tokens >= most)
 
 
 def _with_context(model: Any, frames: int) -> Any:

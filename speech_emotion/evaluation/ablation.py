@@ -21,8 +21,6 @@ from speech_emotion.evaluation.tables import (
     seen_note,
     with_notes,
 )
-from speech_emotion.predict import shipped
-from speech_emotion.training.parsing import read_config
 
 VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("fused", {"text": "corpus", "also": MODALITIES}),
@@ -75,12 +73,7 @@ def run(settings: Settings) -> Outcome:
             continue
         folder = f"runs/ablation_{variant.removeprefix('trained ').replace(' ', '_')}"
         commands = train_commands(
-            config,
-            read_config(shipped("configs") / f"{config}.yaml"),
-            protocol=PROTOCOLS[0],
-            data="corpus",
-            output_dir=folder,
-            options=options,
+            config, protocol=PROTOCOLS[0], data="corpus", output_dir=folder, options=options
         )
         reason = f"`make data`, then {commands}, then add `--model {folder}`"
         outcome.not_run(ANOTHER_MODEL, reason, variant=variant)
@@ -119,25 +112,13 @@ def _cannot(model: Model, clips: ClipSet, how: dict) -> str | None:
     return None
 
 
-OLD_VARIANTS = {
-    "audio and text": "fused",
-    "audio alone": "audio-only",
-    "text alone": "text-only",
-    "with augmentation in training": "trained with augmentation",
-    "without augmentation in training": "trained without augmentation",
-    "the voice alone in training": "trained audio-only",
-}
-"""Variants of the ablation in older results files."""
-
-
 def table(results: ResultsFile) -> str:
     """One line per model and variant."""
     lines = []
     for result in results["rows"]:
         scores = result.get("scores")
         more = (str(scores["clips"]), str(scores["unanswered"])) if scores else ()
-        variant = result["variant"]
-        lines.append(line_of(result, OLD_VARIANTS.get(variant, variant), *more))
+        lines.append(line_of(result, result["variant"], *more))
     header = ("System", "Variant", "WA", "UA", "Clips", "Without prediction")
     notes = [
         "The sentences of RAVDESS, TESS and CREMA-D are the same for every emotion: on them text "

@@ -34,23 +34,21 @@ from speech_emotion.evaluation.clips import (
 )
 from speech_emotion.evaluation.leaks import read_record
 from speech_emotion.evaluation.models import open_model
-from speech_emotion.evaluation.paper_rows import TABLES, PaperRow, train_commands
+from speech_emotion.evaluation.paper_rows import TABLES, PaperRow, read_settings, train_commands
 from speech_emotion.evaluation.paper_tables import paper_table
 from speech_emotion.evaluation.provenance import portable, run_of
 from speech_emotion.evaluation.scoring import prediction_table
-from speech_emotion.predict import shipped
 from speech_emotion.training.baseline_config import CONFIGS, BaselineConfig
 from speech_emotion.training.baselines import train_baseline
 from speech_emotion.training.config import ConfigError
 from speech_emotion.training.data import speakers_and_fingerprint
-from speech_emotion.training.parsing import option, read_config, renamed
+from speech_emotion.training.parsing import option, renamed
 from speech_emotion.training.saving import TrainingFailed
 
 KIND = "row"
 """Kind of a trained baseline in results files; renaming it would make older files unreadable."""
 
 table = paper_table
-CONFIGS_FOLDER = shipped("configs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,17 +250,16 @@ def _score(
     """
     folder = folder_of(row, part.protocol, settings.runs)
     try:
-        given = read_config(CONFIGS_FOLDER / f"{row.config}.yaml")
+        given = read_settings(row.config)
+        command = train_commands(
+            row.config,
+            protocol=part.protocol,
+            data=portable(settings.data),
+            output_dir=portable(str(folder)),
+            transcribed=part.transcribed,
+        )
     except ConfigError as error:
         raise NotRun(f"no configs/{row.config}.yaml; run this in a checkout") from error
-    command = train_commands(
-        row.config,
-        given,
-        protocol=part.protocol,
-        data=portable(settings.data),
-        output_dir=portable(str(folder)),
-        transcribed=part.transcribed,
-    )
     more: dict[str, Any] = {}
     if "family" in given:
         cache = settings.runs / "cache"

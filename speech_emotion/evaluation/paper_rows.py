@@ -1,10 +1,14 @@
 """The rows of Tables 6 and 8 of the paper with its figures, and the commands that train them."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from speech_emotion.predict import shipped
+from speech_emotion.training.parsing import read_config
+
+CONFIGS_FOLDER = shipped("configs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +86,21 @@ STARTS_FROM = re.compile(r"runs/(\w+)\{_protocol\}")
 """The folder of another row, as a config names it."""
 
 
+def read_settings(config: str) -> dict[str, Any]:
+    """The settings in a file of configs/.
+
+    Raises:
+        ConfigError: there is no such config.
+    """
+    return read_config(CONFIGS_FOLDER / f"{config}.yaml")
+
+
 def train_commands(
     config: str,
-    given: Mapping[str, Any],
     *,
     protocol: str,
     data: str,
-    output_dir: str = "",
+    output_dir: str,
     transcribed: bool = False,
     options: str = "",
 ) -> str:
@@ -96,22 +108,24 @@ def train_commands(
 
     Args:
         config: its name in configs/.
-        given: its content.
         protocol: configuration of the corpus.
         data: the corpus.
-        output_dir: of the trained model; that of the config when not given.
+        output_dir: of the trained model.
         transcribed: the corpus has transcripts by a transcriber.
         options: further ones.
 
     Returns:
         Markdown.
+
+    Raises:
+        ConfigError: there is no such config.
     """
+    given = read_settings(config)
     train = f"python train.py --config configs/{{}}.yaml --protocol {protocol} --data {data}"
     words = [train.format(config), options]
     if given.get("transcripts") == "whisper" and not transcribed:
         words.append("--transcripts known")
-    if output_dir:
-        words.append(f"--output-dir {output_dir}")
+    words.append(f"--output-dir {output_dir}")
     command = f"`{' '.join(filter(None, words))}`"
     start = given.get("model", {}).get("audio_config")
     found = STARTS_FROM.fullmatch(start) if isinstance(start, str) else None

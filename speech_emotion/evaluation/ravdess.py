@@ -53,8 +53,6 @@ from speech_emotion.evaluation.tables import (
     with_interval,
     with_notes,
 )
-from speech_emotion.predict import shipped
-from speech_emotion.training.parsing import read_config
 
 NO_PAPER_SPLIT = (
     "a raw folder does not say which clips are the test split of the paper's protocol; "
@@ -177,18 +175,14 @@ def _training(protocol: str, here: bool, settings: Settings) -> str:
     """How to train the paper's model and to score it; the data may lack the protocol."""
     data = portable(settings.data) if here else BUILT
     output_dir = f"runs/hubert_bert{'_paper' if protocol == 'paper' else ''}"
-    config = "hubert_bert"
-    given = read_config(shipped("configs") / f"{config}.yaml")
-    commands = train_commands(config, given, protocol=protocol, data=data, output_dir=output_dir)
+    commands = train_commands("hubert_bert", protocol=protocol, data=data, output_dir=output_dir)
     if here:
         return f"{commands}, then add `--model {output_dir}`"
-    scored = f"python evaluate_benchmarks.py ravdess --data {data} --model {output_dir}"
-    return f"`make data`, then {commands}, then `{scored}`"
+    return f"`make data`, then {commands}, then {_on_corpus(output_dir)}"
 
 
-def _on_corpus(model: str) -> str:
-    command = f"python evaluate_benchmarks.py ravdess --data {BUILT} --model {model}"
-    return f"`make data`, then `{command}`"
+def _on_corpus(model: str, options: str = "") -> str:
+    return f"`python evaluate_benchmarks.py ravdess --data {BUILT} --model {model}{options}`"
 
 
 def _cross_validation(settings: Settings) -> str:
@@ -200,15 +194,14 @@ def _cross_validation(settings: Settings) -> str:
     commands = f"`{train} --fold-corpus ravdess --output-dir {folder}`, then "
     if here:
         return f"{commands}add `--folds {folder}`"
-    model = portable(settings.models[0])
-    scored = f"python evaluate_benchmarks.py ravdess --data {data} --model {model} --folds {folder}"
-    return f"`make data`, then {commands}`{scored}`"
+    scored = _on_corpus(portable(settings.models[0]), f" --folds {folder}")
+    return f"`make data`, then {commands}{scored}"
 
 
 def _score_model(model: Model, section: Section, settings: Settings, outcome: Outcome) -> None:
     if section.test is None:
         name = portable(model.name)
-        reason = f"{NO_PAPER_SPLIT}: {_on_corpus(name)}"
+        reason = f"{NO_PAPER_SPLIT}: `make data`, then {_on_corpus(name)}"
         outcome.not_run(name, reason, protocol=section.protocol)
         return
     test = section.test if model.covers_all else section.test.of_emotions(model.emotions)
@@ -244,9 +237,8 @@ def _score_baseline(
 ) -> None:
     if section.test is None or section.train is None:
         name = portable(settings.models[0])
-        reason = (
-            f"`--data {portable(settings.data)}` has no training clips for it: {_on_corpus(name)}"
-        )
+        reason = f"`--data {portable(settings.data)}` has no training clips for it: "
+        reason += f"`make data`, then {_on_corpus(name)}"
         outcome.not_run(mfcc_baseline.NAME, reason, protocol=section.protocol)
         return
     with outcome.timed(f"{mfcc_baseline.NAME}, {section.protocol}"):

@@ -218,11 +218,6 @@ class TrainConfig(EpochConfig):
     corpus_weights: dict[str, float] = option(
         {}, "weight of the training clips of a corpus, such as {tess: 0.1}; 1 for the others"
     )
-    mask_labels: bool = option(
-        False,
-        "leave the labels that a corpus does not have out of the softmax for its clips, so that "
-        "corpora with other label sets train together",
-    )
     voice_copies: float = option(
         0.0,
         "with frozen encoders: probability that a training clip is shown without the offset of its "

@@ -1,15 +1,11 @@
 """Targets of the training clips, their weights, and the loss."""
 
-import numpy as np
 import torch
 from datasets import Dataset
 from torch.nn import functional
 
 from corpus_builder.labels import VOTE_CLASSES
 from speech_emotion.training.config import ConfigError, TrainConfig
-
-ABSENT = -1.0
-"""Share of a label that no clip of the corpus has: it is left out of the softmax for its clips."""
 
 
 class EmotionLoss:
@@ -34,18 +30,16 @@ class EmotionLoss:
         Args:
             logits: ``(batch, num_labels)``.
             targets: ids ``(batch,)`` or shares ``(batch, num_labels)``, which sum to the weight of
-                the clip; :data:`ABSENT` for a label that does not compete for the clip.
+                the clip.
         """
         weights = None if self.weights is None else self.weights.to(logits.device)
-        smoothing, logits = self.smoothing, logits.float()
+        smoothing = self.smoothing
         if targets.ndim == 2:  # torch would smooth every clip as if it weighed 1
-            present = targets != ABSENT
-            # A finite number, so that the loss of a share of zero is zero and not undefined.
-            logits = logits.masked_fill(~present, -1e9)
-            targets = targets * present
-            evenly = targets.sum(-1, keepdim=True) * present / present.sum(-1, keepdim=True)
+            evenly = targets.sum(-1, keepdim=True) / targets.shape[-1]
             targets, smoothing = torch.lerp(targets, evenly, smoothing), 0.0
-        return functional.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing)
+        return functional.cross_entropy(
+            logits.float(), targets, weight=weights, label_smoothing=smoothing
+        )
 
 
 def training_targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
@@ -55,15 +49,14 @@ def training_targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
         ids ``(clips,)``; with ``soft_labels``, the listeners' votes ``(clips, num_labels)``. Votes
         for neutral are left out where it is no label, and the rest scaled to a sum of one; a clip
         without votes keeps its label. With ``corpus_weights``, shares ``(clips, num_labels)`` that
-        sum to the weight of the clip. With ``mask_labels``, shares with :data:`ABSENT` for the
-        labels that the corpus of the clip does not have.
+        sum to the weight of the clip.
 
     Raises:
         ConfigError: ``soft_labels`` is set and no clip has votes, or ``corpus_weights`` names a
             corpus without clips.
     """
     targets = _targets(config, rows)
-    if not config.corpus_weights and not config.mask_labels:
+    if not config.corpus_weights:
         return targets
     corpora = rows["corpus"][:]
     for name in config.corpus_weights:
@@ -72,14 +65,7 @@ def training_targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:
     weights = torch.tensor([config.corpus_weights.get(name, 1.0) for name in corpora])
     if targets.ndim == 1:
         targets = functional.one_hot(targets, num_labels(rows)).float()
-    targets = targets * weights[:, None]
-    if config.mask_labels:
-        names = np.asarray(corpora)
-        for name in set(corpora):
-            of_corpus = torch.from_numpy(names == name)
-            absent = targets[of_corpus].sum(dim=0) == 0
-            targets[of_corpus] = targets[of_corpus].masked_fill(absent, ABSENT)
-    return targets
+    return targets * weights[:, None]
 
 
 def _targets(config: TrainConfig, rows: Dataset) -> torch.Tensor:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 
-from benchmarks.results_file import KINDS, cpu_flags, cpu_kind, default_path
+from benchmarks.results_file import KINDS, cpu_flags, cpu_kind, make_parser
 from evaluate_benchmarks import main as evaluate
 from hub_model.labels import EMOTIONS
 from speech_emotion.evaluation.benchmark_tables import BENCHMARKS, benchmarks_document
@@ -260,4 +260,7 @@ def test_each_kind_of_cpu_has_its_own_table():
 def test_the_kind_of_this_cpu_names_the_results_file():
     kind = cpu_kind()
     assert kind not in KINDS or KINDS[kind] <= cpu_flags()
-    assert default_path("benchmarks/live.py").name == f"live.{kind.lower().replace('-', '')}.json"
+    assert (
+        make_parser("", "benchmarks/live.py").get_default("json").name
+        == f"live.{kind.lower().replace('-', '')}.json"
+    )

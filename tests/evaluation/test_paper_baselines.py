@@ -15,7 +15,7 @@ from evaluate_benchmarks import main
 from hub_model.audio import load_audio
 from hub_model.labels import EMOTIONS
 from speech_emotion import baselines
-from speech_emotion.evaluation import paper_baselines
+from speech_emotion.evaluation import paper_baselines, paper_rows
 from speech_emotion.evaluation.clips import PROTOCOLS
 from speech_emotion.evaluation.report import main as report
 from tests.helpers.refusals import refusal
@@ -43,12 +43,12 @@ def made(baseline_corpus: Path, tmp_path_factory: pytest.TempPathFactory):
     root = tmp_path_factory.mktemp("tables")
     shutil.copytree(baseline_corpus, root / "corpus")
     (root / "configs").mkdir()
-    for path in paper_baselines.CONFIGS_FOLDER.glob("*.yaml"):
+    for path in paper_rows.CONFIGS_FOLDER.glob("*.yaml"):
         settings = yaml.safe_load(path.read_text()) | SMALL.get(path.stem, {})
         (root / "configs" / path.name).write_text(yaml.safe_dump(settings))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        patch.setattr(paper_baselines, "CONFIGS_FOLDER", root / "configs")
+        patch.setattr(paper_rows, "CONFIGS_FOLDER", root / "configs")
         # A few rows of each kind: the intervals of all eighteen take half a minute.
         chosen = ("knn", "xgb", "random_forest", "gaussian_nb", "knn_grid")
         rows = paper_baselines.TABLES["table6"]

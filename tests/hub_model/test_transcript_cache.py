@@ -73,6 +73,15 @@ def test_a_damaged_file_is_written_again(transformers_whisper, tmp_path, heard):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_a_file_of_an_older_version_is_read(transformers_whisper, tmp_path, heard):
+    transcriber = make_transcriber(str(transformers_whisper), cache=tmp_path)
+    expected = transcriber.transcribe(CLIPS[:1])
+    (file,) = tmp_path.rglob("*.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"no_speech": 0.1}))
+    assert transcriber.transcribe(CLIPS[:1]) == expected
+    assert heard == [1]
+
+
 def test_known_clips_need_no_classifier(transformers_whisper, tmp_path):
     """Without its weights, what is known is answered and the rest says why it is not."""
     name = "nobody/no-such-classifier"

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.helpers.predict_command import folder, predict, talk  # noqa: F401
+
 
 @pytest.fixture(scope="module", autouse=True)
 def offline(no_hub: None) -> None:

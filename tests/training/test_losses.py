@@ -64,26 +64,6 @@ def test_clips_of_a_corpus_that_weighs_less_count_less(smoothing):
     assert found == pytest.approx((losses[:4].sum() + 0.25 * losses[4:].sum()) / 6)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_labels_that_a_corpus_lacks_do_not_compete_for_its_clips(smoothing):
-    labels = [0, 1, 2, 0, 5, 5]
-    rows = made_rows({"label": labels, "corpus": ["ravdess"] * 3 + ["nemo"] * 3})
-    config = TrainConfig(mask_labels=True, label_smoothing_factor=smoothing)
-    targets = training_targets(config, rows)
-    logits = LOGITS.clone().requires_grad_()
-    EmotionLoss(config, rows)(logits, targets).backward()
-    for clips, present in ((slice(0, 3), [0, 1, 2]), (slice(3, 6), [0, 5])):
-        absent = [label for label in range(7) if label not in present]
-        assert logits.grad[clips, absent].abs().max() == 0
-        parts = LOGITS[clips][:, present]
-        chosen = torch.tensor([present.index(label) for label in labels[clips]])
-        alone = torch.nn.functional.cross_entropy(
-            parts.requires_grad_(), chosen, label_smoothing=smoothing
-        )
-        found = EmotionLoss(config, rows)(LOGITS[clips], targets[clips])
-        assert found.item() == pytest.approx(alone.item(), rel=1e-5)
-
-
 @pytest.mark.parametrize("weight", [0, -1, float("inf"), float("nan"), "much"])
 def test_a_weight_is_a_positive_number(weight):
     with pytest.raises(ConfigError, match="corpus_weights: tess must be a positive number"):
