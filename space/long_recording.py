@@ -72,7 +72,8 @@ def long_recording_tab(classifier: Classifier) -> None:
                 for recording in run(classifier, files[0], **options):
                     share = recording.share
                     done = f"{clock(share * recording.seconds)} of {clock(recording.seconds)}"
-                    yield page.status("hint", f"Classified {done}.", share=share), ""
+                    said = f"{page.WAITING} " if recording.waits else ""
+                    yield page.status("hint", f"{said}Classified {done}.", share=share), ""
         except ClipError as error:
             yield page.status("error", str(error)), ""
             return

@@ -6,11 +6,12 @@ page. Where it is missing, the addresses answer with one line that says what to 
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from classifier import Classifier
 from clips import ClipError
-from lock import after_batch
+from lock import after_batch, asked, asking
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -57,15 +58,18 @@ class OneCall:
                     _ = classifier.pipeline  # raises its problem
                     line = f"{classifier.name} is a stock checkpoint: use the API of the page"
                     return JSONResponse({"error": line}, 501)
-                self._app = make_app(
-                    Shared(classifier),
+                shared = Shared(classifier)
+                app = make_app(
+                    shared,
                     name=classifier.name,
                     max_megabytes=settings.max_megabytes,
                     max_waiting=settings.queue_size,
                 )
             except (ClipError, PredictError) as error:
                 return JSONResponse({"error": str(error)}, 503)
-            return self._app
+            shared.gone = app.state.service.gone
+            self._app = app
+            return app
 
 
 class Shared:
@@ -73,6 +77,8 @@ class Shared:
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier, self._pipeline = classifier, classifier.pipeline
+        self.gone: Callable[[], bool] = lambda: False
+        """Whether nobody waits for the recording that runs; set when the server is made."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pipeline, name)
@@ -95,15 +101,16 @@ class Shared:
         lock = self._classifier.lock
 
         def between(_: int) -> None:
-            lock.__exit__()
+            mine = asked.set(None)  # the server answers other requests
             try:
-                self.forward([], batch_size=1)
+                with lock.released():
+                    self.forward([], batch_size=1)
             finally:
-                lock.__enter__()
+                asked.reset(mine)
 
         token = after_batch.set(between)
         try:
-            with lock:
+            with asking(self.gone), lock:
                 return self._pipeline(sources, **options)
         finally:
             after_batch.reset(token)

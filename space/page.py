@@ -15,6 +15,7 @@ import gradio as gr
 import numpy as np
 from classifier import Classifier
 from clips import ClipError
+from lock import Request
 from PIL import Image
 from settings import HERE
 
@@ -38,6 +39,8 @@ WIDE = ("to", "next")
 """Columns that phones do not show; their cells have the class `wide`."""
 
 OTHER_COLOUR = "#9ca3af"
+
+WAITING = "Waiting for another request."
 
 # Functions of one group share its slots of the queue. The classifier's own lock decides which of
 # them runs.
@@ -83,6 +86,17 @@ def status(kind: str, line: str, *, share: float | None = None, busy: bool = Fal
     if share is not None:
         bar = f'<progress aria-label="Progress" max="1" value="{share:.3f}"></progress>'
     return f'<p class="{kind}" role="{role}">{html.escape(line)}{bar}</p>'
+
+
+def working(request: Request, said: str, more: str = "") -> str:
+    """Return the status line of a request that runs, or that waits for another one.
+
+    Args:
+        request: of `in_steps`.
+        said: what it does, as text.
+        more: what is said in any case, as text.
+    """
+    return status("hint", f"{WAITING if request.waits else said} {more}".strip(), busy=True)
 
 
 def status_field(classifier: Classifier, hint: str, name: str) -> gr.HTML:
