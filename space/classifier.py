@@ -123,7 +123,8 @@ class Classifier:
                 self._warm_up()
         # Code of a checkpoint may fail in any way, and the page has to start.
         except Exception as error:
-            logger.exception("the model %s could not be loaded", self.model)
+            if not isinstance(error, OSError | ValueError):  # whose message says what to do
+                logger.exception("the model %s could not be loaded", self.model)
             self._pipeline = None
             reason = first_line(error).replace(self.model, self.name).rstrip(".")
             self._problem = f"The model {self.name} could not be loaded: {reason}."
@@ -199,10 +200,7 @@ class Classifier:
         Raises:
             ClipError: there is no model, or it refuses the clip; one line.
         """
-        if text is not None and len(text) > MAX_CHARACTERS:
-            raise ClipError(
-                f"The text is too long: at most {MAX_CHARACTERS} characters are accepted."
-            )
+        refuse_long_text(text)
         with self.errors(Path(path)):
             if self.supports_text:
                 given = {} if text is None else {"text": text}
@@ -384,6 +382,12 @@ class Classifier:
             started, waited = time.perf_counter(), request.waited
             found = self._run(inputs, **options)
             return found, time.perf_counter() - started - (request.waited - waited)
+
+
+def refuse_long_text(text: str | None) -> None:
+    """Raise ClipError for a transcript that is too long."""
+    if text is not None and len(text) > MAX_CHARACTERS:
+        raise ClipError(f"The text is too long: at most {MAX_CHARACTERS} characters are accepted.")
 
 
 def first_line(error: Exception) -> str:

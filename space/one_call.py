@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from classifier import Classifier
+from classifier import Classifier, refuse_long_text
 from clips import ClipError
 from lock import after_batch, asked, asking
 from starlette.responses import JSONResponse
@@ -83,6 +83,13 @@ class Shared:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pipeline, name)
 
+    def preprocess(self, source: Any, *, text: str | None = None, **options: Any) -> Any:
+        """Decode and clean a clip within the limits of the page. Raises ClipError, in one line."""
+        refuse_long_text(text)
+        most = self._classifier.settings.max_seconds
+        self._refuse_longer(source, most, f"clip is too long: at most {most:g} seconds")
+        return self._pipeline.preprocess(source, text=text, **options)
+
     def forward(self, inputs: Any, **options: Any) -> Any:
         """Classify a batch when it is its turn. The server replaces this by a function that also
         answers what waits."""
@@ -97,8 +104,15 @@ class Shared:
             after_batch.reset(token)
 
     def __call__(self, sources: Any, **options: Any) -> Any:
-        """Classify recordings; others run between their batches."""
-        lock = self._classifier.lock
+        """Classify recordings; others run between their batches.
+
+        Raises:
+            ClipError: one is too long; one line.
+        """
+        lock, minutes = self._classifier.lock, self._classifier.settings.max_recording_minutes
+        for source in sources if isinstance(sources, list) else [sources]:
+            said = f"recording is too long: at most {minutes:g} minutes"
+            self._refuse_longer(source, 60 * minutes, said)
 
         def between(_: int) -> None:
             mine = asked.set(None)  # the server answers other requests
@@ -114,3 +128,17 @@ class Shared:
                 return self._pipeline(sources, **options)
         finally:
             after_batch.reset(token)
+
+    def _refuse_longer(self, source: Any, most: float, said: str) -> None:
+        stream = self._classifier.audio_stream
+        if stream is None:  # code of an older release
+            return
+        with stream(source) as audio:
+            seconds = audio.seconds or 0.0
+            if audio.seconds is None:
+                for block in audio.native():
+                    seconds += block.size / audio.rate
+                    if seconds > most:
+                        break
+        if seconds > most:
+            raise ClipError(f"The {said} are accepted.")

@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from archives import AUDIO_SUFFIXES
 from classifier import Classifier
 from clips import ClipError
 from lock import Request
@@ -23,6 +24,7 @@ TITLE = "Speech emotion classifier"
 DESCRIPTION = "How does a voice sound? Three seconds of one speaker are enough."
 CSS = (HERE / "page.css").read_text(encoding="utf-8")
 HEAD = f'<meta name="description" content="{DESCRIPTION}">'
+HEAD += f"<script>window.serSuffixes = {list(AUDIO_SUFFIXES)};</script>"
 HEAD += f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>"
 
 COLOURS = {
