@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from functools import partial
 
@@ -12,6 +13,7 @@ import soundfile as sf
 from classifier import Classifier
 from clips import Clip, read_clip
 from gradio_client import Client, handle_file
+from live import Listeners
 from lock import Request, in_steps
 from one_call import OneCall
 from settings import Settings
@@ -85,6 +87,9 @@ def test_a_clip_is_answered_while_a_recording_is_transcribed(classifier, slow, t
     until_busy(steps, slow)
     voice = classifier.classify(talk, clip, text="")
     assert voice.modalities == ["audio"] and slow.busy.is_set()
+    samples = np.tile((32_000 * clip.resampled(16_000)).astype("<i2"), 3)
+    heard = Listeners(classifier).hear(str(uuid.uuid4()), samples, rate=16_000, last=True)
+    assert "live.csv" in heard["answer"] and slow.busy.is_set()
 
     # Only its words wait.
     asked = in_steps(partial(classifier.classify, talk, clip))
