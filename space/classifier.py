@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,8 @@ class Classifier:
         with self._loading:
             if not self._begun:
                 self._begun = True
-                self._try_to_load()
+                # In a context of its own: who asked for it first may cancel the request.
+                Context().run(self._try_to_load)
 
     def _try_to_load(self) -> None:
         try:

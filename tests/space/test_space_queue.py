@@ -35,8 +35,13 @@ def slow() -> SlowTranscriber:
 def _slow_models(slow) -> Iterator[None]:
     """Every custom checkpoint has the slow transcriber."""
     load = Classifier._load
+
+    def loaded(self):
+        found = load(self)
+        return slow.of(found) if getattr(found, "supports_text", False) else found
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Classifier, "_load", lambda self: slow.of(load(self)))
+        patch.setattr(Classifier, "_load", loaded)
         yield
 
 
@@ -145,6 +150,21 @@ def test_a_request_that_waits_for_the_model_and_is_cancelled(classifier, talk, c
         classifier._forward = forward
 
 
+def test_a_model_is_loaded_for_all_although_its_first_request_is_cancelled(text_model):
+    one, cancelled = Classifier(Settings(model=str(text_model))), threading.Event()
+
+    def ask() -> None:
+        assert cancelled.wait(60)
+        one.load()
+
+    asked = in_steps(ask)
+    next(asked)
+    asked.close()
+    cancelled.set()
+    ended()
+    assert one._begun and one.problem is None
+
+
 def test_one_call_and_the_page_share_the_transcriber(classifier, slow, talk, clip, angry_clip):
     service = OneCall(classifier)._make().state.service
     source = {"bytes": talk.read_bytes(), "path": talk.name}
@@ -196,6 +216,24 @@ def test_the_page_says_that_a_clip_waits(browser, url, slow, talk, angry_clip):
     slow.free.set()
     page.wait_for(browser, "#status", "audio and its transcript")
     assert job.result(60)["segments"]
+
+
+@needs_browser
+def test_a_comparison_waits(browser, text_model, stock_model, slow, angry_clip):
+    settings = Settings(model=str(text_model), compare_models=(str(stock_model),))
+    with serving(settings) as url:
+        job = Client(url, verbose=False).submit(handle_file(angry_clip), api_name="/predict")
+        assert job.result(60)["transcript"] == WORDS
+        slow.hold()
+        job = Client(url, verbose=False).submit(handle_file(angry_clip), api_name="/predict")
+        assert slow.busy.wait(60)
+        page.open_tab(browser, url, "Compare")
+        page.upload(browser, angry_clip, field="compare-clip")
+        page.click(browser, "#compare-ask")
+        page.wait_for(browser, "#compare-status", "waiting for another request")
+        slow.free.set()
+        page.wait_for(browser, "#compare-status", "agree")
+        assert job.result(60)["transcript"] == WORDS
 
 
 @needs_browser
