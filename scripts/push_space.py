@@ -21,7 +21,8 @@ LIBRARY = ("hub_model", "corpus_builder", "speech_emotion")
 def push_space(repo: str, *, model: str | None = None, private: bool = False) -> str:
     """Upload `space/` with the example clips and the library; its card gets the id of the model.
 
-    The requirements of `speech-emotion serve` are added to those of the Space.
+    The requirements of `speech-emotion serve` are added to those of the Space. Files of an earlier
+    push that are no longer among them are deleted by the same commit.
 
     Args:
         repo: id of the Space; it is created if it does not exist.
@@ -48,7 +49,11 @@ def push_space(repo: str, *, model: str | None = None, private: bool = False) ->
             metadata_save(card, {**front, "models": [model], "datasets": datasets})
         api.create_repo(repo, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
         api.upload_folder(
-            repo_id=repo, repo_type="space", folder_path=staged, commit_message="Update the demo"
+            repo_id=repo,
+            repo_type="space",
+            folder_path=staged,
+            delete_patterns="*",  # of those that are not uploaded
+            commit_message="Update the demo",
         )
     return f"{api.endpoint}/spaces/{repo}"
 

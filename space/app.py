@@ -125,7 +125,8 @@ def main() -> int:
     if is_zero():  # which takes the weights of models that are there when the page is served
         demo.classifier.load()
     demo.launch(**launch_options(settings, demo.classifier), prevent_thread_lock=True)
-    demo.classifier.load()  # the page is served meanwhile
+    if problem := demo.classifier.problem:  # the page is served meanwhile, and says it too
+        print(f"error: {problem} SER_MODEL is {settings.model}", file=sys.stderr, flush=True)
     demo.block_thread()
     return 0
 

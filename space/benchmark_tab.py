@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import page
 from classifier import Classifier
-from clips import ClipError
+from clips import ClipError, counted
 from ravdess_benchmark import TEXTS, Benchmark
 from ravdess_clips import HUB_ID, Clips, Limits, open_clips
 from ravdess_scores import draw_confusion, markdown, verdict
@@ -65,9 +65,10 @@ def benchmark_tab(classifier: Classifier) -> None:
                     break
                 done, total = step
                 share = None if total is None else done / total
-                of_all = "" if total is None else f" of {total}"
+                of_all = counted(done if total is None else total, "clip")
+                of_all = of_all if total is None else f"{done} of {of_all}"
                 yield (
-                    page.status("hint", f"{done}{of_all} clips.", share=share),
+                    page.status("hint", f"{of_all}.", share=share),
                     gr.skip(),
                     gr.skip(),
                 )
@@ -82,7 +83,8 @@ def benchmark_tab(classifier: Classifier) -> None:
             "ravdess.png": matrix,
         }
         scores = step["scores"]
-        summary = f"WA {scores['wa']:.1%}, UA {scores['ua']:.1%} on {scores['clips']} clips. "
+        clips = counted(scores["clips"], "clip")
+        summary = f"WA {scores['wa']:.1%}, UA {scores['ua']:.1%} on {clips}. "
         summary += verdict(step).replace("**", "")
         doubtful = step["overlap"]["speakers"] or not step["overlap"]["known"]
         kind = "unsure" if doubtful or scores["clips"] < FEW_CLIPS else "ok"

@@ -5,17 +5,17 @@ import importlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import soundfile as sf
 from clips import Clip, ClipError
-from gpu import is_zero, on_gpu
-from lock import FairLock, after_batch, in_steps
+from gpu import is_zero, on_gpu, seconds_of
+from lock import Cancelled, FairLock, Request, after_batch, asking, in_steps
 from settings import Settings, shown_name
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 QUIET_WINDOW = 2e-4
 """Range of the samples below which a stock model gets no window: it knows no silence."""
-
-UNKNOWN_SECONDS = 60.0
-"""Length that is assumed of a file that libsndfile does not read, for the time on a GPU."""
 
 AUDIO_ONLY = "this model is audio-only"
 PLAIN_WORDS = "It is on the table."
@@ -82,7 +79,8 @@ class Result:
 class Classifier:
     """A pipeline, or one line that says why it could not be loaded (`problem`).
 
-    It may be called from several threads; the pipeline runs one call at a time.
+    It may be called from several threads. The pipeline runs one call at a time; while its
+    transcriber works for one, others that need no transcript run.
     """
 
     def __init__(
@@ -112,20 +110,23 @@ class Classifier:
         with self._loading:
             if not self._begun:
                 self._begun = True
-                self._try_to_load()
+                # In a context of its own: who asked for it first may cancel the request.
+                Context().run(self._try_to_load)
 
     def _try_to_load(self) -> None:
         try:
             self._pipeline = self._load()
-            self._run = on_gpu(self._pipeline.__call__, audio_seconds=_seconds_of)
+            self._run = on_gpu(self._pipeline.__call__, audio_seconds=seconds_of)
             self._forward = self._pipeline.forward
-            self._forward_on_gpu = on_gpu(self._forward, audio_seconds=_seconds_of)
+            self._forward_on_gpu = on_gpu(self._forward, audio_seconds=seconds_of)
             self._pipeline.forward = self._forward_batch
             if not is_zero():  # ZeroGPU lends its GPU only during a request
+                self._share_transcriber()
                 self._warm_up()
         # Code of a checkpoint may fail in any way, and the page has to start.
         except Exception as error:
-            logger.exception("the model %s could not be loaded", self.model)
+            if not isinstance(error, OSError | ValueError):  # whose message says what to do
+                logger.exception("the model %s could not be loaded", self.model)
             self._pipeline = None
             reason = first_line(error).replace(self.model, self.name).rstrip(".")
             self._problem = f"The model {self.name} could not be loaded: {reason}."
@@ -201,10 +202,7 @@ class Classifier:
         Raises:
             ClipError: there is no model, or it refuses the clip; one line.
         """
-        if text is not None and len(text) > MAX_CHARACTERS:
-            raise ClipError(
-                f"The text is too long: at most {MAX_CHARACTERS} characters are accepted."
-            )
+        refuse_long_text(text)
         with self.errors(Path(path)):
             if self.supports_text:
                 given = {} if text is None else {"text": text}
@@ -269,24 +267,36 @@ class Classifier:
 
     def classify_recording(
         self, path: str | Path, **options: Any
-    ) -> Iterator[int | dict[str, Any]]:
+    ) -> Iterator[Request | dict[str, Any]]:
         """Run a custom checkpoint's pipeline with `return_segments` on a recording of any length.
 
-        Other requests run between its batches. Closing the iterator stops the pipeline.
+        Other requests run between its batches, and while it is transcribed.
 
         Args:
             path: the file.
             options: of the pipeline.
 
         Yields:
-            The number of windows classified so far, after each batch; at last the result.
+            As `in_steps`.
 
         Raises:
             ClipError: there is no model, or it refuses the recording; one line.
         """
-        call = functools.partial(self.pipeline, str(path), return_segments=True, **options)
+
+        def call() -> dict[str, Any]:
+            with asking() as request, self.lock:
+
+                def report(windows: int) -> None:
+                    request.report(windows)
+                    self.lock.yield_to_others()
+                    request.stop_if_cancelled()
+
+                request.stop_if_cancelled()
+                after_batch.set(report)
+                return self.pipeline(str(path), return_segments=True, **options)
+
         with self.errors(Path(path)):
-            yield from in_steps(call, self.lock)
+            yield from in_steps(call)
 
     def _forward_batch(self, inputs: Any, **options: Any) -> Any:
         """Run `forward` of the pipeline; in a recording, report the batch afterwards."""
@@ -311,7 +321,7 @@ class Classifier:
         _ = self.pipeline
         try:
             yield
-        except ClipError:
+        except (ClipError, Cancelled):
             raise
         except ValueError as error:
             raise ClipError(first_line(error).replace(str(path), path.name)) from error
@@ -351,25 +361,35 @@ class Classifier:
         self._call({"raw": TONE, "sampling_rate": 16_000})
         _ = self._plain_words
 
+    def _share_transcriber(self) -> None:
+        """Let others have the model while the transcriber works, which has a lock of its own."""
+        transcriber, lock = getattr(self._pipeline, "transcriber", None), FairLock()
+
+        def shared(function: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*args: Any, **options: Any) -> Any:
+                with asking() as request, self.lock.released(), lock:
+                    request.stop_if_cancelled()
+                    return function(*args, **options)
+
+            return run
+
+        for name in ("transcribe", "transcribe_words"):
+            if hasattr(transcriber, name):
+                setattr(transcriber, name, shared(getattr(transcriber, name)))
+
     def _call(self, inputs: Any, **options: Any) -> tuple[Any, float]:
-        """Run the pipeline once the lock is free; return its result and the seconds it took."""
-        with self.lock:
-            started = time.perf_counter()
-            return self._run(inputs, **options), time.perf_counter() - started
+        """Run the pipeline; return its result and the seconds it took, without those it waited."""
+        with asking() as request, self.lock:
+            request.stop_if_cancelled()
+            started, waited = time.perf_counter(), request.waited
+            found = self._run(inputs, **options)
+            return found, time.perf_counter() - started - (request.waited - waited)
 
 
-def _seconds_of(inputs: Any, **_options: Any) -> float:
-    """Return the length of the audio in inputs of the pipeline, or in clips inside it."""
-    if isinstance(inputs, str):
-        try:
-            return sf.info(inputs).duration
-        except sf.SoundFileError:  # what ffmpeg reads
-            return UNKNOWN_SECONDS
-    if isinstance(inputs, list):
-        return sum(map(_seconds_of, inputs))
-    if isinstance(inputs, dict):
-        return inputs["raw"].size / inputs["sampling_rate"]
-    return inputs.seconds
+def refuse_long_text(text: str | None) -> None:
+    """Raise ClipError for a transcript that is too long."""
+    if text is not None and len(text) > MAX_CHARACTERS:
+        raise ClipError(f"The text is too long: at most {MAX_CHARACTERS} characters are accepted.")
 
 
 def first_line(error: Exception) -> str:

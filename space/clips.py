@@ -39,6 +39,15 @@ class ClipError(ValueError):
     """A request that cannot be answered. The message is one line for the visitor."""
 
 
+def counted(number: int, name: str) -> str:
+    """Return a number with what is counted.
+
+    >>> counted(1, "clip"), counted(2, "clip")
+    ('1 clip', '2 clips')
+    """
+    return f"{number} {name}" + ("" if number == 1 else "s")
+
+
 @dataclass(frozen=True)
 class Clip:
     """A decoded clip: float32 waveform (num_samples,), mono, and its sampling rate in Hz."""

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import page
 from classifier import Classifier, Result
 from clips import ClipError
 from exports import as_csv
+from lock import Request, in_steps
 from one_clip import clip_field, received_clip
 from settings import Settings, shown_name
 
@@ -107,13 +109,16 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
 
     def show(audio: str | None, name: str | None) -> Iterator[tuple[str, str]]:
         """Show both results side by side, or one line with the error."""
-        yield page.status("hint", "Asking both models.", busy=True), ""
+        said = "Asking both models."
+        yield page.status("hint", said, busy=True), ""
         try:
-            pair = both(audio, name)
+            for step in in_steps(partial(both, audio, name)):
+                if isinstance(step, Request):
+                    yield page.working(step, said), ""
         except ClipError as error:
             yield page.status("error", str(error)), ""
             return
-        found = compared(pair)
+        pair, found = step, compared(step)
         summary = "The models agree." if found["agree"] else "The models do not agree."
         files = {
             "compared.json": json.dumps(found, indent=2),

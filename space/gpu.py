@@ -7,6 +7,8 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import soundfile as sf
+
 try:
     # The package must be imported before any use of CUDA.
     import spaces
@@ -21,6 +23,9 @@ SECONDS_PER_SECOND = 0.2
 
 LONGEST = 120
 """Longest time to request; the quota of most visitors does not allow more."""
+
+UNKNOWN_SECONDS = 60.0
+"""Length that is assumed of a file that libsndfile does not read."""
 
 
 def is_zero() -> bool:
@@ -81,3 +86,17 @@ def on_gpu(
         return result
 
     return run
+
+
+def seconds_of(inputs: Any, **_options: Any) -> float:
+    """Return the length of the audio in inputs of the pipeline, or in clips inside it."""
+    if isinstance(inputs, str):
+        try:
+            return sf.info(inputs).duration
+        except sf.SoundFileError:  # what ffmpeg reads
+            return UNKNOWN_SECONDS
+    if isinstance(inputs, list):
+        return sum(map(seconds_of, inputs))
+    if isinstance(inputs, dict):
+        return inputs["raw"].size / inputs["sampling_rate"]
+    return inputs.seconds

@@ -17,7 +17,7 @@ import gradio as gr
 import numpy as np
 import page
 from classifier import Classifier
-from clips import ClipError
+from clips import ClipError, counted
 from exports import NO_SPEECH, UNSURE, as_csv
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -27,7 +27,7 @@ from starlette.routing import Route
 START = "Click on Listen and speak: the emotion of the last seconds is shown while you do."
 WINDOW_S, HOP_S = 4.0, 1.0
 SHOWN = 60
-"""Windows of the drawn line: a minute."""
+"""Most windows of the drawn line: a minute."""
 
 MOST = 16
 """Visitors who may be listened to at once."""
@@ -164,7 +164,8 @@ def line_html(windows: list[dict[str, Any]]) -> str:
     best = f'<p class="best"><strong>{page.escaped(now["label"] or UNSURE)}</strong>{score}</p>'
     names = next((list(w["scores"]) for w in windows if w["scores"]), [])
     shapes = []
-    start = SHOWN - len(windows)
+    span = max(1, len(windows) - 1)  # as much as there is, at most SHOWN windows
+    start = span + 1 - len(windows)
     for name in names:
         parts: list[list[str]] = [[]]
         for place, window in enumerate(windows, start):
@@ -179,12 +180,12 @@ def line_html(windows: list[dict[str, Any]]) -> str:
         label = window["label"] or ""
         colour = "transparent" if label == NO_SPEECH else page.colour_of(label)
         shapes.append(f'<rect x="{place - 0.5}" y="106" width="1" height="8" fill="{colour}"/>')
-    text = f"Emotions of the last {len(windows)} windows; now {now['label'] or UNSURE}"
+    text = f"Emotions of the last {counted(len(windows), 'window')}; now {now['label'] or UNSURE}"
     return page.answer_html(
         best
         + f'<svg class="line" role="img" aria-label="{page.escaped(text)}" '
-        + f'preserveAspectRatio="none" viewBox="0 0 {SHOWN - 1} 115">{"".join(shapes)}</svg>'
-        + f'<div class="times"><span>{SHOWN} s ago</span>'
+        + f'preserveAspectRatio="none" viewBox="0 0 {span} 115">{"".join(shapes)}</svg>'
+        + f'<div class="times"><span>{span * HOP_S:.0f} s ago</span>'
         + "<span>probability, 0 to 100%</span><span>now</span></div>"
         + '<div class="legend">'
         + "".join(f"<span>{page.label_html(name)}</span>" for name in (*names, UNSURE))

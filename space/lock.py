@@ -1,13 +1,81 @@
-"""One model for many requests: a lock in their order, which long ones release after each batch."""
+"""One model for many requests: locks in their order, and requests that can be given up."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from queue import SimpleQueue
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+T = TypeVar("T")
+
+STEP_SECONDS = 0.5
+"""A request that runs says so at least so often. In between, Gradio cannot cancel it."""
 
 after_batch: ContextVar[Callable[[int], None] | None] = ContextVar("after_batch", default=None)
 """Called after each batch of windows with their number; set while a recording is classified."""
+
+
+class Cancelled(Exception):
+    """Ends the work on a request that nobody waits for."""
+
+
+class Request:
+    """What is known of a request while a thread asks the model for it.
+
+    Args:
+        gone: whether nobody waits for it any more.
+
+    Attributes:
+        windows: windows of a recording that have been classified.
+        waits: whether it waits for another request.
+        waited: seconds for which it has waited.
+        steps: the request after each batch, and at last its result or its error.
+    """
+
+    def __init__(self, gone: Callable[[], bool]) -> None:
+        self._gone = gone
+        self.windows, self.waits, self.waited = 0, False, 0.0
+        self.steps: SimpleQueue[object] = SimpleQueue()
+
+    def stop_if_cancelled(self) -> None:
+        """Raise Cancelled if nobody waits for it any more."""
+        if self._gone():
+            raise Cancelled
+
+    def report(self, windows: int) -> None:
+        """Note that a batch of windows has been classified."""
+        self.windows += windows
+        self.steps.put(self)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Note that it waits for another request, and how long."""
+        started, self.waits = time.perf_counter(), True
+        try:
+            yield
+        finally:
+            self.waits = False
+            self.waited += time.perf_counter() - started
+
+
+asked: ContextVar[Request | None] = ContextVar("asked", default=None)
+"""The request for which this thread asks the model."""
+
+
+@contextmanager
+def asking(gone: Callable[[], bool] = lambda: False) -> Iterator[Request]:
+    """Return the request of this thread; without one, a new one for the `with` block."""
+    if request := asked.get():
+        yield request
+        return
+    request = Request(gone)
+    token = asked.set(request)
+    try:
+        yield request
+    finally:
+        asked.reset(token)
 
 
 class FairLock:
@@ -24,70 +92,71 @@ class FairLock:
     def __enter__(self) -> None:
         with self._changed:
             ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
-            self._changed.wait_for(lambda: self._serving == ticket)
+            if self._serving != ticket:
+                with asking() as request, request.waiting():
+                    self._changed.wait_for(lambda: self._serving == ticket)
 
     def __exit__(self, *error: object) -> None:
         with self._changed:
             self._serving += 1
             self._changed.notify_all()
 
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Let others have the lock, which this thread holds, for the `with` block."""
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
     def yield_to_others(self) -> None:
         """Let every request that already waits run first."""
-        self.__exit__()
-        self.__enter__()
+        with self.released():
+            pass
 
 
-class _Cancelled(Exception):
-    """Raised inside a function to stop it."""
+def in_steps(function: Callable[[], T]) -> Iterator[Request | T]:
+    """Run a function that asks the model, in a thread of its own.
 
-
-def in_steps(
-    function: Callable[[], dict[str, Any]], lock: FairLock
-) -> Iterator[int | dict[str, Any]]:
-    """Run a function that classifies a recording; others run between its batches.
-
-    Closing the iterator stops the function.
+    When the iterator is closed, the request is cancelled: the function ends after its batch, and
+    begins nothing for which it has to wait. This does not wait for its end, as Gradio closes
+    iterators in the thread that serves all visitors.
 
     Args:
-        function: calls `after_batch`.
-        lock: held by the function, except between batches.
+        function: asks the model.
 
     Yields:
-        The number of windows classified so far, after each batch; at last the result.
+        The request, after each batch and at least every half second; at last the result.
 
     Raises:
         Exception: of the function.
     """
-    steps: SimpleQueue[int | dict[str, Any] | Exception] = SimpleQueue()
-    cancelled, done = threading.Event(), 0
-
-    def report(windows: int) -> None:
-        nonlocal done
-        done += windows
-        steps.put(done)
-        lock.yield_to_others()
-        if cancelled.is_set():
-            raise _Cancelled
+    closed = threading.Event()
+    request = Request(closed.is_set)
 
     def work() -> None:
-        after_batch.set(report)
+        asked.set(request)
         try:
-            with lock:
-                steps.put(function())
+            request.steps.put(function())
         except Exception as error:
-            steps.put(error)
+            request.steps.put(error)
 
     # ZeroGPU finds the visitor's request in the context.
-    thread = threading.Thread(
-        target=copy_context().run, args=(work,), name="recording", daemon=True
-    )
+    thread = threading.Thread(target=copy_context().run, args=(work,), name="asking", daemon=True)
     thread.start()
     try:
-        while isinstance(step := steps.get(), int):
-            yield step
+        while (step := _next(request)) is request:
+            yield request
     finally:
-        cancelled.set()
-        thread.join()
+        closed.set()
     if isinstance(step, Exception):
         raise step
     yield step
+
+
+def _next(request: Request) -> object:
+    try:
+        return request.steps.get(timeout=STEP_SECONDS)
+    except Empty:
+        return request

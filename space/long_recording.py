@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 import page
 from classifier import Classifier
-from clips import ClipError
+from clips import ClipError, counted
 from exports import NO_SPEECH, as_csv, as_srt, as_textgrid, draw_timeline, lanes
 from timeline import Recording, run
 from uploads import received
@@ -72,7 +72,8 @@ def long_recording_tab(classifier: Classifier) -> None:
                 for recording in run(classifier, files[0], **options):
                     share = recording.share
                     done = f"{clock(share * recording.seconds)} of {clock(recording.seconds)}"
-                    yield page.status("hint", f"Classified {done}.", share=share), ""
+                    said = f"{page.WAITING} " if recording.waits else ""
+                    yield page.status("hint", f"{said}Classified {done}.", share=share), ""
         except ClipError as error:
             yield page.status("error", str(error)), ""
             return
@@ -149,7 +150,8 @@ def _summary(recording: Recording) -> str:
         return f"Nobody speaks in these {clock(recording.seconds)}."
     note = recording.result["note"]
     note = f" No transcript: {note.rstrip('.')}." if note else ""
-    return f"{len(recording.segments)} segments in {clock(recording.seconds)}.{note}"
+    segments = counted(len(recording.segments), "segment")
+    return f"{segments} in {clock(recording.seconds)}.{note}"
 
 
 def timeline_html(recording: Recording, name: str) -> str:
@@ -248,11 +250,11 @@ def _table(segments: Sequence[dict[str, Any]], name: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a time as m:ss or h:mm:ss.
+    """Return a time as m:ss or h:mm:ss, rounded down as players show it.
 
-    >>> clock(65), clock(3723)
-    ('1:05', '1:02:03')
+    >>> clock(65), clock(2.9), clock(3723)
+    ('1:05', '0:02', '1:02:03')
     """
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

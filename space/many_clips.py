@@ -13,7 +13,7 @@ import page
 import soundfile as sf
 from archives import AUDIO_SUFFIXES, unpack
 from classifier import Classifier
-from clips import ClipError, read_clip
+from clips import ClipError, counted, read_clip
 from exports import UNSURE, as_csv
 from settings import Settings
 from uploads import clip_files, received
@@ -33,7 +33,7 @@ def many_clips_tab(classifier: Classifier) -> None:
                 file_count="multiple",
                 type="filepath",
                 file_types=[*AUDIO_SUFFIXES, ".zip"],
-                label=f"Clips or zip files, up to {classifier.settings.max_clips} clips",
+                label=f"Clips or zip files, up to {counted(classifier.settings.max_clips, 'clip')}",
                 elem_id="clips",
             )
         with gr.Column(min_width=320):
@@ -52,7 +52,7 @@ def many_clips_tab(classifier: Classifier) -> None:
                 clips = clips_of(found, Path(folder), classifier.settings)
                 for row in results(classifier, clips):
                     rows.append(row)
-                    done = f"{len(rows)} of {len(clips)} clips."
+                    done = f"{len(rows)} of {counted(len(clips), 'clip')}."
                     share = len(rows) / len(clips)
                     yield (
                         page.status("hint", done, share=share),
@@ -63,7 +63,7 @@ def many_clips_tab(classifier: Classifier) -> None:
             yield page.status("error", str(error)), ""
             return
         bad = sum(row["error"] is not None for row in rows)
-        summary = f"{len(rows) - bad} of {len(rows)} clips classified."
+        summary = f"{len(rows) - bad} of {counted(len(rows), 'clip')} classified."
         if bad:
             first = (
                 "they come first, with their errors"

@@ -6,11 +6,12 @@ page. Where it is missing, the addresses answer with one line that says what to 
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from classifier import Classifier
+from classifier import Classifier, refuse_long_text
 from clips import ClipError
-from lock import after_batch
+from lock import after_batch, asked, asking
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -57,15 +58,18 @@ class OneCall:
                     _ = classifier.pipeline  # raises its problem
                     line = f"{classifier.name} is a stock checkpoint: use the API of the page"
                     return JSONResponse({"error": line}, 501)
-                self._app = make_app(
-                    Shared(classifier),
+                shared = Shared(classifier)
+                app = make_app(
+                    shared,
                     name=classifier.name,
                     max_megabytes=settings.max_megabytes,
                     max_waiting=settings.queue_size,
                 )
             except (ClipError, PredictError) as error:
                 return JSONResponse({"error": str(error)}, 503)
-            return self._app
+            shared.gone = app.state.service.gone
+            self._app = app
+            return app
 
 
 class Shared:
@@ -73,9 +77,18 @@ class Shared:
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier, self._pipeline = classifier, classifier.pipeline
+        self.gone: Callable[[], bool] = lambda: False
+        """Whether nobody waits for the recording that runs; set when the server is made."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pipeline, name)
+
+    def preprocess(self, source: Any, *, text: str | None = None, **options: Any) -> Any:
+        """Decode and clean a clip within the limits of the page. Raises ClipError, in one line."""
+        refuse_long_text(text)
+        most = self._classifier.settings.max_seconds
+        self._refuse_longer(source, most, f"clip is too long: at most {most:g} seconds")
+        return self._pipeline.preprocess(source, text=text, **options)
 
     def forward(self, inputs: Any, **options: Any) -> Any:
         """Classify a batch when it is its turn. The server replaces this by a function that also
@@ -91,19 +104,41 @@ class Shared:
             after_batch.reset(token)
 
     def __call__(self, sources: Any, **options: Any) -> Any:
-        """Classify recordings; others run between their batches."""
-        lock = self._classifier.lock
+        """Classify recordings; others run between their batches.
+
+        Raises:
+            ClipError: one is too long; one line.
+        """
+        lock, minutes = self._classifier.lock, self._classifier.settings.max_recording_minutes
+        for source in sources if isinstance(sources, list) else [sources]:
+            said = f"recording is too long: at most {minutes:g} minutes"
+            self._refuse_longer(source, 60 * minutes, said)
 
         def between(_: int) -> None:
-            lock.__exit__()
+            mine = asked.set(None)  # the server answers other requests
             try:
-                self.forward([], batch_size=1)
+                with lock.released():
+                    self.forward([], batch_size=1)
             finally:
-                lock.__enter__()
+                asked.reset(mine)
 
         token = after_batch.set(between)
         try:
-            with lock:
+            with asking(self.gone), lock:
                 return self._pipeline(sources, **options)
         finally:
             after_batch.reset(token)
+
+    def _refuse_longer(self, source: Any, most: float, said: str) -> None:
+        stream = self._classifier.audio_stream
+        if stream is None:  # code of an older release
+            return
+        with stream(source) as audio:
+            seconds = audio.seconds or 0.0
+            if audio.seconds is None:
+                for block in audio.native():
+                    seconds += block.size / audio.rate
+                    if seconds > most:
+                        break
+        if seconds > most:
+            raise ClipError(f"The {said} are accepted.")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import page
 from classifier import MAX_CHARACTERS, Classifier, Result
 from clips import Clip, ClipError, draw, read_clip
 from exports import UNSURE, as_csv
+from lock import Request, in_steps
 from settings import HERE
 from uploads import received
 
 PAPER_SECONDS = 3
 START = "Record or upload a clip, or click on an example: the answer comes at once."
 CHANGED = "The text has changed since this answer. Click on Classify again to use it."
+
+LISTENING = "Listening to the voice."
+VOICE = "This is what the voice alone says:"
 
 CLOSE = 0.1
 """Two emotions whose probabilities differ by less are a close call."""
@@ -94,14 +99,22 @@ def one_clip_tab(classifier: Classifier) -> None:
 
     def show(audio: str | None, text: str | None = None) -> Iterator[dict[Any, Any]]:
         """Show what the voice says, then the result, or one line with the error."""
-        yield {line: page.status("hint", "Listening to the voice.", busy=True)}
+        said, voice = LISTENING, ""
+        yield {line: page.status("hint", said, busy=True)}
         try:
             with received_clip(audio, classifier) as (path, clip):
+                classify = partial(classifier.classify, path, clip)
                 if text is None and classifier.transcribes:
-                    voice = classifier.classify(path, clip, text="")
-                    said = "Transcribing the words. This is what the voice alone says:"
-                    yield {line: page.status("hint", said, busy=True), answer: shown(voice)}
-                result = classifier.classify(path, clip, text=text, contributions=True)
+                    for step in in_steps(partial(classify, text="")):
+                        if isinstance(step, Request):
+                            yield {line: page.working(step, said)}
+                    said, voice = "Transcribing the words.", VOICE
+                    now = page.status("hint", f"{said} {voice}", busy=True)
+                    yield {line: now, answer: shown(step)}
+                for step in in_steps(partial(classify, text=text, contributions=True)):
+                    if isinstance(step, Request):
+                        yield {line: page.working(step, said, voice)}
+                result = step
                 words = {"visible": classifier.supports_text}
                 if text is None:  # what a visitor has written stays as it is
                     words["value"] = result.transcript or ""

@@ -3,6 +3,54 @@
 window.ser = (() => {
   const kept = {}; // by field: path on the server -> {blob, name}
 
+  // Browsers take some sounds for videos, .webm and .mp4 for instance, and Gradio's field for sound
+  // takes nothing else than audio/*. The server decides by the content.
+  const SOUNDS = ".sound input[type=file]";
+
+  function asAudio(files) {
+    const all = new DataTransfer();
+    let changed = false;
+    for (const file of files) {
+      const suffix = window.serSuffixes.find((end) => file.name.toLowerCase().endsWith(end));
+      const other = suffix && !file.type.startsWith("audio/");
+      changed ||= other;
+      const type = other ? `audio/${suffix.slice(1)}` : file.type;
+      all.items.add(other ? new File([file], file.name, { type }) : file);
+    }
+    return changed ? all : null;
+  }
+
+  document.addEventListener(
+    "click",
+    (event) => {
+      if (!event.target.matches?.(SOUNDS)) return;
+      event.target.accept = ["audio/*", ...window.serSuffixes].join(); // what the dialog offers
+    },
+    true,
+  );
+  document.addEventListener(
+    "change",
+    (event) => {
+      if (!event.target.matches?.(SOUNDS)) return;
+      const all = asAudio(event.target.files);
+      if (all) event.target.files = all.files;
+    },
+    true,
+  );
+  document.addEventListener(
+    "drop",
+    (event) => {
+      const here = event.target.closest?.(".sound") && event.dataTransfer?.files;
+      const dataTransfer = here && asAudio(here);
+      if (!dataTransfer) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const again = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer });
+      event.target.dispatchEvent(again);
+    },
+    true,
+  );
+
   const asked = new Set(); // fields whose answer has not come
   const requests = {}; // by field: how many requests were sent
 

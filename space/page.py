@@ -13,8 +13,10 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from archives import AUDIO_SUFFIXES
 from classifier import Classifier
 from clips import ClipError
+from lock import Request
 from PIL import Image
 from settings import HERE
 
@@ -22,6 +24,7 @@ TITLE = "Speech emotion classifier"
 DESCRIPTION = "How does a voice sound? Three seconds of one speaker are enough."
 CSS = (HERE / "page.css").read_text(encoding="utf-8")
 HEAD = f'<meta name="description" content="{DESCRIPTION}">'
+HEAD += f"<script>window.serSuffixes = {list(AUDIO_SUFFIXES)};</script>"
 HEAD += f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>"
 
 COLOURS = {
@@ -38,6 +41,8 @@ WIDE = ("to", "next")
 """Columns that phones do not show; their cells have the class `wide`."""
 
 OTHER_COLOUR = "#9ca3af"
+
+WAITING = "Waiting for another request."
 
 # Functions of one group share its slots of the queue. The classifier's own lock decides which of
 # them runs.
@@ -83,6 +88,17 @@ def status(kind: str, line: str, *, share: float | None = None, busy: bool = Fal
     if share is not None:
         bar = f'<progress aria-label="Progress" max="1" value="{share:.3f}"></progress>'
     return f'<p class="{kind}" role="{role}">{html.escape(line)}{bar}</p>'
+
+
+def working(request: Request, said: str, more: str = "") -> str:
+    """Return the status line of a request that runs, or that waits for another one.
+
+    Args:
+        request: of `in_steps`.
+        said: what it does, as text.
+        more: what is said in any case, as text.
+    """
+    return status("hint", f"{WAITING if request.waits else said} {more}".strip(), busy=True)
 
 
 def status_field(classifier: Classifier, hint: str, name: str) -> gr.HTML:

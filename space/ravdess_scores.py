@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from clips import rendered
+from clips import counted, rendered
 from ravdess_clips import CORPUS, EMOTIONS
 
 NO_PREDICTION = "no prediction"
@@ -198,14 +198,16 @@ def _notes(result: dict[str, Any]) -> list[str]:
     ]
     if scores["speakers"] < FEW_SPEAKERS:
         notes.append(
-            f"An interval over only {scores['speakers']} speakers is approximate, and usually too "
-            "narrow."
+            f"An interval over only {counted(scores['speakers'], 'speaker')} is approximate, and "
+            "usually too narrow."
         )
     if len(result["emotions"]) < len(EMOTIONS):
         notes.append(
             f"The model has the labels {', '.join(result['emotions'])}; only these are scored."
         )
-    notes += [f"Removed: {count} clips ({why})." for why, count in result["removed"].items()]
+    notes += [
+        f"Removed: {counted(count, 'clip')} ({why})." for why, count in result["removed"].items()
+    ]
     notes += _some([f"Not read: {line}." for line in result["rejected"]])
     errors = [f"No prediction, counted as an error: {k}: {v}" for k, v in result["errors"].items()]
     return notes + _some(errors)

@@ -7,6 +7,7 @@ checkpoint, whose pipeline has none, the windows are cut and merged here by the 
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 from classifier import AUDIO_ONLY, Classifier
 from clips import MIN_SECONDS, Clip, ClipError, mono_blocks, opened
 from exports import NO_SPEECH, UNSURE, as_csv, as_srt
+from lock import Request, asking, in_steps
 
 BATCH_SIZE = 8
 """Windows of a batch; other requests run after each batch."""
@@ -30,6 +32,7 @@ class Recording:
         seconds: its length.
         peaks: highest absolute sample of every twentieth of a second, 0 to 1.
         share: share that has been classified, 0 to 1.
+        waits: whether it waits for another request.
         result: `emotions` (of the whole recording; empty if nobody speaks), `note`, `segments`
             (`start`, `end`, `label`, `score`, `transcript`) and `windows` (`start`, `end`,
             `label`, `score`, `scores`), each with a `speaker` if they are kept apart; empty until
@@ -39,6 +42,7 @@ class Recording:
     seconds: float
     peaks: list[float]
     share: float = 0.0
+    waits: bool = False
     result: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,7 +70,7 @@ def run(
     smoothing: int = 3,
     speakers: bool = False,
 ) -> Iterator[Recording]:
-    """Classify a recording batch by batch; yield it after each, and at last with its result.
+    """Classify a recording; yield it after each batch and each half second, then with its result.
 
     Args:
         path: the file.
@@ -100,10 +104,11 @@ def run(
             path, **options, abstain_below=threshold, batch_size=BATCH_SIZE
         )
     else:
-        steps = stock_timeline(classifier, path, recording.seconds, **options)
+        steps = in_steps(partial(stock_timeline, classifier, path, recording.seconds, **options))
     for step in steps:
-        if isinstance(step, int):
-            recording.share = min(1.0, step * hop_s / recording.seconds / channels)
+        if isinstance(step, Request):
+            recording.share = min(1.0, step.windows * hop_s / recording.seconds / channels)
+            recording.waits = step.waits
         else:
             recording.share, recording.result = 1.0, step
             for part in (*recording.segments, *step["windows"]):
@@ -142,15 +147,15 @@ def stock_timeline(
     window_s: float,
     hop_s: float,
     smoothing: int,
-) -> Iterator[int | dict[str, Any]]:
-    """Make a timeline with a stock pipeline, as `Classifier.classify_recording` does.
+) -> dict[str, Any]:
+    """Return the timeline of a stock pipeline, as `Classifier.classify_recording` does.
 
     Args:
         seconds: length of the recording.
         window_s, hop_s, smoothing: as for `run`.
     """
     found: list[dict[str, float] | None] = []
-    with opened(path) as file:
+    with asking() as request, opened(path) as file:
         rate = file.samplerate
         length, size, hop = (round(s * rate) for s in (seconds, window_s, hop_s))
         starts = [*range(0, max(1, length - size + 1), hop)]
@@ -163,9 +168,10 @@ def stock_timeline(
                 samples = file.read(size, dtype="float32", always_2d=True)
                 batch.append(Clip(samples.mean(axis=1), rate))
             found += classifier.classify_windows(batch)
-            yield len(found)
+            request.report(len(batch))
+            request.stop_if_cancelled()
     edges = np.array([(start, min(start + size, length)) for start in starts]) / rate
-    yield _stock_result(classifier, edges, found, smoothing)
+    return _stock_result(classifier, edges, found, smoothing)
 
 
 def _stock_result(

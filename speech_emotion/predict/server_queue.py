@@ -115,6 +115,11 @@ class Service:
             seconds = max(1, math.ceil(self.waiting * self._seconds))
             raise Busy(f"{self.waiting} requests are waiting; ask again later", seconds)
 
+    def gone(self) -> bool:
+        """Whether nobody waits for the recording that is being computed."""
+        job = self._under_way
+        return job is not None and job.gone
+
     def close(self) -> None:
         """Finish what was submitted, and end the threads."""
         self.closed = True
@@ -205,9 +210,8 @@ class Service:
 
     def _between(self, *args: Any, **options: Any) -> Any:
         """The pipeline's ``forward``; clips that wait go before the next batch of a recording."""
-        job = self._under_way
-        if job is not None and threading.current_thread() is self._thread:
+        if self._under_way is not None and threading.current_thread() is self._thread:
             self._run_clips(self._next_clips())
-            if job.gone:
+            if self.gone():
                 raise _Gone
         return self._forward(*args, **options)

@@ -1,16 +1,19 @@
 """The folder as it is pushed: card, requirements, settings; it works without the repository."""
 
 import shutil
+import time
 
 import about
 import app
 import gradio
 import pytest
 import settings
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
 from huggingface_hub import metadata_load
 from settings import Settings, default_model
 
-from tests.helpers.space_server import ROOT, SPACE
+from tests.helpers.space_server import ROOT, SPACE, SpaceProcess
 
 
 def test_card_has_what_the_hub_reads():
@@ -71,3 +74,22 @@ def test_settings_come_from_the_environment(monkeypatch):
 def test_a_model_without_a_card_has_no_licence(stock_model, text_model):
     assert about.licences_of(about.card_of(str(text_model))).startswith("- Licence of the weights:")
     assert "no card" in about.licences_of(about.card_of(str(stock_model)))
+
+
+@pytest.mark.slow
+def test_a_model_that_is_not_there_is_one_line_and_the_page_is_served(tmp_path, angry_clip):
+    missing = tmp_path / "models" / "nothing"
+    process = SpaceProcess(tmp_path, SER_MODEL=str(missing))
+    try:
+        while "error" not in (log := (tmp_path / "log").read_text()):
+            time.sleep(0.2)
+        with pytest.raises(AppError, match="nothing could not be loaded") as caught:
+            process.client.predict(handle_file(angry_clip), api_name="/predict")
+    finally:
+        process.stop()
+    [line] = [line for line in log.splitlines() if "error" in line]
+    assert line == (
+        "error: The model nothing could not be loaded: there is no such folder. "
+        f"SER_MODEL is {missing}"
+    )
+    assert "Traceback" not in log and str(missing) not in str(caught.value)

@@ -92,6 +92,13 @@ def test_the_same_as_the_pipeline(text_client, text_model, angry_clip):
     assert scores(predict(text_client, angry_clip)) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("api_name", ["/predict", "/explain"])
+def test_a_text_that_is_too_long(text_client, angry_clip, api_name):
+    with pytest.raises(AppError, match="text is too long: at most 2000 characters") as caught:
+        text_client.predict(handle_file(angry_clip), "word " * 4000, api_name=api_name)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", ["text", "long"])
 def test_wrong_file_gives_one_line_and_the_next_request_works(
     stock_client, angry_clip, tmp_path, kind

@@ -260,7 +260,7 @@ def test_a_recording_from_the_microphone(browser, url):
     page.click(browser, "#recording-microphone .stop-button")
     page.wait_for(browser, "#recording", "wav")
     page.click(browser, "#recording-ask")
-    page.wait_for(browser, "#recording-status", "segments in")
+    page.wait_for(browser, "#recording-status", "segment")
 
 
 def test_the_waveform_by_keyboard(browser, url, talk):

@@ -72,6 +72,13 @@ def test_everything_is_pushed(hub, tmp_path):
     address = hub.run([script, "owner/demo", "--model", "owner/emotion"], env=push)
     assert address.strip() == f"{hub.url}/spaces/owner/demo"
     api = HfApi(endpoint=hub.url, token=hub.token)
+    for old in ("one_tab.py", "hub_model/old.py"):  # of an earlier push
+        api.upload_file(
+            path_or_fileobj=b"old", path_in_repo=old, repo_id="owner/demo", repo_type="space"
+        )
+    before = len(api.list_repo_commits("owner/demo", repo_type="space"))
+    hub.run([script, "owner/demo", "--model", "owner/emotion"], env=push)
+    assert len(api.list_repo_commits("owner/demo", repo_type="space")) == before + 1
     pushed = set(api.list_repo_files("owner/demo", repo_type="space"))
 
     def files(folder: Path, root: Path) -> set[str]:

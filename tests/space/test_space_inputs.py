@@ -71,9 +71,9 @@ def test_the_voice_is_answered_before_its_words(browser, url, angry_clip, monkey
     ("tab", "field", "said"),
     [
         ("Compare", "compare-clip", "agree"),
-        ("Recording", "recording", "segments in"),
-        ("Batch", "clips", "1 of 1 clips classified"),
-        ("Benchmark", "benchmark", "on 1 clips"),
+        ("Recording", "recording", "1 segment in"),
+        ("Batch", "clips", "1 of 1 clip classified"),
+        ("Benchmark", "benchmark", "on 1 clip."),
     ],
 )
 def test_an_answer_goes_with_its_file(

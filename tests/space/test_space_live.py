@@ -2,7 +2,10 @@
 
 import base64
 import re
+import shutil
+import subprocess
 import uuid
+from pathlib import Path
 from threading import Thread
 
 import httpx
@@ -68,6 +71,17 @@ def test_silence_is_no_speech(url):
     assert first == "start,end,label,score" and rows == ["0.0,4.0,no speech,", "1.0,5.0,no speech,"]
 
 
+@pytest.mark.parametrize(("heard", "span"), [(1, 1), (3, 2), (60, 59)])
+def test_the_line_is_as_wide_as_what_was_heard(heard, span):
+    scores = {"angry": 0.25, "sad": 0.75}
+    window = {"label": "sad", "score": 0.75, "scores": scores}
+    line = live.line_html([window] * heard)
+    assert f'viewBox="0 0 {span} 115"' in line and f"<span>{span} s ago</span>" in line
+    [points] = re.findall(r'points="([^"]+)" stroke="#2563eb"', line)
+    places = [float(point.split(",")[0]) for point in points.split()]
+    assert places[-1] == span and places[0] == (0 if heard > 1 else span)
+
+
 def test_requests_that_cannot_be_read_are_one_line(url, serve, stock_model):
     name, some = str(uuid.uuid4()), np.zeros(100, "<i2")
     for reply in (
@@ -98,3 +112,31 @@ def test_one_call(url, angry_clip, serve, stock_model):
     stock = serve(model=str(stock_model))
     reply = httpx.post(f"{stock}v1/predict", files={"file": b"x"}, timeout=60)
     assert reply.status_code == 501 and "stock checkpoint" in reply.json()["error"]
+
+
+def test_one_call_has_the_limits_of_the_page(serve, text_model, angry_clip, talk, tmp_path):
+    url = serve(model=str(text_model), max_seconds=2.0, max_recording_minutes=0.1)
+    short = tmp_path / "short.wav"
+    waveform, rate = sf.read(angry_clip)
+    sf.write(short, waveform[: round(1.9 * rate)], rate)
+
+    def sent(file: Path, **options: str) -> httpx.Response:
+        with file.open("rb") as opened:
+            return httpx.post(f"{url}v1/predict", files={"file": opened}, data=options, timeout=60)
+
+    files = [angry_clip]
+    if shutil.which("ffmpeg"):  # what goes through a pipe does not say how long it is
+        streamed = ("-f", "webm", "-live", "1", "-c:a", "libopus", "pipe:1")
+        command = ["ffmpeg", "-v", "error", "-i", str(angry_clip), *streamed]
+        files.append(tmp_path / "streamed.webm")
+        files[-1].write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+    recording = {"return_segments": "true"}
+    refused = [
+        *((sent(file), "The clip is too long: at most 2 seconds are accepted.") for file in files),
+        (sent(talk, **recording), "The recording is too long: at most 0.1 minutes are accepted."),
+        (sent(short, text="word " * 4000), "The text is too long: at most 2000 characters are"),
+    ]
+    for reply, words in refused:
+        assert reply.status_code == 422 and reply.json()["error"].startswith(words)
+    assert sent(short, text="no leave me").json()["modalities"] == ["audio", "text"]
+    assert sent(angry_clip, **recording).json()["segments"]

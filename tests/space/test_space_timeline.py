@@ -84,7 +84,9 @@ def test_a_closed_run_stops_and_frees_the_classifier(classifier, recording, angr
     steps = run(classifier, recording, window_s=1, hop_s=0.25)
     assert 0 < next(steps).share < 1
     steps.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "recording"]
+    [thread] = [thread for thread in threading.enumerate() if thread.name == "asking"]
+    thread.join(60)
+    assert not thread.is_alive()
     clip = read_clip(angry_clip, max_seconds=60, max_megabytes=25)
     assert classifier.classify(angry_clip, clip).emotions
 
