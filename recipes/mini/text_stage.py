@@ -28,6 +28,7 @@ from corpus_builder.labels import VOTE_CLASSES
 from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import masked_mean
 from speech_emotion.metrics import macro_f1, ua
+from speech_emotion.training.batching import text_batches
 from speech_emotion.training.build import train_wordpiece
 from speech_emotion.training.config import EpochConfig
 from speech_emotion.training.fit import Figures, History, Task, fit, start
@@ -154,10 +155,8 @@ def logits_of(
 ) -> torch.Tensor:
     """Return the logits of texts, ``(texts, 8)``; batches are of texts of similar length."""
     model.eval()
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     logits = torch.empty(len(texts), len(VOTE_CLASSES))
-    for first in range(0, len(texts), batch_size):
-        chosen = order[first : first + batch_size]
+    for chosen in text_batches(texts, batch_size):
         batch = tokens([texts[index] for index in chosen])
         logits[chosen] = model(**{k: v.to(device) for k, v in batch.items()}).float().cpu()
     return logits

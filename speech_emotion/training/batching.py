@@ -1,4 +1,4 @@
-"""Batches of clips of similar length, so that little of a batch is padding."""
+"""Batches of clips or texts of similar length, so that little of a batch is padding."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,13 @@ from speech_emotion.training.config import ConfigError, TrainConfig
 
 GRID = 0.25
 """Seconds: clips whose lengths round up to the same multiple may change places."""
+
+
+def text_batches(texts: Sequence[str], size: int) -> Iterator[list[int]]:
+    """Yield the numbers of the texts from short to long, so many at a time."""
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
 
 
 class LengthOrder(Sampler[int]):

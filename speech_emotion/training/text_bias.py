@@ -15,6 +15,7 @@ from scipy.special import log_softmax
 from torch.nn import Module
 
 from hub_model.labels import EMOTIONS
+from speech_emotion.training.batching import text_batches
 from speech_emotion.training.goemotions import read_comments
 
 BATCH = 128
@@ -27,10 +28,8 @@ def text_only_logits(model: Module, processor: Any, texts: Sequence[str]) -> np.
     Texts of similar length share a batch, so that little of it is padding.
     """
     model.eval()
-    order = np.argsort([len(text) for text in texts], kind="stable")
     logits = np.empty((len(texts), model.config.num_labels))
-    for start in range(0, len(texts), BATCH):
-        part = order[start : start + BATCH]
+    for part in text_batches(texts, BATCH):
         inputs = processor(text=[texts[index] for index in part])
         logits[part] = model(**inputs).logits.float().numpy()
     return logits
