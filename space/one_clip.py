@@ -166,15 +166,7 @@ def one_clip_tab(classifier: Classifier) -> None:
         ask="ask",
     )
     # An answer that is on its way is to the text before.
-    transcript.input(
-        lambda: page.status("hint", CHANGED),
-        None,
-        line,
-        cancels=requests,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    page.after_cancelling(transcript.input, requests, lambda: page.status("hint", CHANGED), [line])
     stop = f"(wanted) => window.ser.stopAfter(wanted, {PAPER_SECONDS}, 'clip')"
     audio.start_recording(None, short, js=stop, api_visibility="private")
     _publish(classifier)

@@ -264,12 +264,38 @@ def forget_answers(
         ask: id of a button to click when there is a new input.
     """
     quietly = {"show_progress": "hidden", "api_visibility": "private"}
-    changed = field.change(reset, None, outputs, cancels=requests, queue=False, **quietly)
+    changed = after_cancelling(field.change, requests, reset, outputs)
     if ask:
         script = f"(file) => window.ser.ask(file, '{ask}', '{field.elem_id}')"
         changed.then(None, field, None, js=script, **quietly)
     names = ", ".join(f"'{one.elem_id}'" for one in (field, *outputs[:2]))
     outputs[1].change(None, None, None, js=f"() => window.ser.reveal({names})", **quietly)
+
+
+def after_cancelling(
+    event: Callable[..., Any],
+    requests: list[Any],
+    update: Callable[..., Any],
+    outputs: list[Any],
+    inputs: list[Any] | None = None,
+) -> Any:
+    """Cancel requests at an event and then update the page; return the update's event.
+
+    These are two steps, as Gradio runs a function before it cancels. The page still shows what a
+    cancelled request has sent: the queue delivers in order, so an update that goes through it
+    comes after that. Where the queue is full the update is sent directly.
+
+    Args:
+        event: of a component, `change` for instance.
+        requests: events that are cancelled.
+        update: returns the values of the outputs.
+        outputs, inputs: components of the update.
+    """
+    quietly = {"show_progress": "hidden", "api_visibility": "private"}
+    cancelled = event(None, cancels=requests, queue=False, **quietly)
+    queued = cancelled.then(update, inputs, outputs, concurrency_limit=None, **quietly)
+    queued.failure(update, inputs, outputs, queue=False, **quietly)
+    return queued
 
 
 def run_and_cancel_buttons(label: str, name: str) -> tuple[gr.Button, gr.Button]:
@@ -316,13 +342,12 @@ def run_and_cancel(
     asked = ask.click(show, inputs, outputs, js=sends(field), **quietly, **LONG)
     for given in (inputs[0], *(about or [])):
         forget_answers(given, [asked], outputs, lambda: (hint, *[""] * (len(outputs) - 1)))
-    # In a second step, so that the last status of the cancelled request does not overwrite it.
-    stop.click(None, cancels=[asked], queue=False, api_visibility="private").then(
+    after_cancelling(
+        stop.click,
+        [asked],
         # Nothing is said where nothing ran.
         lambda now: status("hint", cancelled) if "<progress" in now else now,
-        outputs[0],
-        outputs[0],
-        queue=False,
-        **quietly,
+        outputs[:1],
+        outputs[:1],
     )
     return asked

@@ -29,11 +29,19 @@ def serving(settings: Settings) -> Iterator[str]:
     """Serve the page on a free port and yield its address."""
     demo = build_demo(settings)
     options = launch_options(settings, demo.classifier)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **options)
+    port = free_port()
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_port=port, **options)
     try:
         yield url
     finally:
         demo.close()
+
+
+def free_port() -> int:
+    """A port that nothing uses: servers of several processes may look for one at the same time."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 class SpaceProcess:
@@ -56,9 +64,7 @@ class SpaceProcess:
             python: another interpreter.
             env: environment variables of the Space.
         """
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = root / "files"
         self.folder.mkdir()

@@ -1,5 +1,8 @@
 """What transformers does with stock audio classifiers, it does with this model."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,12 +15,25 @@ from transformers import (
     TrainingArguments,
     pipeline,
 )
+from transformers.dynamic_module_utils import get_imports
 
 from hub_model.configuration_hubert_bert import HubertBertConfig
 from tests.helpers.answers import load, same
 from tests.helpers.model_answers import answer
 from tests.helpers.sounds import CLIPS, TEXTS, encode
 from tests.helpers.tiny_models import tiny_model
+
+NEEDED = {
+    "huggingface_hub",
+    "numpy",
+    "scipy",
+    "soundfile",
+    "soxr",
+    "torch",
+    "tqdm",
+    "transformers",
+}
+"""Packages without which transformers refuses the code of a checkpoint; the card names two."""
 
 FOUR = dict(enumerate(("ang", "hap", "neu", "sad")))
 
@@ -41,6 +57,11 @@ def trainer(folder, tmp_path, examples, **arguments) -> Trainer:
             "right": float((found.predictions.argmax(-1) == found.label_ids).mean())
         },
     )
+
+
+def test_optional_packages_are_not_asked_of_everybody(model_folder):
+    asked = {name for file in Path(model_folder).glob("*.py") for name in get_imports(file)}
+    assert asked - set(sys.stdlib_module_names) == NEEDED
 
 
 def test_the_predictions_of_the_trainer_are_logits(model_folder, tmp_path, examples):
