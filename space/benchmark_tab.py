@@ -10,6 +10,7 @@ import gradio as gr
 import page
 from classifier import Classifier
 from clips import ClipError, counted
+from lock import Request, each_in_steps
 from ravdess_benchmark import TEXTS, Benchmark
 from ravdess_clips import HUB_ID, Clips, Limits, open_clips
 from ravdess_scores import draw_confusion, markdown, verdict
@@ -60,15 +61,20 @@ def benchmark_tab(classifier: Classifier) -> None:
         """Show progress, then the figures; or one line with the error."""
         yield page.status("hint", "Reading the clips.", share=0.0), "", ""
         try:
-            for step in steps(classifier, path, name, config=config, text=text):
+            done, total = 0, None
+            found = steps(classifier, path, name, config=config, text=text)
+            for step in each_in_steps(found):
                 if isinstance(step, dict):
                     break
-                done, total = step
+                waits = isinstance(step, Request)
+                if waits and not step.waits:
+                    continue
+                done, total = (done, total) if waits else step
                 share = None if total is None else done / total
                 of_all = counted(done if total is None else total, "clip")
                 of_all = of_all if total is None else f"{done} of {of_all}"
                 yield (
-                    page.status("hint", f"{of_all}.", share=share),
+                    page.status("hint", f"{page.WAITING} " * waits + f"{of_all}.", share=share),
                     gr.skip(),
                     gr.skip(),
                 )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -153,6 +154,16 @@ def in_steps(function: Callable[[], T]) -> Iterator[Request | T]:
     if isinstance(step, Exception):
         raise step
     yield step
+
+
+def each_in_steps(results: Iterator[T]) -> Iterator[Request | T]:
+    """Yield the results of an iterator that asks the model for each, and requests as `in_steps`."""
+    end = object()
+    while True:
+        for step in in_steps(partial(next, results, end)):
+            if step is end:
+                return
+            yield step
 
 
 def _next(request: Request) -> object:

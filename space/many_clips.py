@@ -15,6 +15,7 @@ from archives import AUDIO_SUFFIXES, unpack
 from classifier import Classifier
 from clips import ClipError, counted, read_clip
 from exports import UNSURE, as_csv
+from lock import Request, each_in_steps
 from settings import Settings
 from uploads import clip_files, received
 
@@ -50,13 +51,18 @@ def many_clips_tab(classifier: Classifier) -> None:
         try:
             with received(paths) as found, tempfile.TemporaryDirectory(prefix="ser-") as folder:
                 clips = clips_of(found, Path(folder), classifier.settings)
-                for row in results(classifier, clips):
-                    rows.append(row)
-                    done = f"{len(rows)} of {counted(len(clips), 'clip')}."
-                    share = len(rows) / len(clips)
+                for step in each_in_steps(results(classifier, clips)):
+                    said = ""
+                    if not isinstance(step, Request):
+                        rows.append(step)
+                    elif step.waits:
+                        said = f"{page.WAITING} "
+                    else:
+                        continue
+                    done = f"{said}{len(rows)} of {counted(len(clips), 'clip')}."
                     yield (
-                        page.status("hint", done, share=share),
-                        rows_html(rows, [""] * len(rows), names),
+                        page.status("hint", done, share=len(rows) / len(clips)),
+                        rows_html(rows, [""] * len(rows), names) if rows else "",
                     )
                 sounds = sounds_of(classifier, rows, [path for _, path in clips])
         except ClipError as error:

@@ -52,10 +52,12 @@ def serious(driver) -> list[Any]:
     script = """const done = arguments[0], found = [], classes = document.body.classList;
         const dark = classes.contains("dark");
         document.querySelectorAll("details").forEach((one) => { one.open = true; });
+        document.head.insertAdjacentHTML("beforeend",
+            "<style>* { transition: none !important; }</style>"); // colours would fade
         (async () => {
             for (const theme of [dark, !dark]) {
                 classes.toggle("dark", theme);
-                await new Promise((drawn) => setTimeout(drawn, 300)); // colours fade
+                await new Promise((drawn) => setTimeout(drawn, 300));
                 const { violations } = await axe.run(
                     {exclude: [".icon-button[title='common.upload']"]},
                     {resultTypes: ["violations"]});

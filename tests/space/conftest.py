@@ -24,7 +24,9 @@ from hub_model.labels import EMOTIONS
 from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.pipeline_hubert_bert import SpeechTextEmotionPipeline
 from hub_model.processing_hubert_bert import HubertBertProcessor
-from tests.helpers.space_server import ROOT, Settings, SpaceProcess, serving
+from tests.helpers.space_server import ROOT, Settings, SpaceProcess, serving  # isort: split
+
+from lock import FairLock
 
 TINY_HUBERT = {
     "hidden_size": 16,
@@ -134,6 +136,24 @@ def talk(angry_clip, tmp_path_factory) -> Path:
     parts = [*[waveform] * 4, np.zeros(6 * rate), *[waveform] * 3]
     sf.write(path, np.concatenate(parts), rate)
     return path
+
+
+@pytest.fixture
+def used_model(monkeypatch) -> Iterator[FairLock]:
+    """Every request waits for another one, which has this lock."""
+    lock, enter = FairLock(), FairLock.__enter__
+
+    def enter_behind(self) -> None:
+        if self is not lock:
+            enter(lock)
+            lock.__exit__()
+        enter(self)
+
+    enter(lock)
+    monkeypatch.setattr(FairLock, "__enter__", enter_behind)
+    yield lock
+    if lock._serving == 0:
+        lock.__exit__()
 
 
 @pytest.fixture(scope="session")

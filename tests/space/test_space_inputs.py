@@ -3,12 +3,14 @@
 import shutil
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 from classifier import Classifier
+from gradio_client import Client, handle_file
 from lock import FairLock
 from selenium.webdriver.common.by import By
 
@@ -20,8 +22,10 @@ SLOW_SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
-def url(serve, text_model) -> str:
-    return serve(model=str(text_model))
+def url(serve, text_model, angry_clip) -> str:
+    address = serve(model=str(text_model))
+    Client(address, verbose=False).predict(handle_file(angry_clip), api_name="/predict")
+    return address  # whose model is loaded
 
 
 @pytest.fixture
@@ -34,6 +38,13 @@ def slow(monkeypatch) -> None:
         enter(self)
 
     monkeypatch.setattr(FairLock, "__enter__", wait_and_enter)
+
+
+def zipped(clip: Path, file: Path) -> Path:
+    """A zip with the clip, named as in RAVDESS."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.write(clip, "03-01-05-01-01-01-01.wav")
+    return file
 
 
 @pytest.mark.usefixtures("slow")
@@ -84,10 +95,7 @@ def test_an_answer_goes_with_its_file(
     for file in files:
         shutil.copy(angry_clip, file)
     if tab == "Benchmark":
-        for number, file in enumerate(files):
-            files[number] = file.with_suffix(".zip")
-            with zipfile.ZipFile(files[number], "w") as archive:
-                archive.write(angry_clip, f"03-01-05-01-01-01-0{number + 1}.wav")
+        files = [zipped(file, file.with_suffix(".zip")) for file in files]
     name = field.removesuffix("-clip")
     page.open_tab(browser, serve(model=str(text_model), compare_models=(str(stock_model),)), tab)
     hint = page.wait_for(browser, f"#{name}-status", "upload")
@@ -104,6 +112,24 @@ def test_an_answer_goes_with_its_file(
     clear(browser, field)
     page.wait_for(browser, f"#{name}-status", hint)
     assert not answer.text
+
+
+@pytest.mark.parametrize(
+    ("tab", "field", "before", "after"),
+    [
+        ("Batch", "clips", "request. 0 of 1 clip.", "1 of 1 clip classified"),
+        ("Benchmark", "benchmark", "request. 0 clips.", "on 1 clip."),
+    ],
+)
+def test_it_says_that_it_waits(
+    browser, url, used_model, angry_clip, tmp_path, tab, field, before, after
+):
+    page.open_tab(browser, url, tab)
+    page.upload(browser, zipped(angry_clip, tmp_path / "one.zip"), field=field)
+    page.click(browser, f"#{field}-ask")
+    page.wait_for(browser, f"#{field}-status", f"waiting for another {before}")
+    used_model.__exit__()
+    page.wait_for(browser, f"#{field}-status", after)
 
 
 @pytest.mark.usefixtures("slow")
