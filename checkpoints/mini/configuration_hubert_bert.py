@@ -55,8 +55,8 @@ class HubertBertConfig(PreTrainedConfig):
             set by ``calibrate`` and needed by ``adapt``.
         logit_bias: added by the pipeline to the logits of a clip with audio, one number a label;
             fitted by ``adapt`` to the recordings of one source.
-        text_only_bias: added by the pipeline to the logits of a text without audio: how frequent
-            the emotions are in texts. Fitted in training, where ``text_pairs`` has comments.
+        text_only_classifier: whether text without audio has a linear layer of its own. Training
+            fits one where ``text_pairs`` has comments.
         transcriber: speech transcriber that the pipeline uses by default: a transformers id or
             folder, ``"openai-whisper:<name or file>"``, or ``"none"``.
         tasks: further heads by name: ``{"labels": [...]}``, or ``{"mean", "std"}`` of a number; see
@@ -102,7 +102,7 @@ class HubertBertConfig(PreTrainedConfig):
     temperature: float | int = 1.0
     class_mean_logits: list[list[float]] | None = None
     logit_bias: list[float] | None = None
-    text_only_bias: list[float] | None = None
+    text_only_classifier: bool = False
     transcriber: str = "openai/whisper-base.en"
     tasks: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
@@ -122,7 +122,7 @@ class HubertBertConfig(PreTrainedConfig):
         if self.id2label is not None:
             self.label2id = {label: int(index) for index, label in self.id2label.items()}
         if not self.use_text:
-            self.text_config = None
+            self.text_config, self.text_only_classifier = None, False
         elif self.text_config is None:
             self.text_config = {"model_type": "bert"}
         super().__post_init__(**kwargs)
@@ -145,9 +145,8 @@ class HubertBertConfig(PreTrainedConfig):
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be positive, not {self.temperature}")
         labels = self.num_labels
-        for name in ("logit_bias", "text_only_bias"):
-            if (bias := getattr(self, name)) is not None and len(bias) != labels:
-                raise ValueError(f"{name} must have {labels} numbers, one a label")
+        if self.logit_bias is not None and len(self.logit_bias) != labels:
+            raise ValueError(f"logit_bias must have {labels} numbers, one a label")
         if (
             self.class_mean_logits is not None
             and [len(row) for row in self.class_mean_logits] != [labels] * labels
@@ -185,9 +184,9 @@ class HubertBertConfig(PreTrainedConfig):
             self.forget_fit()
 
     def forget_fit(self) -> None:
-        """Reset what was fitted to another classifier: temperature, class-mean logits, biases."""
+        """Reset what was fitted to other labels or another classifier."""
         self.temperature, self.class_mean_logits = 1.0, None
-        self.logit_bias = self.text_only_bias = None
+        self.logit_bias, self.text_only_classifier = None, False
 
     @property
     def audio_embedding_size(self) -> int:

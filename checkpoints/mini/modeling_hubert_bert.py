@@ -106,6 +106,9 @@ class HubertBertForEmotion(PreTrainedModel):
     a learned one; in training some transcripts are dropped, so that the model also classifies from
     audio only.
 
+    Text without audio may have a linear layer of its own, fitted to texts: what the common layer
+    makes of the words is a change of what it makes of a voice.
+
     A call keeps no state, so threads may share a model.
     """
 
@@ -116,6 +119,8 @@ class HubertBertForEmotion(PreTrainedModel):
     supports_gradient_checkpointing = True
     # The loss is a mean over the batch that takes no `num_items_in_batch`.
     accepts_loss_kwargs = False
+    # With other labels it is left out.
+    _keys_to_ignore_on_load_unexpected = (r"^text_only_classifier\.",)
     _supports_sdpa = True
     _supports_flash_attn = True
 
@@ -130,6 +135,9 @@ class HubertBertForEmotion(PreTrainedModel):
         self.text_dropout = nn.Dropout(config.text_dropout)
         size = config.audio_embedding_size + config.text_embedding_size
         self.classifier = nn.Linear(size, config.num_labels)
+        self.text_only_classifier = None
+        if config.text_only_classifier:
+            self.text_only_classifier = nn.Linear(config.text_embedding_size, config.num_labels)
         self.task_heads = task_heads(config.tasks, size)
         if config.standardize_features:
             self.register_buffer("feature_mean", torch.zeros(size))
@@ -172,7 +180,7 @@ class HubertBertForEmotion(PreTrainedModel):
                 "starts anew and must be trained. To rename labels, set model.config.id2label "
                 "after loading, or use the option labels of the pipeline."
             )
-            model.config.forget_fit()
+            model.forget_fit()
             # `_init_weights` passes over what was loaded.
             nn.init.normal_(model.classifier.weight, std=0.02)
             nn.init.zeros_(model.classifier.bias)
@@ -235,6 +243,24 @@ class HubertBertForEmotion(PreTrainedModel):
         self.config.tasks = check_tasks(tasks)
         self.task_heads = task_heads(self.config.tasks, self.classifier.in_features)
         self.task_heads.apply(self._init_weights)
+
+    @torch.no_grad()
+    def set_text_only_classifier(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        """Set the layer for text without audio.
+
+        Args:
+            weight: ``(num_labels, text_embedding_size)``.
+            bias: ``(num_labels,)``.
+        """
+        self.text_only_classifier = nn.Linear(weight.shape[1], weight.shape[0])
+        self.text_only_classifier.weight.copy_(weight)
+        self.text_only_classifier.bias.copy_(bias)
+        self.config.text_only_classifier = True
+
+    def forget_fit(self) -> None:
+        """Reset what was fitted to other labels or another classifier; training changes both."""
+        self.config.forget_fit()
+        self.text_only_classifier = None
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Write the model with the code of its pipeline, so that ``pipeline`` loads the folder.
@@ -340,11 +366,12 @@ class HubertBertForEmotion(PreTrainedModel):
         if self.config.standardize_features:  # no audio is the mean as well, not a zero vector
             audio_part = audio_part * has_audio[:, None]
         features = torch.cat([self.audio_dropout(audio_part), self.text_dropout(text_part)], dim=-1)
-        # A quantised layer has no parameters and takes float32.
-        features = features.to(next(self.classifier.parameters(), features).dtype)
-        logits = self.classifier(features)
+        if sound is None and self.text_only_classifier is not None:
+            logits = _linear(self.text_only_classifier, text)
+        else:
+            logits = _linear(self.classifier, features)
         loss = None if labels is None else nn.functional.cross_entropy(logits.float(), labels)
-        tasks = {name: head(features) for name, head in self.task_heads.items()}
+        tasks = {name: _linear(head, features) for name, head in self.task_heads.items()}
         return EmotionOutput(loss, logits, audio, text, tasks or None)
 
     def _embed_audio(
@@ -381,6 +408,11 @@ class HubertBertForEmotion(PreTrainedModel):
         chance = torch.rand(has_text.shape[0], 2, device=has_text.device)
         keep_text = has_text & (chance[:, 0] >= self.config.text_modality_dropout)
         return ~keep_text | (chance[:, 1] >= self.config.audio_modality_dropout), keep_text
+
+
+def _linear(layer: nn.Module, features: torch.Tensor) -> torch.Tensor:
+    # A quantised layer has no parameters and takes float32.
+    return layer(features.to(next(layer.parameters(), features).dtype))
 
 
 def _other_labels(source: Any, options: dict[str, Any]) -> tuple[str, ...]:

@@ -144,8 +144,8 @@ class SpeechTextEmotionPipeline(EmotionCalls, Pipeline):
         output = self.model(**inputs)
         logits = output.logits.float().cpu().numpy()
         tasks = output.task_outputs or {}
-        config = self.model.config
-        logits = logits + self._bias(config.logit_bias if sound else config.text_only_bias)
+        if sound:
+            logits = logits + self._bias(self.model.config.logit_bias)
         return logits, {name: values.float().cpu().numpy() for name, values in tasks.items()}
 
     @property

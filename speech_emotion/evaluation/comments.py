@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
@@ -22,7 +21,7 @@ from speech_emotion.evaluation.tables import (
 )
 from speech_emotion.training.goemotions import Comments, read_comments
 from speech_emotion.training.parsing import ConfigError
-from speech_emotion.training.text_bias import text_only_logits
+from speech_emotion.training.text_only import text_only_logits
 
 SPLIT = "test"
 FIGURES = {"macro_f1": "Macro-F1", "ua": "UA"}
@@ -67,7 +66,6 @@ def _predicted(model: Model, comments: Comments, settings: Settings) -> pd.DataF
     if names not in ([*EMOTIONS], [*EMOTIONS, "neutral"]):
         raise EvaluationError(f"--model {model.name}: has other labels than the comments")
     logits = text_only_logits(pipe.model, pipe.processor, comments.texts)
-    logits += np.asarray(pipe.model.config.text_only_bias or 0.0)
     labels = ["neutral" if label is None else EMOTIONS[label] for label in comments.labels]
     shown = softmax(logits / model.temperature, axis=1)
     columns = {f"p_{name}": shown[:, index] for index, name in enumerate(names)}

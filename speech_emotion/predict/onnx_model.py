@@ -35,7 +35,6 @@ DEFAULTS: dict[str, Any] = {
     "temperature": 1.0,
     "class_mean_logits": None,
     "logit_bias": None,
-    "text_only_bias": None,
     "transcriber": "openai/whisper-base.en",
 }
 """Defaults of :class:`~hub_model.configuration_hubert_bert.HubertBertConfig`, which may be left out

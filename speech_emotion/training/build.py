@@ -150,7 +150,7 @@ def _started_model(source: str, labels: list[str]) -> HubertBertForEmotion:
     model = HubertBertForEmotion.from_pretrained(
         source, id2label=names, num_labels=len(names), ignore_mismatched_sizes=True
     )
-    model.config.forget_fit()
+    model.forget_fit()
     return model
 
 

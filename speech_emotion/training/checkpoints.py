@@ -14,7 +14,7 @@ from speech_emotion.training.config import TrainConfig
 from speech_emotion.training.model_card import write_model_card
 from speech_emotion.training.provenance import short_record, write_record
 from speech_emotion.training.saving import replaced_folder
-from speech_emotion.training.text_bias import fit_text_only_bias
+from speech_emotion.training.text_only import fit_text_only_classifier
 
 
 def save_checkpoint(
@@ -48,8 +48,7 @@ def save_checkpoint(
     if config.stock_checkpoint:
         record = {**record, "temperature": temperature}
     elif config.text_pairs:
-        bias = fit_text_only_bias(model, processor, config.text_pairs["comments"])
-        model.config.text_only_bias = bias
+        fit_text_only_classifier(model, processor, config.text_pairs["comments"])
     model.config.training = short_record(record)
     audio_record = getattr(model.config.audio_config, "training", None)
     if audio_record:  # of a stock checkpoint of an earlier release

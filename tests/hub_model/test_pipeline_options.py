@@ -7,6 +7,7 @@ import torch
 from hub_model.audio import clean_audio
 from hub_model.calibration import fit_temperature
 from hub_model.labels import EMOTIONS, VALENCE_AROUSAL
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from tests.helpers.answers import load, same
 from tests.helpers.sounds import CLIPS, TEXTS, encode, noise, tone
 from tests.helpers.tiny_models import tiny_pipeline
@@ -88,16 +89,28 @@ def test_contributions_are_the_models_answers_without_a_modality(classifier):
         assert 0.001 < parts["moved"]["audio"] <= 1
 
 
-def test_the_bias_of_text_without_audio_changes_nothing_else(classifier, monkeypatch):
+def test_the_layer_of_text_without_audio_changes_nothing_else(classifier, tmp_path):
     asked = {"text": "leave me", "contributions": True}
     before = classifier(CLIP, **asked)["contributions"]
-    bias = [2.0, -1.0, 0.0, 0.0, 0.0, 0.0, -1.0]
-    monkeypatch.setattr(classifier.model.config, "text_only_bias", bias)
-    after = classifier(CLIP, **asked)["contributions"]
+    size = classifier.model.config.text_embedding_size
+    bias = torch.tensor([2.0, -1.0, 0.0, 0.0, 0.0, 0.0, -1.0])
+    classifier.model.set_text_only_classifier(torch.zeros(7, size), bias)
+    try:
+        after = classifier(CLIP, **asked)["contributions"]
+        classifier.save_pretrained(tmp_path / "kept")
+    finally:
+        classifier.model.forget_fit()
     assert (after["audio"], after["fused"]) == (before["audio"], before["fused"])
-    odds = {name: after["text"][name] / before["text"][name] for name in EMOTIONS}
-    found = [np.log(odds[name] / odds["happy"]) for name in EMOTIONS]
-    assert found == pytest.approx(bias, abs=1e-3)
+    said = dict(zip(EMOTIONS, bias.softmax(-1).tolist(), strict=True))
+    assert after["text"] == pytest.approx(said, abs=1e-4)
+    assert classifier(CLIP, **asked)["contributions"] == before
+
+    kept = load(tmp_path / "kept")
+    assert kept(CLIP, **asked)["contributions"]["text"] == pytest.approx(after["text"], abs=1e-6)
+    other = HubertBertForEmotion.from_pretrained(
+        tmp_path / "kept", num_labels=4, ignore_mismatched_sizes=True
+    )
+    assert other.text_only_classifier is None and not other.config.text_only_classifier
 
 
 def test_contributions_follow_the_labels(classifier):

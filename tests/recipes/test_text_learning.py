@@ -31,7 +31,7 @@ from speech_emotion.training.build import freeze, set_training, train_wordpiece
 from speech_emotion.training.goemotions import FOLDED, Comments, read_comments, read_texts
 from speech_emotion.training.parsing import ConfigError
 from speech_emotion.training.provenance import read_stages
-from speech_emotion.training.text_bias import fit_text_only_bias
+from speech_emotion.training.text_only import fit_text_only_classifier, text_only_logits
 from speech_emotion.training.text_sampler import TextSampler
 from tests.helpers.tiny_models import tiny_model, tiny_processor
 from tests.helpers.training_fixtures import reset_accelerate
@@ -303,25 +303,34 @@ def test_text_pairs_augmentation_and_freezing_in_a_run(run, folder, tmp_path):
     )
     assert all(torch.equal(before[key], frozen[key]) for key in before)
     assert any(not torch.equal(before[key], free[key]) for key in before)
-    bias = HubertBertForEmotion.from_pretrained(start).config.text_only_bias
-    assert len(bias) == 7 and sum(bias) == pytest.approx(0, abs=1e-6) and any(bias)
+    layer = HubertBertForEmotion.from_pretrained(start).text_only_classifier
+    assert layer.weight.shape == (7, layer.in_features) and layer.weight.any()
 
 
 @pytest.mark.parametrize("labels", [EMOTIONS, VOTE_CLASSES])
-def test_texts_that_say_nothing_have_the_frequencies_of_the_comments(labels, tmp_path):
-    """As the square root of the number of comments."""
-    model = tiny_model(id2label=dict(enumerate(labels)))
-    for weight in model.classifier.parameters():
-        torch.nn.init.zeros_(weight)
+def test_text_without_audio_is_classified_as_the_comments_are(labels, tmp_path):
+    """A sentence that says nothing has their frequencies, by the square root of their number."""
+    model, processor = tiny_model(id2label=dict(enumerate(labels))), tiny_processor()
     counts = {"anger": 16, "joy": 64, "neutral": 100} | dict.fromkeys(
         ["relief", "disgust", "fear", "sadness", "surprise"], 4
     )
     (tmp_path / "labels.txt").write_text("\n".join(counts))
     rows = [f"it was so\t{i}\tid" for i, count in enumerate(counts.values()) for _ in range(count)]
-    (tmp_path / "dev.tsv").write_text("\n".join(rows))
-    bias = fit_text_only_bias(model, tiny_processor(), str(tmp_path))
+    (tmp_path / "train.tsv").write_text("\n".join(rows))
+    fit_text_only_classifier(model, processor, str(tmp_path))
+    (found,) = text_only_logits(model, processor, ["it was so"])
     expected = np.log([4, 2, 2, 2, 8, 2, 2, 10][: len(labels)])
-    assert bias == pytest.approx(expected - expected.mean(), abs=1e-3)
+    assert found - found.mean() == pytest.approx(expected - expected.mean(), abs=1e-2)
+
+    rows += ["leave me alone\t0\tid"] * 40  # angry
+    (tmp_path / "train.tsv").write_text("\n".join(rows))
+    fit_text_only_classifier(model, processor, str(tmp_path))
+    plain, angry = text_only_logits(model, processor, ["it was so", "leave me alone"])
+    assert angry.argmax() == 0 and plain.argmax() != 0
+
+    (tmp_path / "train.tsv").write_text("\n".join(row for row in rows if "\t1\t" not in row))
+    with pytest.raises(ConfigError, match=f"{tmp_path}: no comment is happy"):
+        fit_text_only_classifier(model, processor, str(tmp_path))
 
 
 def test_an_unknown_part_cannot_be_frozen(run):

@@ -75,14 +75,15 @@ def test_pretrained_encoders_keep_their_weights_and_their_tokenizer(tmp_path):
 
 def test_what_was_fitted_to_the_classifier_of_a_checkpoint_is_not_kept(tmp_path):
     """A bias or mean logits of the old weights would be applied to new ones."""
-    biases = {"logit_bias": [0.5] * 7, "text_only_bias": [0.5] * 7}
-    fitted = {"class_mean_logits": [[1.0] * 7] * 7, "temperature": 3.0, **biases}
+    fitted = {"logit_bias": [0.5] * 7, "text_only_classifier": True, "temperature": 3.0}
+    fitted["class_mean_logits"] = [[1.0] * 7] * 7
     start = tiny_pipeline(**fitted)
     start.save_pretrained(tmp_path)
     model, _ = build(init_from=str(tmp_path), model={})
     assert torch.equal(model.classifier.weight, start.model.classifier.weight)
     found = model.config.class_mean_logits, model.config.logit_bias, model.config.temperature
-    assert found == (None, None, 1.0) and model.config.text_only_bias is None
+    assert found == (None, None, 1.0) and not model.config.text_only_classifier
+    assert model.text_only_classifier is None
 
 
 def test_the_model_cleans_as_its_corpus_was_cleaned(tmp_path, offline):
