@@ -115,7 +115,7 @@ def about_tab(classifier: Classifier, others: OtherModels) -> None:
             **limits,
         }
 
-    page.publish(about, [], api_name="about", queue=False)
+    page.publish(about, [], api_name="about", concurrency_limit=None)
 
 
 def card_of(model: str) -> ModelCard | None:

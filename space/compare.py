@@ -148,7 +148,9 @@ def compare_tab(classifier: Classifier, others: OtherModels) -> None:
     }
     asked = ask.click(show, [audio, choice], [line, answer], **options, **page.CLIPS)
     for field in (audio, choice):
-        page.forget_answers(field, [asked], [line, answer], lambda: (line.value, ""))
+        page.forget_answers(
+            field, [asked], [line, answer], lambda: (line.value, ""), about="compare-clip"
+        )
     inputs = [
         gr.Audio(type="filepath", label="audio", visible=False),
         gr.Textbox(label="model", visible=False),

@@ -180,10 +180,11 @@ def timeline_html(recording: Recording, name: str) -> str:
 
 def _wave(peaks: Sequence[float], segments: Sequence[dict[str, Any]], seconds: float) -> str:
     """Return the waveform, coloured by emotion, above a strip of emotions for each speaker."""
-    groups = np.array_split(np.asarray(peaks), min(BARS, len(peaks)))
-    heights = np.array([group.max() for group in groups])
+    count = len(peaks)
+    edges = np.linspace(0, count, min(BARS, count) + 1).astype(int)  # of unequal groups
+    heights = np.maximum.reduceat(np.asarray(peaks), edges[:-1])
     heights = heights / max(heights.max(), 1e-9)
-    width = seconds / len(heights)
+    times = edges * (seconds / count)
     rows = lanes(segments)
     tall = 100 + 12 * len(rows)
     shapes = []
@@ -195,12 +196,12 @@ def _wave(peaks: Sequence[float], segments: Sequence[dict[str, Any]], seconds: f
             if len(rows) == 1:
                 shapes.append(f'<rect {place} y="0" height="100" fill="{colour}" opacity="0.25"/>')
     ends = np.array([segment["end"] for segment in segments])
-    for number, height in enumerate(heights):
-        place = min(np.searchsorted(ends, (number + 0.5) * width), len(ends) - 1)
+    for start, end, height in zip(times, times[1:], heights, strict=False):
+        place = min(np.searchsorted(ends, (start + end) / 2), len(ends) - 1)
         colour = page.colour_of(segments[place]["label"] if len(rows) == 1 else "")
         size = max(1.0, 90 * float(height))
         shapes.append(
-            f'<rect x="{number * width:.3f}" width="{0.7 * width:.3f}" y="{50 - size / 2:.1f}" '
+            f'<rect x="{start:.3f}" width="{0.7 * (end - start):.3f}" y="{50 - size / 2:.1f}" '
             f'height="{size:.1f}" fill="{colour}"/>'
         )
     names = [name for name in rows if name]

@@ -130,7 +130,7 @@ def one_clip_tab(classifier: Classifier) -> None:
                 line: page.status("error", str(error)),
                 answer: "",
                 more: "",
-                again: gr.update(visible=audio is not None),
+                again: gr.update(visible=text is not None),
             }
 
     def shown(result: Result) -> str:
@@ -163,10 +163,13 @@ def one_clip_tab(classifier: Classifier) -> None:
         requests,
         outputs,
         lambda: (line.value, "", "", gr.update(value=None, visible=False), hidden),
+        about="clip",
         ask="ask",
     )
     # An answer that is on its way is to the text before.
-    page.after_cancelling(transcript.input, requests, lambda: page.status("hint", CHANGED), [line])
+    page.after_cancelling(
+        transcript.input, requests, lambda: page.status("hint", CHANGED), [line], about="clip"
+    )
     stop = f"(wanted) => window.ser.stopAfter(wanted, {PAPER_SECONDS}, 'clip')"
     audio.start_recording(None, short, js=stop, api_visibility="private")
     _publish(classifier)

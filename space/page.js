@@ -53,6 +53,11 @@ window.ser = (() => {
 
   const asked = new Set(); // fields whose answer has not come
   const requests = {}; // by field: how many requests were sent
+  const cancels = {}; // by field: how often its requests were cancelled
+
+  function cancelled(field) {
+    cancels[field] = (cancels[field] ?? 0) + 1;
+  }
 
   async function prepared(old, now, file) {
     const copy = old.get(file.path);
@@ -75,6 +80,7 @@ window.ser = (() => {
   async function send(field, value, ...others) {
     asked.add(field);
     requests[field] = (requests[field] ?? 0) + 1;
+    const before = cancels[field];
     const old = kept[field] ?? new Map();
     const now = (kept[field] = new Map());
     let files = value;
@@ -84,6 +90,8 @@ window.ser = (() => {
     } else if (value) {
       files = await prepared(old, now, value);
     }
+    // Gradio cancels only what has been sent; an error keeps this from being sent.
+    if (cancels[field] !== before) throw new Error("cancelled before it was sent");
     return [files, ...others];
   }
 
@@ -293,5 +301,5 @@ window.ser = (() => {
     if (on) on.ending = true;
   }
 
-  return { send, player, stopAfter, ask, reveal, listen, silence };
+  return { cancelled, send, player, stopAfter, ask, reveal, listen, silence };
 })();

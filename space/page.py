@@ -250,6 +250,7 @@ def forget_answers(
     outputs: list[Any],
     reset: Callable[[], Any],
     *,
+    about: str,
     ask: str | None = None,
 ) -> None:
     """Cancel what was asked about an input, and remove its answer, when the input changes.
@@ -261,10 +262,11 @@ def forget_answers(
         requests: events that ask about it.
         outputs: components that show the answer: the status line, the answer, others.
         reset: returns the values of the outputs without an answer.
+        about: id of the field for the file, which names the requests.
         ask: id of a button to click when there is a new input.
     """
     quietly = {"show_progress": "hidden", "api_visibility": "private"}
-    changed = after_cancelling(field.change, requests, reset, outputs)
+    changed = after_cancelling(field.change, requests, reset, outputs, about=about)
     if ask:
         script = f"(file) => window.ser.ask(file, '{ask}', '{field.elem_id}')"
         changed.then(None, field, None, js=script, **quietly)
@@ -278,6 +280,8 @@ def after_cancelling(
     update: Callable[..., Any],
     outputs: list[Any],
     inputs: list[Any] | None = None,
+    *,
+    about: str,
 ) -> Any:
     """Cancel requests at an event and then update the page; return the update's event.
 
@@ -290,9 +294,11 @@ def after_cancelling(
         requests: events that are cancelled.
         update: returns the values of the outputs.
         outputs, inputs: components of the update.
+        about: id of the field that the requests are about.
     """
     quietly = {"show_progress": "hidden", "api_visibility": "private"}
-    cancelled = event(None, cancels=requests, queue=False, **quietly)
+    script = f"() => window.ser.cancelled('{about}')"
+    cancelled = event(None, cancels=requests, js=script, queue=False, **quietly)
     queued = cancelled.then(update, inputs, outputs, concurrency_limit=None, **quietly)
     queued.failure(update, inputs, outputs, queue=False, **quietly)
     return queued
@@ -340,8 +346,9 @@ def run_and_cancel(
     quietly = {"show_progress": "hidden", "api_visibility": "private"}
     hint = outputs[0].value
     asked = ask.click(show, inputs, outputs, js=sends(field), **quietly, **LONG)
+    reset = (hint, *[""] * (len(outputs) - 1))
     for given in (inputs[0], *(about or [])):
-        forget_answers(given, [asked], outputs, lambda: (hint, *[""] * (len(outputs) - 1)))
+        forget_answers(given, [asked], outputs, lambda: reset, about=field)
     after_cancelling(
         stop.click,
         [asked],
@@ -349,5 +356,6 @@ def run_and_cancel(
         lambda now: status("hint", cancelled) if "<progress" in now else now,
         outputs[:1],
         outputs[:1],
+        about=field,
     )
     return asked

@@ -173,8 +173,10 @@ def most_tokens(waveforms: Sequence[np.ndarray], limit: int) -> int:
 def sensible(transcript: Transcript, *, is_cut: bool) -> Transcript:
     """A transcript, or an error in place of one that repeats itself and was cut at its bound.
 
-    What is said may repeat itself too, but it comes to an end.
+    What is said may repeat itself too, but it comes to an end. Marks without a word are no text.
     """
+    if not any(map(str.isalnum, transcript.text)):
+        return Transcript("")
     content = transcript.text.encode()
     ratio = len(content) / len(zlib.compress(content))
     if is_cut and len(content) >= COMPRESSION_BYTES and ratio > COMPRESSION_LIMIT:

@@ -203,6 +203,7 @@ def test_a_text_that_repeats_itself_is_no_transcript():
         assert sensible(Transcript(text, 0.5), is_cut=True) == Transcript(text, 0.5)
     text = "I don't know what to do, " * 20
     assert sensible(Transcript(text, 0.9), is_cut=False).text == text
+    assert sensible(Transcript(". . . ?", 0.9), is_cut=False) == Transcript("")
     looped = sensible(Transcript(text, 0.9), is_cut=True)
     assert not looped.text and looped.error == "the transcriber repeated itself"
 

@@ -114,6 +114,28 @@ def test_an_answer_goes_with_its_file(
     assert not answer.text
 
 
+SLOW_COPIES = """const fetched = window.fetch;
+    window.fetch = async (address, ...rest) => {
+        if (String(address).includes("/file=")) await new Promise((on) => setTimeout(on, 1500));
+        return fetched(address, ...rest);
+    };"""
+
+
+def test_what_is_cancelled_before_it_is_sent_is_not_sent(browser, url, angry_clip):
+    """The page copies the file first, which takes long for a large one."""
+    page.open_tab(browser, url, "Recording")
+    hint = page.wait_for(browser, "#recording-status", "upload")
+    browser.execute_script(SLOW_COPIES)
+    page.upload(browser, angry_clip, field="recording")
+    page.click(browser, "#recording-ask")
+    clear(browser, "recording")
+    time.sleep(3)
+    assert page.wait_for(browser, "#recording-status") == hint
+    page.upload(browser, angry_clip, field="recording")
+    page.click(browser, "#recording-ask")
+    page.wait_for(browser, "#recording-status", "1 segment in")
+
+
 @pytest.mark.parametrize(
     ("tab", "field", "before", "after"),
     [

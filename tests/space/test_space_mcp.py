@@ -85,3 +85,7 @@ def test_refusal_is_one_line(url, tmp_path):
 def test_server_has_the_same_functions_over_the_api(url):
     endpoints = Client(url, verbose=False).view_api(return_format="dict")["named_endpoints"]
     assert {tool.name for tool in ask(url, None)} == {name.strip("/") for name in endpoints}
+
+
+def test_about(url, text_model):
+    assert read(ask(url, "about"))["model"] == text_model.name

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 import threading
 
 import numpy as np
@@ -197,6 +198,21 @@ def test_page_escapes_transcripts_and_names():
     found = Recording(seconds=4.0, peaks=[0.1] * 80, result={"segments": [segment], "windows": []})
     page = timeline_html(found, "<b>talk")
     assert words not in page and "<b>talk" not in page and "&lt;script&gt;" in page
+
+
+def test_the_waveform_is_drawn_where_it_is_heard():
+    """Also where the parts of the drawing are of unequal length."""
+    segment = {"start": 0.0, "end": 40.0, "label": "sad", "score": 0.5, "transcript": None}
+    peaks = [0.01] * 800
+    peaks[200:220] = [1.0] * 20  # 10 to 11 s
+    found = Recording(seconds=40.0, peaks=peaks, result={"segments": [segment], "windows": []})
+    shapes = re.findall(
+        r'<rect x="([\d.]+)" width="[\d.]+" y="[\d.]+" height="([\d.]+)"',
+        timeline_html(found, "talk.wav"),
+    )
+    loud = [float(x) for x, height in shapes if 80 < float(height) < 95]
+    assert len(loud) > 10
+    assert loud[0] == pytest.approx(10, abs=0.1) and loud[-1] == pytest.approx(11, abs=0.1)
 
 
 def test_the_lock_is_granted_in_order():
