@@ -55,11 +55,17 @@ class SpeechChunk:
         return (place + self.samples.size - offset) / SAMPLING_RATE
 
     def in_recording(self, words: Iterable[Word]) -> list[Word]:
-        """The words with the times of the recording: each in the part that holds its middle."""
+        """The words with the times of the recording: each in the part that holds its middle.
+
+        Whisper may give the last word before a pause no length, and the time after it: such a word
+        is in the part of the word before.
+        """
         ends = [*(offset for offset, _ in self.places[1:]), self.samples.size]
-        found = []
+        found: list[Word] = []
+        part = 0
         for word in words:
-            part = min(bisect_left(ends, word.middle * SAMPLING_RATE), len(ends) - 1)
+            if word.start < word.end or not found:
+                part = min(bisect_left(ends, word.middle * SAMPLING_RATE), len(ends) - 1)
             offset, place = self.places[part]
             times = [
                 (place + min(max(round(time * SAMPLING_RATE), offset), ends[part]) - offset)

@@ -58,6 +58,20 @@ def test_words_get_the_times_of_the_recording():
     assert (chunk.start, chunk.end) == (10.0, 23.0)
 
 
+def test_a_word_without_a_length_stays_with_the_word_before():
+    chunk = SpeechChunk(np.zeros(4 * RATE, dtype=np.float32), [(0, 10 * RATE), (RATE, 20 * RATE)])
+    words = [
+        Word(1.1, 1.1, "a"),
+        Word(0.5, 1.2, "the"),
+        Word(1.2, 1.2, "door"),
+        Word(1.2, 2, "dogs"),
+    ]
+    found = [(word.text, word.start, word.end) for word in chunk.in_recording(words[1:])]
+    assert found == [("the", 10.5, 11), ("door", 11, 11), ("dogs", 20.2, 21)]
+    (alone,) = chunk.in_recording(words[:1])
+    assert alone.start == alone.end == pytest.approx(20.1)
+
+
 def test_a_word_belongs_where_its_middle_lies():
     words = [Word(0, 1, " a"), Word(0.8, 3.4, " b"), Word(3.9, 4.3, " c")]
     assert text_of(words_between(words, 0, 2)) == "a"

@@ -260,7 +260,16 @@ def test_a_file_for_each_recording(predict, clips, tmp_path, kind):
     assert code == 0 and "agent" in shown and "customer" in shown
 
 
-@pytest.mark.parametrize("options", [[], ["--segments"], ["--segments", "--windows"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--segments"],
+        ["--segments", "--windows"],
+        ["--speakers", "agent,customer"],
+        ["--speakers", "agent,customer", "--windows"],
+    ],
+)
 def test_parquet_is_the_table_of_csv(predict, clips, tmp_path, options):
     names = [clips / name for name in ("a.wav", "bad.wav", "call.wav")]
     for kind in ("csv", "parquet"):
@@ -275,6 +284,10 @@ def test_parquet_is_the_table_of_csv(predict, clips, tmp_path, options):
     kinds = pq.read_schema(tmp_path / "x.parquet")
     assert str(kinds.field("score").type) == "double" and str(kinds.field("file").type) == "string"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.csv", "x.parquet"]
+    arguments = ["--format", "parquet", "--out", tmp_path / "x.parquet", *options, "--resume"]
+    predict(*names, clips / "b.wav", *arguments)
+    more = pd.read_parquet(tmp_path / "x.parquet")
+    pd.testing.assert_frame_equal(more[: len(found)], found)
 
 
 def test_parquet_goes_on(predict, clips, tmp_path, capsys, model_folder):

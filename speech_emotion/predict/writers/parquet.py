@@ -14,7 +14,10 @@ from speech_emotion.predict.writers.base import readable, refuse_existing
 from speech_emotion.predict.writers.csv_table import CsvTable
 
 TEXTS = frozenset(("file", "speaker", "label", "transcript", "note", "error"))
-"""Columns of text; the others are float64."""
+"""Columns of text; those of numbers are float64."""
+
+FLAGS = frozenset(("overlap",))
+"""Columns of true and false."""
 
 GROUP = 10_000
 """Lines in a row group."""
@@ -45,8 +48,7 @@ class ParquetTable(CsvTable):
     def close(self) -> None:
         """Write the parquet file, and remove the other."""
         self._file.close()
-        kinds = {name: pa.string() if name in TEXTS else pa.float64() for name in self._columns}
-        schema = pa.schema(kinds)
+        schema = pa.schema({name: _kind(name) for name in self._columns})
         new = self._path.with_name(f"{self._path.name}.new")
         try:
             with (
@@ -73,8 +75,14 @@ def _groups(lines: Iterable[dict[str, str]]) -> Iterator[list[dict[str, Any]]]:
         yield group
 
 
-def _value(name: str, text: str) -> str | float | None:
-    return None if text == "" else text if name in TEXTS else float(text)
+def _kind(name: str) -> pa.DataType:
+    return pa.string() if name in TEXTS else pa.bool_() if name in FLAGS else pa.float64()
+
+
+def _value(name: str, text: str) -> str | bool | float | None:
+    if text == "" or name in TEXTS:
+        return text or None
+    return text == "true" if name in FLAGS else float(text)
 
 
 def _write_csv(path: Path, part: Path) -> None:
@@ -88,5 +96,9 @@ def _write_csv(path: Path, part: Path) -> None:
         writer = csv.DictWriter(lines, file.schema_arrow.names, lineterminator="\n")
         writer.writeheader()
         for batch in file.iter_batches():
-            writer.writerows(batch.to_pylist())
+            for row in batch.to_pylist():
+                # As CSV has them.
+                texts = {True: "true", False: "false"}
+                flags = {name: texts.get(row[name]) for name in FLAGS & row.keys()}
+                writer.writerow({**row, **flags})
     os.replace(new, part)
