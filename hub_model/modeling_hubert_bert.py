@@ -1,7 +1,6 @@
 """HuBERT and BERT, pooled, concatenated and classified (paper, section III-D.2)."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from .encoders import (
     make_speech_encoder,
     make_text_encoder,
 )
+from .loading import HEAD, other_labels, refuse_random_parts
 from .tasks import Tasks, check_tasks, task_heads
 
 logger = logging.get_logger(__name__)
@@ -63,37 +63,6 @@ def masked_std(hidden_states: torch.Tensor, mask: torch.Tensor, mean: torch.Tens
     variance = masked_mean((hidden_states - mean.unsqueeze(1)) ** 2, mask)
     # The root has no finite gradient at zero, and a single frame has no deviation.
     return (variance + 1e-8).sqrt()
-
-
-def refuse_random_parts(name: str, info: dict[str, Any], *, allowed: Sequence[str] = ()) -> None:
-    """Refuse a checkpoint whose weights are not those of the model.
-
-    Args:
-        name: the checkpoint, for the message.
-        info: what ``from_pretrained(..., output_loading_info=True)`` returns.
-        allowed: weights that may have another shape.
-
-    Raises:
-        ValueError: a weight is missing, has another shape, or is unknown to the model.
-    """
-    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        keys = (key if isinstance(key, str) else key[0] for key in info.get(problem) or ())
-        names = sorted(set(keys) - set(allowed if problem == "mismatched_keys" else ()))
-        if names:
-            hint = (
-                "; ignore_mismatched_sizes=True starts a new head"
-                if set(names) <= set(HEAD)
-                else ""
-            )
-            raise ValueError(
-                f"{name}: {problem.replace('_', ' ')} in the weights: {', '.join(names[:3])}"
-                f"{' ...' if len(names) > 3 else ''} ({len(names)} in all); "
-                f"a model with random parts is refused{hint}"
-            )
-
-
-HEAD = ("classifier.weight", "classifier.bias")
-"""Weights of the head, which depend on the labels."""
 
 
 class HubertBertForEmotion(PreTrainedModel):
@@ -170,13 +139,13 @@ class HubertBertForEmotion(PreTrainedModel):
         # Otherwise transformers raises on its own, and names the weights only in its log.
         kwargs["ignore_mismatched_sizes"] = True
         wants_info = kwargs.pop("output_loading_info", False)
-        other_labels = _other_labels(args[0], kwargs) if args else ()
+        renamed = other_labels(args[0], kwargs) if args else ()
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         name = str(args[0]) if args else "checkpoint"
         refuse_random_parts(name, info, allowed=HEAD if new_head else ())
-        if other_labels:
+        if renamed:
             logger.warning(
-                f"{name}: its labels are {', '.join(other_labels)}; with others the classifier "
+                f"{name}: its labels are {', '.join(renamed)}; with others the classifier "
                 "starts anew and must be trained. To rename labels, set model.config.id2label "
                 "after loading, or use the option labels of the pipeline."
             )
@@ -413,19 +382,6 @@ class HubertBertForEmotion(PreTrainedModel):
 def _linear(layer: nn.Module, features: torch.Tensor) -> torch.Tensor:
     # A quantised layer has no parameters and takes float32.
     return layer(features.to(next(layer.parameters(), features).dtype))
-
-
-def _other_labels(source: Any, options: dict[str, Any]) -> tuple[str, ...]:
-    """The checkpoint's labels, when ``id2label`` in the options of ``from_pretrained`` differs."""
-    wanted = options.get("id2label") or getattr(options.get("config"), "id2label", None)
-    if not wanted:
-        return ()
-    hub = {k: options[k] for k in ("revision", "token", "subfolder") if k in options}
-    stored, _ = HubertBertConfig.get_config_dict(source, **hub)
-    known = stored.get("id2label") or dict(enumerate(EMOTIONS))
-    names = [[str(labels[i]) for i in sorted(labels, key=int)] for labels in (known, wanted)]
-    plain = [[name.strip().casefold() for name in labels] for labels in names]
-    return () if plain[0] == plain[1] else tuple(names[0])
 
 
 HubertBertForEmotion.register_for_auto_class("AutoModelForAudioClassification")

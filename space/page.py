@@ -44,6 +44,9 @@ OTHER_COLOUR = "#9ca3af"
 
 WAITING = "Waiting for another request."
 
+QUIETLY = {"show_progress": "hidden", "api_visibility": "private"}
+"""Options of events that are the page's own."""
+
 # Functions of one group share its slots of the queue. The classifier's own lock decides which of
 # them runs.
 CLIPS = {"concurrency_id": "clips", "concurrency_limit": 2}
@@ -265,13 +268,12 @@ def forget_answers(
         about: id of the field for the file, which names the requests.
         ask: id of a button to click when there is a new input.
     """
-    quietly = {"show_progress": "hidden", "api_visibility": "private"}
     changed = after_cancelling(field.change, requests, reset, outputs, about=about)
     if ask:
         script = f"(file) => window.ser.ask(file, '{ask}', '{field.elem_id}')"
-        changed.then(None, field, None, js=script, **quietly)
+        changed.then(None, field, None, js=script, **QUIETLY)
     names = ", ".join(f"'{one.elem_id}'" for one in (field, *outputs[:2]))
-    outputs[1].change(None, None, None, js=f"() => window.ser.reveal({names})", **quietly)
+    outputs[1].change(None, None, None, js=f"() => window.ser.reveal({names})", **QUIETLY)
 
 
 def after_cancelling(
@@ -296,11 +298,10 @@ def after_cancelling(
         outputs, inputs: components of the update.
         about: id of the field that the requests are about.
     """
-    quietly = {"show_progress": "hidden", "api_visibility": "private"}
     script = f"() => window.ser.cancelled('{about}')"
-    cancelled = event(None, cancels=requests, js=script, queue=False, **quietly)
-    queued = cancelled.then(update, inputs, outputs, concurrency_limit=None, **quietly)
-    queued.failure(update, inputs, outputs, queue=False, **quietly)
+    cancelled = event(None, cancels=requests, js=script, queue=False, **QUIETLY)
+    queued = cancelled.then(update, inputs, outputs, concurrency_limit=None, **QUIETLY)
+    queued.failure(update, inputs, outputs, queue=False, **QUIETLY)
     return queued
 
 
@@ -343,9 +344,8 @@ def run_and_cancel(
     Returns:
         The event of the request, to add events that follow it.
     """
-    quietly = {"show_progress": "hidden", "api_visibility": "private"}
     hint = outputs[0].value
-    asked = ask.click(show, inputs, outputs, js=sends(field), **quietly, **LONG)
+    asked = ask.click(show, inputs, outputs, js=sends(field), **QUIETLY, **LONG)
     reset = (hint, *[""] * (len(outputs) - 1))
     for given in (inputs[0], *(about or [])):
         forget_answers(given, [asked], outputs, lambda: reset, about=field)

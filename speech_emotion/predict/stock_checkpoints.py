@@ -21,7 +21,8 @@ from transformers import (
 
 from hub_model.audio import Cleaning
 from hub_model.configuration_hubert_bert import HubertBertConfig
-from hub_model.modeling_hubert_bert import HubertBertForEmotion, refuse_random_parts
+from hub_model.loading import refuse_random_parts
+from hub_model.modeling_hubert_bert import HubertBertForEmotion
 from hub_model.processing_hubert_bert import AudioOnlyProcessor
 
 KEPT = ("cleaning", "window_s", "training")

@@ -37,6 +37,12 @@ def serving(settings: Settings) -> Iterator[str]:
         demo.close()
 
 
+def loaded(url: str) -> str:
+    """Wait until the model of a page is loaded; returns the address."""
+    Client(url, verbose=False).predict(api_name="/about")
+    return url
+
+
 def free_port() -> int:
     """A port that nothing uses: servers of several processes may look for one at the same time."""
     with socket.socket() as free:

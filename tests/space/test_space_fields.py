@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from gradio_client import Client, handle_file
 
 from tests.helpers.space_page import clear, needs_browser, page
+from tests.helpers.space_server import loaded
 
 pytestmark = needs_browser
 
@@ -29,10 +29,8 @@ DROP = """const [target, source] = arguments, dataTransfer = new DataTransfer();
 
 
 @pytest.fixture(scope="module")
-def url(serve, text_model, stock_model, angry_clip) -> str:
-    address = serve(model=str(text_model), compare_models=(str(stock_model),))
-    Client(address, verbose=False).predict(handle_file(angry_clip), api_name="/predict")
-    return address  # whose model is loaded
+def url(serve, text_model, stock_model) -> str:
+    return loaded(serve(model=str(text_model), compare_models=(str(stock_model),)))
 
 
 def converted(clip: Path, name: str, folder: Path) -> Path:

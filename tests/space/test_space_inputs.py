@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 from classifier import Classifier
-from gradio_client import Client, handle_file
 from lock import FairLock
 from selenium.webdriver.common.by import By
 
 from tests.helpers.space_page import chart, clear, needs_browser, page
+from tests.helpers.space_server import loaded
 
 pytestmark = needs_browser
 
@@ -22,10 +22,8 @@ SLOW_SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
-def url(serve, text_model, angry_clip) -> str:
-    address = serve(model=str(text_model))
-    Client(address, verbose=False).predict(handle_file(angry_clip), api_name="/predict")
-    return address  # whose model is loaded
+def url(serve, text_model) -> str:
+    return loaded(serve(model=str(text_model)))
 
 
 @pytest.fixture

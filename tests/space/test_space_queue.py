@@ -23,7 +23,7 @@ from hub_model.results import Options
 from speech_emotion.predict.server_queue import Job
 from tests.helpers.slow_transcriber import WORDS, SlowTranscriber
 from tests.helpers.space_page import chart, needs_browser, page
-from tests.helpers.space_server import serving, stored_files, wait_until_empty
+from tests.helpers.space_server import loaded, serving, stored_files, wait_until_empty
 
 
 @pytest.fixture(scope="module")
@@ -198,12 +198,11 @@ def test_one_call_and_the_page_share_the_transcriber(classifier, slow, talk, cli
 @pytest.fixture(scope="module")
 def url(text_model) -> Iterator[str]:
     with serving(Settings(model=str(text_model), threshold=0.0)) as address:
-        yield address
+        yield loaded(address)
 
 
 @needs_browser
 def test_the_page_says_that_a_clip_waits(browser, url, slow, talk, angry_clip):
-    Client(url, verbose=False).predict(handle_file(angry_clip), api_name="/predict")  # it is there
     other = Client(url, verbose=False)
     slow.hold()
     job = other.submit(handle_file(talk), api_name="/timeline")

@@ -34,7 +34,7 @@ def as_chart(file: str, result: Result) -> str:
         for name, part in result.get("speakers", {}).items():
             lines += _summary(part, f"{name}: ")
         lines += ["  as a whole:", *_summary(result["summary"])]
-        lines += ["  mean probabilities of the windows:"] if result["emotions"] else []
+        lines += ["  from the mean logits of the windows:"] if result["emotions"] else []
     for emotion in result["emotions"]:
         bar = _block() * round(emotion["score"] * BAR_WIDTH)
         lines.append(f"  {emotion['label']:<10}{emotion['score']:6.1%}  {bar}")

@@ -107,8 +107,10 @@ def _lines(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def _overlap(entry: dict[str, Any]) -> dict[str, str]:
-    return {"overlap": str(entry["overlap"]).lower()} if "overlap" in entry else {}
+def overlap_text(entry: dict[str, Any]) -> dict[str, str]:
+    """The mark of overlap as the table has it, where an entry has one."""
+    mark = entry.get("overlap")
+    return {} if mark is None else {"overlap": str(mark).lower()}
 
 
 def _entries(result: Result, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -123,7 +125,7 @@ def _entries(result: Result, columns: Sequence[str]) -> list[dict[str, Any]]:
                 "note": result["note"],
                 **(entry.get("scores") or {}),
                 **(entry.get("dimensions") or {}),
-                **_overlap(entry),
+                **overlap_text(entry),
             }
             for entry in entries or [silent]  # no channel of it holds speech
         ]

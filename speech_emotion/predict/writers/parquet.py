@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from speech_emotion.predict import PredictError
 from speech_emotion.predict.writers.base import readable, refuse_existing
-from speech_emotion.predict.writers.csv_table import CsvTable
+from speech_emotion.predict.writers.csv_table import CsvTable, overlap_text
 
 TEXTS = frozenset(("file", "speaker", "label", "transcript", "note", "error"))
 """Columns of text; those of numbers are float64."""
@@ -96,9 +96,5 @@ def _write_csv(path: Path, part: Path) -> None:
         writer = csv.DictWriter(lines, file.schema_arrow.names, lineterminator="\n")
         writer.writeheader()
         for batch in file.iter_batches():
-            for row in batch.to_pylist():
-                # As CSV has them.
-                texts = {True: "true", False: "false"}
-                flags = {name: texts.get(row[name]) for name in FLAGS & row.keys()}
-                writer.writerow({**row, **flags})
+            writer.writerows(row | overlap_text(row) for row in batch.to_pylist())
     os.replace(new, part)
